@@ -1,0 +1,69 @@
+//! What is recorded of an administrative change or a vault's denial.
+
+use crate::{AppId, KeyVersionId, Reason, Timestamp, WorkspaceId};
+
+/// One event in a chain: the workspace's, or the platform's when `workspace` is absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// Whose chain it belongs to; absent for the platform's own.
+    pub workspace: Option<WorkspaceId>,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Who did it: a caller's name, or `service` for the service itself.
+    pub actor: String,
+    /// What happened.
+    pub what: AuditKind,
+}
+
+/// What can happen. Serialised with a stable name, because chains are kept for years.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditKind {
+    /// A workspace was created.
+    WorkspaceCreated,
+    /// A workspace was deleted; its id stays taken.
+    WorkspaceDeleted,
+    /// An app or bot was created or its name changed.
+    AppUpserted {
+        /// Which.
+        app: AppId,
+    },
+    /// An app or bot was deleted; its id stays taken.
+    AppDeleted {
+        /// Which.
+        app: AppId,
+    },
+    /// A customer key came into force.
+    KeyConfigured {
+        /// The version that wraps from now on.
+        version: KeyVersionId,
+    },
+    /// Wrapped keys were handed out.
+    WrappedKeysExported {
+        /// How many.
+        count: u64,
+    },
+    /// The customer's vault or directory refused.
+    VaultDenied {
+        /// Why, as far as it said.
+        reason: Reason,
+        /// The version asked for.
+        version: KeyVersionId,
+    },
+}
+
+impl AuditKind {
+    /// The event's stable name and its details, in a fixed order: what the chain hashes and an export prints.
+    pub fn record(&self) -> (&'static str, Vec<(&'static str, String)>) {
+        match self {
+            Self::WorkspaceCreated => ("workspace.created", vec![]),
+            Self::WorkspaceDeleted => ("workspace.deleted", vec![]),
+            Self::AppUpserted { app } => ("app.upserted", vec![("app", app.to_string())]),
+            Self::AppDeleted { app } => ("app.deleted", vec![("app", app.to_string())]),
+            Self::KeyConfigured { version } => ("key.configured", vec![("version", version.to_string())]),
+            Self::WrappedKeysExported { count } => ("key.exported", vec![("count", count.to_string())]),
+            Self::VaultDenied { reason, version } => {
+                ("vault.denied", vec![("reason", reason.as_str().to_owned()), ("version", version.to_string())])
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The rules and nouns of the service, with no input or output: ids, protections, key configuration,
+//! data keys, leases, permissions, audit events and the seam that authenticates rows.
+//!
+//! Nothing here knows tokio, gRPC, SQL, HTTP or Azure. Time and randomness come in as arguments.
+
+pub mod audit;
+pub mod data_key;
+pub mod entropy;
+pub mod id;
+pub mod key_config;
+pub mod key_identifier;
+pub mod key_version;
+pub mod lease;
+pub mod name;
+pub mod permission;
+pub mod protection;
+pub mod reason;
+pub mod row_seal;
+pub mod time;
+pub mod workspace;
+
+pub use data_key::{DataKey, DataKeyState, WrapScheme, Wrapping, WrappingKey};
+pub use entropy::Entropy;
+pub use id::{AppId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId};
+pub use key_config::KeyConfig;
+pub use key_identifier::{Cloud, InvalidKeyIdentifier, KeyLocation, KeyVersionLocation};
+pub use key_version::KeyVersion;
+pub use protection::Protection;
+pub use reason::{Owner, Reason};
+pub use time::{Clock, Moment, Timestamp};
+pub use workspace::{App, AppKind, Workspace};

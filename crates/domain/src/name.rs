@@ -1,0 +1,111 @@
+//! Resource names as they stand in requests and answers (AIP-122), and back.
+
+use crate::{AppId, DataKeyId, InvalidId, KeyVersionId, WorkspaceId};
+
+/// Why a text is not the resource name that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    /// The segments do not follow the pattern.
+    #[error("a name must look like {pattern}")]
+    Pattern {
+        /// The pattern, e.g. `workspaces/{workspace}/apps/{app}`.
+        pattern: &'static str,
+    },
+    /// A segment is not a well-formed id.
+    #[error(transparent)]
+    Id(#[from] InvalidId),
+}
+
+const WORKSPACE: &str = "workspaces/{workspace}";
+const APP: &str = "workspaces/{workspace}/apps/{app}";
+const KEY: &str = "workspaces/{workspace}/key";
+
+/// `workspaces/{workspace}`.
+pub fn parse_workspace(name: &str) -> Result<WorkspaceId, InvalidName> {
+    let id = name.strip_prefix("workspaces/").ok_or(InvalidName::Pattern { pattern: WORKSPACE })?;
+    if id.contains('/') {
+        return Err(InvalidName::Pattern { pattern: WORKSPACE });
+    }
+    Ok(id.parse()?)
+}
+
+/// `workspaces/{workspace}/apps/{app}`.
+pub fn parse_app(name: &str) -> Result<(WorkspaceId, AppId), InvalidName> {
+    let pattern = InvalidName::Pattern { pattern: APP };
+    let rest = name.strip_prefix("workspaces/").ok_or(pattern)?;
+    let (workspace, rest) = rest.split_once('/').ok_or(pattern)?;
+    let app = rest.strip_prefix("apps/").ok_or(pattern)?;
+    if app.contains('/') {
+        return Err(pattern);
+    }
+    Ok((workspace.parse()?, app.parse()?))
+}
+
+/// `workspaces/{workspace}/key`: a workspace has one key configuration.
+pub fn parse_key(name: &str) -> Result<WorkspaceId, InvalidName> {
+    let workspace = name
+        .strip_prefix("workspaces/")
+        .and_then(|rest| rest.strip_suffix("/key"))
+        .filter(|id| !id.contains('/'))
+        .ok_or(InvalidName::Pattern { pattern: KEY })?;
+    Ok(workspace.parse()?)
+}
+
+/// Prints `workspaces/{workspace}`.
+pub fn workspace(workspace: &WorkspaceId) -> String {
+    format!("workspaces/{workspace}")
+}
+
+/// Prints `workspaces/{workspace}/apps/{app}`.
+pub fn app(workspace: &WorkspaceId, app: &AppId) -> String {
+    format!("workspaces/{workspace}/apps/{app}")
+}
+
+/// Prints `workspaces/{workspace}/key`.
+pub fn key(workspace: &WorkspaceId) -> String {
+    format!("workspaces/{workspace}/key")
+}
+
+/// Prints `workspaces/{workspace}/key/versions/{version}`.
+pub fn key_version(workspace: &WorkspaceId, version: KeyVersionId) -> String {
+    format!("workspaces/{workspace}/key/versions/{version}")
+}
+
+/// Prints `workspaces/{workspace}/apps/{app}/dataKeys/{data key}`.
+pub fn data_key(workspace: &WorkspaceId, app: &AppId, data_key: DataKeyId) -> String {
+    format!("workspaces/{workspace}/apps/{app}/dataKeys/{data_key}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed is read back as the same thing.
+    #[test]
+    fn names_survive_a_round_trip() {
+        let (w, a): (WorkspaceId, AppId) = ("acme".parse().unwrap(), "support-bot".parse().unwrap());
+        assert_eq!(parse_workspace(&workspace(&w).to_string()), Ok(w.clone()));
+        assert_eq!(parse_app(&app(&w, &a).to_string()), Ok((w.clone(), a)));
+        assert_eq!(parse_key(&key(&w).to_string()), Ok(w));
+    }
+
+    /// A name with a segment too many, too few or out of place never reaches another resource.
+    #[test]
+    fn names_that_do_not_follow_the_pattern_are_refused() {
+        for bad in [
+            "",
+            "acme",
+            "workspaces/",
+            "workspaces/acme/",
+            "workspaces/acme/apps",
+            "workspaces/acme/apps/",
+            "workspaces/acme/apps/bot/x",
+            "/workspaces/acme/apps/bot",
+            "workspaces/acme/apps/../key",
+        ] {
+            assert!(parse_app(bad).is_err(), "{bad:?}");
+        }
+        assert!(parse_workspace("workspaces/acme/apps/bot").is_err());
+        assert!(parse_key("workspaces/acme/x/key").is_err());
+    }
+}

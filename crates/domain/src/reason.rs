@@ -1,0 +1,234 @@
+//! Why something was refused: one reason for each thing a person can act on, with its owner and the next step.
+//!
+//! The names are part of the contract (`enum Reason` in the proto files; a test holds the two together).
+
+use std::fmt;
+
+/// Who can fix it. Drives the gRPC code, the exit code and whom an alert wakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// Whoever made the call.
+    Caller,
+    /// The customer: their vault, key, directory or network.
+    Customer,
+    /// The platform that runs this service.
+    Service,
+}
+
+impl Owner {
+    /// The word used in answers: `caller`, `customer` or `service`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Customer => "customer",
+            Self::Service => "service",
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$group:meta])* $reason:ident $name:literal $owner:ident $summary:literal => $remedy:literal;)*) => {
+        /// A reason for refusing. Stable: clients switch on it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $(#[doc = $summary] $reason,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the contract.
+            pub const ALL: &'static [Self] = &[$(Self::$reason,)*];
+
+            /// The name in the contract.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$reason => $name,)* }
+            }
+
+            /// Who can fix it.
+            pub const fn owner(self) -> Owner {
+                match self { $(Self::$reason => Owner::$owner,)* }
+            }
+
+            /// What is wrong, in one clause, fit for a stranger.
+            pub const fn summary(self) -> &'static str {
+                match self { $(Self::$reason => $summary,)* }
+            }
+
+            /// The next step, fit for a stranger: no host names, no causes.
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$reason => $remedy,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    // The request.
+    RequestInvalid "REQUEST_INVALID" Caller "the request is not well formed"
+        => "correct the field the message names";
+    NameInvalid "NAME_INVALID" Caller "a resource name is not well formed"
+        => "use names such as workspaces/acme/apps/support-bot";
+    ContextInvalid "CONTEXT_INVALID" Caller "the encryption context is too large or has an empty or repeated key"
+        => "send at most 16 entries and 4 KiB in all";
+    PlaintextTooLarge "PLAINTEXT_TOO_LARGE" Caller "the payload is larger than 4 MiB"
+        => "use EncryptStream and DecryptStream for large payloads";
+    BatchTooLarge "BATCH_TOO_LARGE" Caller "a batch holds more than 1,000 items or more than 4 MiB"
+        => "send several smaller batches";
+    StreamInvalid "STREAM_INVALID" Caller "the stream's messages are out of order or incomplete"
+        => "send the header message first, then chunks, then close the sending side";
+    Unauthenticated "UNAUTHENTICATED" Caller "the caller did not show who it is"
+        => "send a valid credential";
+    NotFound "NOT_FOUND" Caller "there is no such resource"
+        => "check the name, and that the caller may see it";
+    AlreadyExists "ALREADY_EXISTS" Caller "the id is taken, or was once and cannot be given out again"
+        => "choose another id";
+    DeadlineExceeded "DEADLINE_EXCEEDED" Caller "the call's deadline passed before an answer was ready"
+        => "try again, with a longer deadline if it repeats";
+    QuotaExceeded "QUOTA_EXCEEDED" Caller "too many requests at once"
+        => "slow down and try again after the given delay";
+
+    // Ciphertexts.
+    CiphertextMalformed "CIPHERTEXT_MALFORMED" Caller "the ciphertext's header is not one of this format"
+        => "check that the stored bytes are complete and unchanged";
+    CiphertextVersionUnsupported "CIPHERTEXT_VERSION_UNSUPPORTED" Caller "the ciphertext's format version or suite is not known here"
+        => "use a release that knows this format version";
+    DecryptionFailed "DECRYPTION_FAILED" Caller "the ciphertext cannot be opened for this app and context"
+        => "check the app, the context and the stored bytes";
+
+    // The key configuration.
+    KeyIdentifierInvalid "KEY_IDENTIFIER_INVALID" Caller "the key identifier does not name a key in an Azure Key Vault"
+        => "copy the Key Identifier from the key's page in the Azure portal";
+    ProviderUnsupported "PROVIDER_UNSUPPORTED" Caller "this kind of key store or cloud is not supported yet"
+        => "use a key in an Azure Key Vault of the public cloud";
+    TenantInvalid "TENANT_INVALID" Caller "the tenant id is not a GUID"
+        => "copy the Tenant ID from Microsoft Entra ID, Properties, in the Azure portal";
+    KeyNotConfigured "KEY_NOT_CONFIGURED" Caller "the workspace has no customer key"
+        => "configure a key first";
+    KeyAlreadyInForce "KEY_ALREADY_IN_FORCE" Caller "another customer key is in force for this workspace"
+        => "keep the key that is in force; its data keys cannot be moved by editing the configuration";
+    KeyUnsuitable "KEY_UNSUITABLE" Customer "the key is not an RSA key of 2048, 3072 or 4096 bits that permits wrapping and unwrapping"
+        => "create an RSA key of 2048 to 4096 bits with the operations Wrap Key and Unwrap Key";
+    KeyManaged "KEY_MANAGED" Customer "the key belongs to a certificate"
+        => "create a key of its own; one that backs a certificate changes when the certificate does";
+
+    // The customer's vault.
+    VaultTenantMismatch "VAULT_TENANT_MISMATCH" Customer "the vault is in another directory than the connected one"
+        => "check the tenant id; if the vault was moved, connect it again";
+    VaultRoleMissing "VAULT_ROLE_MISSING" Customer "our application has no role on the vault or key"
+        => "assign Key Vault Crypto Service Encryption User to our application on the key or vault; it takes several minutes, and is needed again after a vault was recovered";
+    VaultAccessPolicyMissing "VAULT_ACCESS_POLICY_MISSING" Customer "the vault uses access policies and none admits our application"
+        => "grant get, wrapKey and unwrapKey in the vault's access policies; a role has no effect there";
+    VaultFirewall "VAULT_FIREWALL" Customer "the vault's firewall refuses our address"
+        => "allow our addresses or approve the private endpoint; allowing trusted Microsoft services does not help";
+    VaultPublicAccessOff "VAULT_PUBLIC_ACCESS_OFF" Customer "the vault's public network access is off"
+        => "approve our private endpoint or allow selected networks";
+    KeyOperationForbidden "KEY_OPERATION_FORBIDDEN" Customer "the key version does not permit the operation"
+        => "permit Wrap Key and Unwrap Key on this version";
+    KeyDisabled "KEY_DISABLED" Customer "the key version is disabled in the customer's vault"
+        => "re-enable that version, an older one too while data is under it";
+    KeyExpired "KEY_EXPIRED" Customer "the key version has expired and no longer wraps"
+        => "rotate the key or extend its expiry; what is wrapped already still unwraps";
+    KeyNotYetValid "KEY_NOT_YET_VALID" Customer "the key version is not valid yet and does not wrap"
+        => "change its activation date or wait for it";
+    KeyNotFound "KEY_NOT_FOUND" Customer "the vault has no such key or version"
+        => "check the name; recover the key if it was deleted";
+    KeySoftDeleted "KEY_SOFT_DELETED" Customer "the key was deleted and can still be recovered"
+        => "recover or purge the deleted key";
+    VaultDenied "VAULT_DENIED" Customer "the vault refused without a reason we know"
+        => "check the vault's access control and network settings, and its log";
+    VaultThrottled "VAULT_THROTTLED" Customer "the vault is throttling requests"
+        => "wait; if it repeats, use a vault of its own or a smaller key";
+    VaultUnavailable "VAULT_UNAVAILABLE" Customer "the vault answers with an error of its own"
+        => "try again; see the Azure status page if it lasts";
+    VaultTimeout "VAULT_TIMEOUT" Customer "the vault did not answer in time"
+        => "try again; check the vault's network settings if it lasts";
+    VaultUnreachable "VAULT_UNREACHABLE" Customer "no secure connection to the vault could be made"
+        => "try again; check the vault's network settings if it lasts";
+    VaultNameUnknown "VAULT_NAME_UNKNOWN" Customer "the vault's name cannot be resolved"
+        => "check the vault's name and whether it was deleted or its private DNS zone is missing";
+    VaultAnswerInvalid "VAULT_ANSWER_INVALID" Service "the vault's answer does not fit what was asked"
+        => "keep the request id and tell the platform's operators";
+    VaultAudienceWrong "VAULT_AUDIENCE_WRONG" Service "our token is for another cloud than the vault's"
+        => "the platform's operators correct the cloud configuration";
+    VaultBadParameter "VAULT_BAD_PARAMETER" Service "the vault calls our request malformed"
+        => "keep the request id and tell the platform's operators; on unwrap, suspect damage or another version";
+    VaultRefusedUnknown "VAULT_REFUSED_UNKNOWN" Service "the vault refused with an answer we do not know"
+        => "keep the request id and tell the platform's operators";
+    KeySubstituted "KEY_SUBSTITUTED" Service "the vault shows another public key under a known version"
+        => "stop; the platform's operators and the customer compare the key's thumbprint";
+    WrappedKeyCorrupt "WRAPPED_KEY_CORRUPT" Service "the vault works, but this data key's wrapping does not open to it"
+        => "the platform's operators restore the wrapping from a backup";
+
+    // Entra ID.
+    EntraTenantUnknown "ENTRA_TENANT_UNKNOWN" Customer "there is no such directory"
+        => "fix the tenant id or the cloud";
+    EntraAppNotInTenant "ENTRA_APP_NOT_IN_TENANT" Customer "our application is not in the customer's directory"
+        => "give admin consent, or run: az ad sp create --id <client-id>";
+    EntraConsentMissing "ENTRA_CONSENT_MISSING" Customer "an administrator has not consented to our application"
+        => "give admin consent";
+    EntraAppDisabled "ENTRA_APP_DISABLED" Customer "our application is disabled in the customer's directory"
+        => "enable it for users to sign in, under Enterprise applications, Properties";
+    EntraSecretWrong "ENTRA_SECRET_WRONG" Service "the client secret is wrong"
+        => "paste the secret's Value, not its ID";
+    EntraSecretExpired "ENTRA_SECRET_EXPIRED" Service "the client secret has expired"
+        => "create a new secret, or better a certificate";
+    EntraCertificateRefused "ENTRA_CERTIFICATE_REFUSED" Service "the directory refuses our certificate's assertion"
+        => "upload our current certificate; check the clock";
+    EntraFederationMismatch "ENTRA_FEDERATION_MISMATCH" Service "no federated credential matches"
+        => "compare issuer, subject and audience of the federated credential";
+    EntraConditionalAccess "ENTRA_CONDITIONAL_ACCESS" Customer "conditional access refuses our application"
+        => "allow our application or our addresses in the policy";
+    EntraThrottled "ENTRA_THROTTLED" Service "the directory is throttling or briefly unavailable"
+        => "wait; tokens are cached";
+    EntraUserNotAssigned "ENTRA_USER_NOT_ASSIGNED" Customer "the user is not assigned to the application"
+        => "assign the user or a group under Enterprise applications";
+    EntraUserNotInTenant "ENTRA_USER_NOT_IN_TENANT" Customer "the user's account is in another directory"
+        => "sign in with an account of this directory";
+    EntraRedirectMismatch "ENTRA_REDIRECT_MISMATCH" Service "the redirect address is not registered"
+        => "add it to the application's registration exactly as it stands";
+    EntraRefused "ENTRA_REFUSED" Service "the directory refused with a reason we do not know"
+        => "keep the correlation id and look the code up in Microsoft's documentation";
+    EntraUnreachable "ENTRA_UNREACHABLE" Service "the directory could not be reached"
+        => "try again; check the way out to the directory if it lasts";
+
+    // The service itself.
+    ShuttingDown "SHUTTING_DOWN" Service "this replica is shutting down"
+        => "try again; another replica or the restarted one answers";
+    StoreUnavailable "STORE_UNAVAILABLE" Service "the database did not take or give the data"
+        => "try again; the platform's operators check the database and its disk";
+    RowForged "ROW_FORGED" Service "a database row fails its authentication"
+        => "the platform's operators stop, compare with a backup and look for who wrote it";
+    PlatformKeyUnavailable "PLATFORM_KEY_UNAVAILABLE" Service "the platform key this data needs is not loaded"
+        => "the platform's operators restore the platform key file from its backup";
+    Internal "INTERNAL" Service "something went wrong inside the service"
+        => "keep the request id and tell the platform's operators";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every refusal has its own name and a next step, in words and not in a host name or an address.
+    #[test]
+    fn every_reason_has_one_name_and_a_next_step() {
+        let mut names: Vec<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert!(reason.remedy().len() > 10, "{reason} has no remedy");
+            assert!(!reason.remedy().contains("://"), "{reason}: a remedy names no host");
+        }
+    }
+}
