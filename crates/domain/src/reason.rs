@@ -193,6 +193,10 @@ reasons! {
         => "add it to the application's registration exactly as it stands";
     EntraRefused "ENTRA_REFUSED" Service "the directory refused with a reason we do not know"
         => "keep the correlation id and look the code up in Microsoft's documentation";
+    EntraDenied "ENTRA_DENIED" Customer "the directory denies our application without a reason we know"
+        => "check the enterprise application's consent, properties and sign-in log";
+    CredentialUnusable "CREDENTIAL_UNUSABLE" Service "our own credential for the directory cannot be read or used"
+        => "the platform's operators check the credential's file, its permissions and its format";
     EntraUnreachable "ENTRA_UNREACHABLE" Service "the directory could not be reached"
         => "try again; check the way out to the directory if it lasts";
 
