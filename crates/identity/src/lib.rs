@@ -1,1 +1,9 @@
-//! identity
+//! Who is calling: from what a caller shows to a [`domain::permission::Caller`], or to nobody.
+//!
+//! What a caller *may do* is decided by `domain::permission` alone.
+
+mod callers;
+mod tokens;
+
+pub use callers::{Callers, Credential};
+pub use tokens::{Token, TokenCallers, TokensRefused, token_hash};
