@@ -1,1 +1,15 @@
-//! vault
+//! Customer keys: the seam to the vaults that hold them, what a vault may answer, and the platform's own root key.
+//!
+//! | module | question |
+//! |---|---|
+//! | [`keys`] | what may be asked of a vault |
+//! | [`unavailable`] | why a key could not be used, who fixes it, and what becomes of keys in memory |
+//! | [`memory`] | a provider in memory, for tests (feature `memory`) |
+
+pub mod keys;
+#[cfg(feature = "memory")]
+pub mod memory;
+pub mod unavailable;
+
+pub use keys::{CustomerKeys, KeyDescription, KeyRef, PAYLOAD_LEN, VersionListing, WrappedBlob};
+pub use unavailable::{AnswerFault, Class, CredentialFault, KeyUnavailable, Trace};

@@ -1,0 +1,469 @@
+//! Why a customer's key could not be used: one variant for each answer a vault or a directory is known to give.
+//!
+//! Three things hang on a variant, and a new one cannot ship without them: its [`Class`] (what the lease cache does), its
+//! [`Reason`] (who fixes it, and how) and its [`Trace`] (the ids under which Microsoft's support finds the call). None
+//! prints a host name, an object id or a body: an answer of a vault names the customer's objects, and travels far.
+
+use std::{fmt, time::Duration};
+
+use domain::{Owner, Reason};
+
+/// What a refusal does to keys already in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The customer's side said no. Purge at once.
+    Denied,
+    /// The vault says there is no such key. Purge at once.
+    Gone,
+    /// No answer, or "later". Extends nothing and deletes nothing (I-11): the lease runs out.
+    Transient,
+    /// Our own fault, or an answer nobody should get. Renews nothing, and somebody is paged.
+    Ours,
+}
+
+/// The ids the other side gave the call. Only `[0-9A-Za-z._-]`, at most 64 characters: an answer is not a way into our logs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// Key Vault's `x-ms-request-id`.
+    pub request_id: Option<Box<str>>,
+    /// Entra ID's `correlation_id`.
+    pub correlation_id: Option<Box<str>>,
+}
+
+impl Trace {
+    /// The id of a vault's answer.
+    pub fn of_vault(request_id: Option<&str>) -> Self {
+        Self { request_id: request_id.and_then(plain), correlation_id: None }
+    }
+
+    /// The ids of a directory's answer.
+    pub fn of_directory(request_id: Option<&str>, correlation_id: Option<&str>) -> Self {
+        Self { request_id: request_id.and_then(plain), correlation_id: correlation_id.and_then(plain) }
+    }
+}
+
+fn plain(id: &str) -> Option<Box<str>> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    ((1..=64).contains(&id.len()) && id.bytes().all(plain)).then(|| id.into())
+}
+
+/// What was wrong with an answer that came with a good status, or led somewhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AnswerFault {
+    /// Not the JSON that was promised, or a member missing or out of range.
+    Unreadable,
+    /// More bytes than any such answer has.
+    TooLarge,
+    /// It names another key or version than the one asked.
+    OtherKey,
+    /// The unwrapped value has not 65 bytes.
+    WrongLength,
+    /// It points to another host; nothing was sent there.
+    OtherOrigin,
+    /// A redirect; it was not followed.
+    Redirect,
+    /// A 401 without a challenge that could be read, or one for another resource.
+    Challenge,
+    /// The list of versions goes on without end.
+    EndlessList,
+}
+
+/// What of our own credential for the directory cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CredentialFault {
+    /// The file of the federated token cannot be read, or is empty.
+    FederatedTokenFile,
+    /// The assertion could not be signed.
+    Signing,
+    /// The credential's own parts are refused before any call (an empty client id, for example).
+    Malformed,
+}
+
+/// Why the customer's key could not be used. Each variant is something a person can act on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyUnavailable {
+    // -- The vault said no.
+    /// 401 AKV10032, or a challenge that names another tenant than the bound one.
+    TenantMismatch(Trace),
+    /// 403 ForbiddenByRbac.
+    RoleMissing(Trace),
+    /// 403 AccessDenied or ForbiddenByPolicy.
+    AccessPolicyMissing(Trace),
+    /// 403 ForbiddenByFirewall.
+    Firewall(Trace),
+    /// 403 ForbiddenByConnection.
+    PublicAccessOff(Trace),
+    /// 403 KeyOperationForbidden.
+    OperationForbidden(Trace),
+    /// 403 KeyDisabled.
+    Disabled(Trace),
+    /// 403 on wrap, and the key's attributes say it has expired. It still unwraps.
+    Expired(Trace),
+    /// 403 on wrap, and the key's attributes say it is not valid yet. It still unwraps.
+    NotYetValid(Trace),
+    /// 403 with an inner code that is not known: a denial all the same.
+    Denied(Trace),
+    /// The key is no RSA key.
+    NotRsa(Trace),
+
+    // -- The key is gone.
+    /// 404 KeyNotFound, and any other 404.
+    NotFound(Trace),
+    /// 409 ObjectIsDeletedButRecoverable.
+    SoftDeleted(Trace),
+
+    // -- The vault gave no answer that counts.
+    /// 429.
+    Throttled {
+        /// What the vault asks for; absent as often as not.
+        retry_after: Option<Duration>,
+        /// The call's ids.
+        trace: Trace,
+    },
+    /// Any 5xx, and 408.
+    ServerError {
+        /// The status.
+        status: u16,
+        /// What the vault asks for.
+        retry_after: Option<Duration>,
+        /// The call's ids.
+        trace: Trace,
+    },
+    /// The deadline passed.
+    TimedOut {
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Refused, reset, or no TLS.
+    Unreachable,
+    /// The name does not resolve.
+    NameUnknown,
+    /// The name resolves only to addresses no vault has (loopback, link-local, the host's own metadata service).
+    AddressForbidden,
+
+    // -- Ours.
+    /// 401 AKV10022.
+    AudienceWrong(Trace),
+    /// 400 BadParameter. On unwrap: another version wrapped it, or the blob is damaged.
+    BadParameter(Trace),
+    /// Any other 4xx, an unknown 401 that a fresh token did not cure included.
+    Refused {
+        /// The status.
+        status: u16,
+        /// The call's ids.
+        trace: Trace,
+    },
+    /// The answer does not fit what was asked.
+    AnswerInvalid {
+        /// In which way.
+        fault: AnswerFault,
+        /// The call's ids.
+        trace: Trace,
+    },
+    /// No locked memory for the unwrapped key.
+    OutOfLockedMemory,
+
+    // -- Entra ID.
+    /// AADSTS90002.
+    DirectoryUnknown(Trace),
+    /// AADSTS700016, 700011, 7000229: not consented to, or the enterprise application was deleted.
+    AppNotInDirectory(Trace),
+    /// AADSTS65001, 90094, 650056.
+    ConsentMissing(Trace),
+    /// AADSTS7000112, 70001.
+    AppDisabled(Trace),
+    /// AADSTS7000215.
+    SecretWrong(Trace),
+    /// AADSTS7000222.
+    SecretExpired(Trace),
+    /// AADSTS700027, 700024, 7000214, 1000502, 7000274.
+    CertificateRefused(Trace),
+    /// AADSTS700213, 700229.
+    FederationMismatch(Trace),
+    /// AADSTS53003, 530032.
+    ConditionalAccess(Trace),
+    /// AADSTS90055, 50196, 90024, 90033, 50033, and any 429 or 5xx.
+    DirectoryThrottled {
+        /// What the directory asks for.
+        retry_after: Option<Duration>,
+        /// The call's ids.
+        trace: Trace,
+    },
+    /// AADSTS50105.
+    UserNotAssigned(Trace),
+    /// AADSTS50020, 50034, 16000.
+    UserNotInDirectory(Trace),
+    /// AADSTS50011.
+    RedirectMismatch(Trace),
+    /// A number that is not known, with an `error` that is a denial.
+    DirectoryDenied {
+        /// The number, to look up.
+        code: Option<u32>,
+        /// The call's ids.
+        trace: Trace,
+    },
+    /// A number that is not known, with any other `error`.
+    DirectoryRefused {
+        /// The number, to look up.
+        code: Option<u32>,
+        /// The call's ids.
+        trace: Trace,
+    },
+    /// No connection, no answer in time, or none that could be read.
+    DirectoryUnreachable,
+    /// Our own credential cannot be used.
+    CredentialUnusable(CredentialFault),
+}
+
+impl KeyUnavailable {
+    /// What it does to keys in memory.
+    pub const fn class(&self) -> Class {
+        match self {
+            Self::TenantMismatch(_)
+            | Self::RoleMissing(_)
+            | Self::AccessPolicyMissing(_)
+            | Self::Firewall(_)
+            | Self::PublicAccessOff(_)
+            | Self::OperationForbidden(_)
+            | Self::Disabled(_)
+            | Self::Expired(_)
+            | Self::NotYetValid(_)
+            | Self::Denied(_)
+            | Self::NotRsa(_)
+            | Self::DirectoryUnknown(_)
+            | Self::AppNotInDirectory(_)
+            | Self::ConsentMissing(_)
+            | Self::AppDisabled(_)
+            | Self::ConditionalAccess(_)
+            | Self::UserNotAssigned(_)
+            | Self::UserNotInDirectory(_)
+            | Self::DirectoryDenied { .. } => Class::Denied,
+            Self::NotFound(_) | Self::SoftDeleted(_) => Class::Gone,
+            Self::Throttled { .. }
+            | Self::ServerError { .. }
+            | Self::TimedOut { .. }
+            | Self::Unreachable
+            | Self::NameUnknown
+            | Self::DirectoryThrottled { .. }
+            | Self::DirectoryUnreachable => Class::Transient,
+            Self::AddressForbidden
+            | Self::AudienceWrong(_)
+            | Self::BadParameter(_)
+            | Self::Refused { .. }
+            | Self::AnswerInvalid { .. }
+            | Self::OutOfLockedMemory
+            | Self::SecretWrong(_)
+            | Self::SecretExpired(_)
+            | Self::CertificateRefused(_)
+            | Self::FederationMismatch(_)
+            | Self::RedirectMismatch(_)
+            | Self::DirectoryRefused { .. }
+            | Self::CredentialUnusable(_) => Class::Ours,
+        }
+    }
+
+    /// The reason as clients see it.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::TenantMismatch(_) => Reason::VaultTenantMismatch,
+            Self::RoleMissing(_) => Reason::VaultRoleMissing,
+            Self::AccessPolicyMissing(_) => Reason::VaultAccessPolicyMissing,
+            Self::Firewall(_) => Reason::VaultFirewall,
+            Self::PublicAccessOff(_) => Reason::VaultPublicAccessOff,
+            Self::OperationForbidden(_) => Reason::KeyOperationForbidden,
+            Self::Disabled(_) => Reason::KeyDisabled,
+            Self::Expired(_) => Reason::KeyExpired,
+            Self::NotYetValid(_) => Reason::KeyNotYetValid,
+            Self::Denied(_) => Reason::VaultDenied,
+            Self::NotRsa(_) => Reason::KeyUnsuitable,
+            Self::NotFound(_) => Reason::KeyNotFound,
+            Self::SoftDeleted(_) => Reason::KeySoftDeleted,
+            Self::Throttled { .. } => Reason::VaultThrottled,
+            Self::ServerError { .. } => Reason::VaultUnavailable,
+            Self::TimedOut { .. } => Reason::VaultTimeout,
+            Self::Unreachable => Reason::VaultUnreachable,
+            Self::NameUnknown | Self::AddressForbidden => Reason::VaultNameUnknown,
+            Self::AudienceWrong(_) => Reason::VaultAudienceWrong,
+            Self::BadParameter(_) => Reason::VaultBadParameter,
+            Self::Refused { .. } => Reason::VaultRefusedUnknown,
+            Self::AnswerInvalid { .. } => Reason::VaultAnswerInvalid,
+            Self::OutOfLockedMemory => Reason::Internal,
+            Self::DirectoryUnknown(_) => Reason::EntraTenantUnknown,
+            Self::AppNotInDirectory(_) => Reason::EntraAppNotInTenant,
+            Self::ConsentMissing(_) => Reason::EntraConsentMissing,
+            Self::AppDisabled(_) => Reason::EntraAppDisabled,
+            Self::SecretWrong(_) => Reason::EntraSecretWrong,
+            Self::SecretExpired(_) => Reason::EntraSecretExpired,
+            Self::CertificateRefused(_) => Reason::EntraCertificateRefused,
+            Self::FederationMismatch(_) => Reason::EntraFederationMismatch,
+            Self::ConditionalAccess(_) => Reason::EntraConditionalAccess,
+            Self::DirectoryThrottled { .. } => Reason::EntraThrottled,
+            Self::UserNotAssigned(_) => Reason::EntraUserNotAssigned,
+            Self::UserNotInDirectory(_) => Reason::EntraUserNotInTenant,
+            Self::RedirectMismatch(_) => Reason::EntraRedirectMismatch,
+            Self::DirectoryDenied { .. } => Reason::EntraDenied,
+            Self::DirectoryRefused { .. } => Reason::EntraRefused,
+            Self::DirectoryUnreachable => Reason::EntraUnreachable,
+            Self::CredentialUnusable(_) => Reason::CredentialUnusable,
+        }
+    }
+
+    /// Who can fix it.
+    pub const fn owner(&self) -> Owner {
+        self.reason().owner()
+    }
+
+    /// The next step, fit for a stranger.
+    pub const fn remedy(&self) -> &'static str {
+        self.reason().remedy()
+    }
+
+    /// How long the other side asks us to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after, .. }
+            | Self::ServerError { retry_after, .. }
+            | Self::DirectoryThrottled { retry_after, .. } => *retry_after,
+            Self::TenantMismatch(_)
+            | Self::RoleMissing(_)
+            | Self::AccessPolicyMissing(_)
+            | Self::Firewall(_)
+            | Self::PublicAccessOff(_)
+            | Self::OperationForbidden(_)
+            | Self::Disabled(_)
+            | Self::Expired(_)
+            | Self::NotYetValid(_)
+            | Self::Denied(_)
+            | Self::NotRsa(_)
+            | Self::NotFound(_)
+            | Self::SoftDeleted(_)
+            | Self::TimedOut { .. }
+            | Self::Unreachable
+            | Self::NameUnknown
+            | Self::AddressForbidden
+            | Self::AudienceWrong(_)
+            | Self::BadParameter(_)
+            | Self::Refused { .. }
+            | Self::AnswerInvalid { .. }
+            | Self::OutOfLockedMemory
+            | Self::DirectoryUnknown(_)
+            | Self::AppNotInDirectory(_)
+            | Self::ConsentMissing(_)
+            | Self::AppDisabled(_)
+            | Self::SecretWrong(_)
+            | Self::SecretExpired(_)
+            | Self::CertificateRefused(_)
+            | Self::FederationMismatch(_)
+            | Self::ConditionalAccess(_)
+            | Self::UserNotAssigned(_)
+            | Self::UserNotInDirectory(_)
+            | Self::RedirectMismatch(_)
+            | Self::DirectoryDenied { .. }
+            | Self::DirectoryRefused { .. }
+            | Self::DirectoryUnreachable
+            | Self::CredentialUnusable(_) => None,
+        }
+    }
+
+    /// The ids of the call, where there was an answer.
+    pub const fn trace(&self) -> Option<&Trace> {
+        match self {
+            Self::TenantMismatch(trace)
+            | Self::RoleMissing(trace)
+            | Self::AccessPolicyMissing(trace)
+            | Self::Firewall(trace)
+            | Self::PublicAccessOff(trace)
+            | Self::OperationForbidden(trace)
+            | Self::Disabled(trace)
+            | Self::Expired(trace)
+            | Self::NotYetValid(trace)
+            | Self::Denied(trace)
+            | Self::NotRsa(trace)
+            | Self::NotFound(trace)
+            | Self::SoftDeleted(trace)
+            | Self::Throttled { trace, .. }
+            | Self::ServerError { trace, .. }
+            | Self::AudienceWrong(trace)
+            | Self::BadParameter(trace)
+            | Self::Refused { trace, .. }
+            | Self::AnswerInvalid { trace, .. }
+            | Self::DirectoryUnknown(trace)
+            | Self::AppNotInDirectory(trace)
+            | Self::ConsentMissing(trace)
+            | Self::AppDisabled(trace)
+            | Self::SecretWrong(trace)
+            | Self::SecretExpired(trace)
+            | Self::CertificateRefused(trace)
+            | Self::FederationMismatch(trace)
+            | Self::ConditionalAccess(trace)
+            | Self::DirectoryThrottled { trace, .. }
+            | Self::UserNotAssigned(trace)
+            | Self::UserNotInDirectory(trace)
+            | Self::RedirectMismatch(trace)
+            | Self::DirectoryDenied { trace, .. }
+            | Self::DirectoryRefused { trace, .. } => Some(trace),
+            Self::TimedOut { .. }
+            | Self::Unreachable
+            | Self::NameUnknown
+            | Self::AddressForbidden
+            | Self::OutOfLockedMemory
+            | Self::DirectoryUnreachable
+            | Self::CredentialUnusable(_) => None,
+        }
+    }
+
+    /// Key Vault's id of the call.
+    pub fn request_id(&self) -> Option<&str> {
+        self.trace().and_then(|trace| trace.request_id.as_deref())
+    }
+
+    /// Entra ID's id of the call.
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.trace().and_then(|trace| trace.correlation_id.as_deref())
+    }
+
+    /// Whether it concerns wrapping alone: an expired or not yet valid key still unwraps, so keys in memory stay.
+    pub const fn stops_wrapping_only(&self) -> bool {
+        matches!(self, Self::Expired(_) | Self::NotYetValid(_))
+    }
+}
+
+/// One clause, fit for a stranger.
+impl fmt::Display for KeyUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason().summary())
+    }
+}
+
+// By hand and not derived: the text is the reason's, so that there is one wording of it.
+impl std::error::Error for KeyUnavailable {}
+
+impl From<secmem::OutOfLockedMemory> for KeyUnavailable {
+    fn from(_: secmem::OutOfLockedMemory) -> Self {
+        Self::OutOfLockedMemory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer cannot write into our logs by way of its ids.
+    #[test]
+    fn an_id_that_is_not_plain_is_dropped() {
+        assert_eq!(Trace::of_vault(Some("5b6e-1.a_b")).request_id.as_deref(), Some("5b6e-1.a_b"));
+        let long = "a".repeat(65);
+        for bad in ["", "a b", "a\nb", "a\u{1b}[31m", "https://contoso.vault.azure.net/", &long] {
+            assert_eq!(Trace::of_vault(Some(bad)).request_id, None, "{bad:?}");
+        }
+    }
+
+    /// Nobody is told to wait for what waiting does not cure, and nothing that is only slow is called a denial.
+    #[test]
+    fn a_transient_failure_is_never_a_denial() {
+        let slow = KeyUnavailable::Throttled { retry_after: Some(Duration::from_secs(3)), trace: Trace::default() };
+        assert_eq!((slow.class(), slow.retry_after()), (Class::Transient, Some(Duration::from_secs(3))));
+        let no = KeyUnavailable::Disabled(Trace::default());
+        assert_eq!((no.class(), no.retry_after(), no.owner()), (Class::Denied, None, Owner::Customer));
+    }
+}
