@@ -1,0 +1,124 @@
+//! How does a data key and a nonce become a message's key and commitment?
+//!
+//! XAES-256-GCM's derivation (NIST SP 800-108 in counter mode over AES-CMAC, on single blocks) and KC-XAES's
+//! commitment, a CMAC of two blocks, written out on raw AES blocks: three times faster than through a CMAC interface,
+//! because blocks that do not wait for each other go through the cipher together.
+//!
+//! ```text
+//! K1  = CMAC's first subkey: double(AES(0¹²⁸))
+//! Kₓ  = AES(00 01 'X' 00 ‖ N[..12] ⊕ K1) ‖ AES(00 02 'X' 00 ‖ N[..12] ⊕ K1)
+//! C   = AES("XCMT" ‖ N[..12])                          the chaining value, the same for both halves
+//! KCᵢ = AES(C ⊕ K1 ⊕ (N[12..] ‖ 00 01 00 0i)), i = 1, 2
+//! ```
+
+use aes::Aes256Enc;
+use aes::cipher::{Array, Block, BlockCipherEncrypt, KeyInit};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::gcm::MessageKey;
+
+type AesBlock = Block<Aes256Enc>;
+
+/// What a data key gives for one prefix of nonces, `N[..12]`: shared by a batch's items and a stream's segments.
+///
+/// Wiped on drop: the cipher by `aes`'s `zeroize` feature, the key by AWS-LC, the block here.
+pub(crate) struct PrefixKey {
+    cipher: Aes256Enc,
+    /// `C ⊕ K1`
+    chain: Zeroizing<[u8; 16]>,
+    key: MessageKey,
+}
+
+impl PrefixKey {
+    #[inline]
+    pub(crate) fn derive(key: &[u8; 32], prefix: &[u8; 12]) -> Self {
+        let cipher = Aes256Enc::new(key.into());
+
+        let mut first = [Array([0; 16]), block(b"XCMT", prefix)];
+        cipher.encrypt_blocks(&mut first);
+        let [zero, chain] = &mut first;
+        let k1 = Zeroizing::new(double(&zero.0));
+        let chained = Zeroizing::new(xor(&chain.0, &k1));
+
+        let mut halves = [block(&[0, 1, b'X', 0], prefix), block(&[0, 2, b'X', 0], prefix)];
+        for half in &mut halves {
+            half.0 = xor(&half.0, &k1);
+        }
+        cipher.encrypt_blocks(&mut halves);
+        let mut message_key = Zeroizing::new([0; 32]);
+        join(&halves, &mut message_key);
+        wipe(&mut first);
+        wipe(&mut halves);
+
+        Self { cipher, chain: chained, key: MessageKey::new(&message_key) }
+    }
+
+    /// The AES-256-GCM key that all nonces with this prefix share.
+    pub(crate) fn message_key(&self) -> &MessageKey {
+        &self.key
+    }
+
+    /// The commitment to (data key, prefix ‖ suffix). Public: it stands in the header.
+    #[inline]
+    pub(crate) fn commitment(&self, suffix: &[u8; 12]) -> [u8; 32] {
+        let mut halves = [1, 2].map(|i| {
+            let mut last = [0; 16];
+            last[..12].copy_from_slice(suffix);
+            last[12..].copy_from_slice(&[0, 1, 0, i]);
+            Array(xor(&last, &self.chain))
+        });
+        self.cipher.encrypt_blocks(&mut halves);
+        let mut commitment = [0; 32];
+        join(&halves, &mut commitment);
+        commitment
+    }
+}
+
+/// A nonce as the derivation sees it: `N[..12]` and `N[12..]`.
+pub(crate) fn split(nonce: &[u8; 24]) -> (&[u8; 12], &[u8; 12]) {
+    let (prefix, suffix) = nonce.split_first_chunk().expect("24 is more than 12");
+    (prefix, suffix.first_chunk().expect("24 is twice 12"))
+}
+
+/// Multiplication by x in GF(2¹²⁸) as SP 800-38B defines it, without a branch on the secret top bit.
+fn double(block: &[u8; 16]) -> [u8; 16] {
+    let value = u128::from_be_bytes(*block);
+    let reduce = (value >> 127).wrapping_neg() & 0x87;
+    ((value << 1) ^ reduce).to_be_bytes()
+}
+
+fn xor(a: &[u8; 16], b: &[u8; 16]) -> [u8; 16] {
+    (u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b)).to_ne_bytes()
+}
+
+fn block(head: &[u8; 4], prefix: &[u8; 12]) -> AesBlock {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(head);
+    bytes[4..].copy_from_slice(prefix);
+    Array(bytes)
+}
+
+fn join(halves: &[AesBlock; 2], whole: &mut [u8; 32]) {
+    whole[..16].copy_from_slice(&halves[0].0);
+    whole[16..].copy_from_slice(&halves[1].0);
+}
+
+fn wipe(blocks: &mut [AesBlock]) {
+    for block in blocks {
+        block.0.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The intermediate values that XAES-256-GCM's specification prints, one with each value of the top bit.
+    #[test]
+    fn doubling_gives_the_published_subkeys() {
+        let l = 0x7298caa565031eadc6ce23d23ea66378_u128.to_be_bytes();
+        assert_eq!(double(&l), 0xe531954aca063d5b8d9c47a47d4cc6f0_u128.to_be_bytes());
+        let l = 0x91c08762876dccf9ba204a33768fa5fe_u128.to_be_bytes();
+        assert_eq!(double(&l), 0x23810ec50edb99f374409466ed1f4b7b_u128.to_be_bytes());
+    }
+}
