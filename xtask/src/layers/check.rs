@@ -1,0 +1,134 @@
+//! Which edges of a graph break a rule, each with the rule's reason.
+
+use super::{
+    graph::{Graph, Kind, OurCrate},
+    rules::{
+        CRATES, Crate, DAEMON, DEVELOPMENT_CONNECTOR, DEVELOPMENT_CRATE, DEVELOPMENT_FEATURE, MAY_USE_UNSAFE, PURE,
+        RESERVED, matches,
+    },
+};
+
+/// One broken rule.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// What is there and may not be, e.g. "service → tonic (dependency)".
+    pub(crate) what: String,
+    /// The rule's reason.
+    pub(crate) why: String,
+}
+
+fn violation(what: String, why: &str) -> Violation {
+    Violation { what, why: why.to_owned() }
+}
+
+/// Every rule that the graph breaks.
+pub(crate) fn violations(graph: &Graph) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (name, ours) in &graph.ours {
+        match CRATES.iter().find(|rule| rule.name == name) {
+            Some(rule) => among_ours(graph, ours, rule, &mut found),
+            None => found.push(violation(
+                format!("{name} has no rule"),
+                "a new crate says in xtask's layers/rules.rs what it may depend on",
+            )),
+        }
+        outside(name, ours, &mut found);
+        if !ours.forbids_unsafe && !MAY_USE_UNSAFE.contains(&name.as_str()) {
+            found.push(violation(
+                format!("{name} does not inherit `unsafe_code = \"forbid\"`"),
+                "only secmem may use unsafe; the others say `[lints] workspace = true`",
+            ));
+        }
+    }
+    for pure in PURE {
+        let forbidden = |package: &str| pure.never.iter().any(|pattern| matches(pattern, package));
+        if let Some(chain) = graph.chain(pure.name, forbidden) {
+            found.push(violation(chain.join(" → "), pure.why));
+        }
+    }
+    development_code(graph, &mut found);
+    found
+}
+
+fn among_ours(graph: &Graph, ours: &OurCrate, rule: &Crate, found: &mut Vec<Violation>) {
+    for dependency in &ours.dependencies {
+        let bound = dependency.kind != Kind::Dev || rule.tests_too;
+        let is_ours = graph.ours.contains_key(&dependency.name);
+        if bound && is_ours && dependency.name != rule.name && !rule.may.allows(&dependency.name) {
+            found.push(violation(edge(rule.name, &dependency.name, dependency.kind), rule.why));
+        }
+    }
+}
+
+fn outside(name: &str, ours: &OurCrate, found: &mut Vec<Violation>) {
+    for dependency in ours.dependencies.iter().filter(|dependency| dependency.kind != Kind::Dev) {
+        for reserved in RESERVED {
+            let covered = reserved.packages.iter().any(|pattern| matches(pattern, &dependency.name));
+            if covered && !reserved.for_.contains(&name) {
+                found.push(violation(edge(name, &dependency.name, dependency.kind), reserved.why));
+            }
+        }
+    }
+}
+
+/// The emulator is an optional dependency of the daemon, and only the feature `dev` brings it or the connector in.
+fn development_code(graph: &Graph, found: &mut Vec<Violation>) {
+    const WHY: &str = "a production build contains no code that could reach a vault anywhere but at its own address";
+    let Some(daemon) = graph.ours.get(DAEMON) else { return };
+    for dependency in daemon.dependencies.iter().filter(|dependency| dependency.name == DEVELOPMENT_CRATE) {
+        if dependency.kind != Kind::Dev && !dependency.optional {
+            found.push(violation(format!("{DAEMON} → {DEVELOPMENT_CRATE} is not optional"), WHY));
+        }
+    }
+    let (vault, connector) = DEVELOPMENT_CONNECTOR;
+    let brings_it_in = [
+        DEVELOPMENT_CRATE.to_owned(),
+        format!("dep:{DEVELOPMENT_CRATE}"),
+        format!("{vault}/{connector}"),
+        format!("{vault}?/{connector}"),
+    ];
+    for (feature, enables) in &daemon.features {
+        for enabled in enables.iter().filter(|enabled| brings_it_in.contains(enabled)) {
+            if feature != DEVELOPMENT_FEATURE {
+                found.push(violation(format!("feature `{feature}` of {DAEMON} enables {enabled}"), WHY));
+            }
+        }
+    }
+    if graph
+        .ours
+        .get(vault)
+        .and_then(|vault| vault.features.get("default"))
+        .is_some_and(|on| on.iter().any(|f| f == connector))
+    {
+        found.push(violation(format!("{vault} has `{connector}` on by default"), WHY));
+    }
+}
+
+/// What `cargo tree -p byokd --no-default-features -e normal,build --prefix none -f '{p} {f}'` shows of development code.
+pub(crate) fn in_production_tree(tree: &str) -> Vec<Violation> {
+    const WHY: &str = "`--no-default-features` is the production build";
+    let mut found = Vec::new();
+    let (vault, connector) = DEVELOPMENT_CONNECTOR;
+    for line in tree.lines() {
+        // "name v1.2.3 (path) feature,feature"
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let has_connector = words.flat_map(|word| word.split(',')).any(|word| word == connector);
+        if name == DEVELOPMENT_CRATE || name == "testkit" {
+            found.push(violation(format!("the production build contains {name}"), WHY));
+        }
+        if name == vault && has_connector {
+            found.push(violation(format!("the production build has {vault}'s feature {connector}"), WHY));
+        }
+    }
+    found.dedup();
+    found
+}
+
+fn edge(from: &str, to: &str, kind: Kind) -> String {
+    format!("{from} → {to} ({})", kind.word())
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;
