@@ -1,0 +1,111 @@
+//! What an operator can set, and what each setting means.
+//!
+//! A configuration is read whole before anything is said: every fault is reported, with its line and key. Unknown keys are
+//! faults, because a misspelt limit would otherwise be no limit. No secret stands in the file, only paths of files that hold
+//! one, and hashes of tokens. Nothing in it can change where a vault is reached.
+
+mod document;
+mod fault;
+mod read;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use domain::Cloud;
+use secmem::MemoryLock;
+
+pub use fault::{ConfigRefused, Fault};
+
+use crate::serve::Limits;
+use crate::telemetry::Format;
+
+/// A whole configuration, checked in itself. Whether the files it names can be used shows when they are opened.
+#[derive(Debug)]
+pub struct Config {
+    /// Where callers reach the daemon: at least one place.
+    pub listen: Vec<Listen>,
+    /// What one peer may take.
+    pub limits: Limits,
+    /// Threads that serve connections; absent: as many as the host has processors.
+    pub workers: Option<usize>,
+    /// The database's file.
+    pub database: PathBuf,
+    /// Where the platform root comes from.
+    pub platform_key: PathBuf,
+    /// Whether key memory must be locked.
+    pub memory_lock: MemoryLock,
+    /// Our identity in customers' directories.
+    pub azure: Azure,
+    /// Who may call.
+    pub callers: Vec<CallerToken>,
+    /// How log lines look.
+    pub log_format: Format,
+    /// Down to which level lines are logged.
+    pub log_level: tracing::Level,
+}
+
+/// One place to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// TLS on a TCP port.
+    Tls {
+        /// The address and port.
+        address: SocketAddr,
+        /// PEM: the server's certificate, then its intermediates.
+        certificate: PathBuf,
+        /// PEM: its private key, readable by us alone.
+        key: PathBuf,
+    },
+    /// A Unix socket.
+    Unix {
+        /// Its path.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// Our application in customers' directories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Azure {
+    /// Which cloud its registration lives in.
+    pub cloud: Cloud,
+    /// The application (client) id.
+    pub client_id: String,
+    /// How it proves itself.
+    pub credential: AzureCredential,
+}
+
+/// How our application proves itself to a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AzureCredential {
+    /// The file holds a client secret.
+    Secret(PathBuf),
+    /// The file holds a certificate and its private key, as PEM.
+    Certificate(PathBuf),
+    /// The file holds a signed token that the platform renews (workload identity federation).
+    FederatedToken(PathBuf),
+}
+
+/// A caller that shows a bearer token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallerToken {
+    /// The name that audit records carry.
+    pub name: String,
+    /// SHA-256 of the token.
+    pub sha256: [u8; 32],
+}
+
+impl Config {
+    /// Reads a configuration file, or reports everything that is wrong with it. Relative paths are relative to the file.
+    pub fn read(path: &Path) -> Result<Self, ConfigRefused> {
+        let bytes = crate::files::read(path).map_err(ConfigRefused::File)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| ConfigRefused::NotText { path: path.into() })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        read::config(text, folder).map_err(|faults| ConfigRefused::Faults { path: path.into(), faults })
+    }
+}
+
+/// Bounds outside of which a duration is taken for a slip.
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
