@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`keys`] | what may be asked of a vault |
 //! | [`unavailable`] | why a key could not be used, who fixes it, and what becomes of keys in memory |
+//! | [`platform`] | what protects what is under no customer key, and authenticates rows |
 //! | [`memory`] | a provider in memory, for tests (feature `memory`) |
 
 pub mod keys;
-#[cfg(feature = "memory")]
+#[cfg(any(test, feature = "memory"))]
 pub mod memory;
+pub mod platform;
 pub mod unavailable;
 
 pub use keys::{CustomerKeys, KeyDescription, KeyRef, PAYLOAD_LEN, VersionListing, WrappedBlob};

@@ -1,0 +1,142 @@
+//! The platform's own root key: what protects everything that is not under a customer key, and authenticates the database.
+//!
+//! The root is a file of several keys with one primary. Nothing uses a root key itself: HKDF-SHA-256 derives one key for
+//! each purpose from it, salted with the cluster's id, so that two clusters never share a key and no purpose can be played
+//! against another. Losing the file would make every row unverifiable, so it is backed up apart from the database.
+
+mod derive;
+mod file;
+mod refused;
+mod sealed;
+mod wrapped;
+
+use std::{path::Path, sync::Arc};
+
+use domain::{Entropy, PlatformKeyId, row_seal::RowSeal};
+use secmem::Secret;
+
+use self::{
+    derive::{DerivedKeys, RowKeys},
+    file::{Entry, RootFile},
+};
+pub use self::{
+    refused::RootRefused,
+    sealed::{NotOpened, SEALED_OVERHEAD},
+};
+use crate::PAYLOAD_LEN;
+
+/// One root key's length in bytes.
+pub(crate) const ROOT_KEY_LEN: usize = 32;
+
+/// The platform root, opened.
+pub struct PlatformRoot {
+    cluster: [u8; 16],
+    primary: PlatformKeyId,
+    /// In the order in which they were added; never empty, and the primary is among them.
+    keys: Arc<[DerivedKeys]>,
+}
+
+impl PlatformRoot {
+    /// Creates a root with one new key and a new cluster id, readable by its owner only, and opens it. The file appears
+    /// whole or not at all, and is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`RootRefused`]; an existing file is never touched.
+    pub fn init_file(path: &Path, entropy: &dyn Entropy) -> Result<Self, RootRefused> {
+        let cluster = domain::entropy::random(entropy);
+        let id = PlatformKeyId::from_bytes(domain::entropy::random(entropy));
+        let secret = Secret::fill(|out| entropy.fill(out))?;
+        let file = RootFile { cluster, primary: id, entries: vec![Entry::Plain { id, secret }] };
+        file::create(path, &file, entropy)?;
+        Self::open_file(path)
+    }
+
+    /// Opens a root whose keys stand in the file.
+    ///
+    /// # Errors
+    /// [`RootRefused`], each with its next step: not there, not a plain file, not ours, readable by others, truncated,
+    /// damaged, of another version, or wrapped by a vault.
+    pub fn open_file(path: &Path) -> Result<Self, RootRefused> {
+        let file = file::read(path)?;
+        let plain = |entry| match entry {
+            Entry::Plain { id, secret } => Ok((id, secret)),
+            Entry::Wrapped { .. } => Err(RootRefused::Wrapped),
+        };
+        let secrets = file.entries.into_iter().map(plain).collect::<Result<Vec<_>, _>>()?;
+        Self::derive(file.cluster, file.primary, &secrets)
+    }
+
+    fn derive(
+        cluster: [u8; 16],
+        primary: PlatformKeyId,
+        secrets: &[(PlatformKeyId, Secret<ROOT_KEY_LEN>)],
+    ) -> Result<Self, RootRefused> {
+        let derived = secrets.iter().map(|(id, secret)| DerivedKeys::from_root(&cluster, *id, secret));
+        let keys: Vec<_> = derived.collect::<Result<_, _>>()?;
+        // The file's reader has checked that the primary is one of its keys.
+        Ok(Self { cluster, primary, keys: keys.into() })
+    }
+
+    /// The cluster this root belongs to.
+    pub fn cluster_id(&self) -> [u8; 16] {
+        self.cluster
+    }
+
+    /// The key that seals from now on; the others only open.
+    pub fn primary(&self) -> PlatformKeyId {
+        self.primary
+    }
+
+    /// What a database keeps to recognise its root: 16 bytes derived from the oldest key, which tell nothing about it. It
+    /// stays as it is when a key is added or made primary.
+    pub fn check_value(&self) -> [u8; 16] {
+        self.keys[0].check_value
+    }
+
+    /// Authenticates rows with this root's keys.
+    pub fn row_seal(&self) -> Arc<dyn RowSeal> {
+        Arc::new(RowKeys { primary: self.primary, keys: Arc::clone(&self.keys) })
+    }
+
+    /// Wraps a data key's payload with the primary, bound to `aad`.
+    pub fn wrap(&self, payload: &Secret<PAYLOAD_LEN>, aad: &[u8], entropy: &dyn Entropy) -> (PlatformKeyId, Vec<u8>) {
+        let key = self.primary_key();
+        (key.id, sealed::wrap(key, payload, aad, entropy))
+    }
+
+    /// Unwraps what [`wrap`](Self::wrap) made with the key `id` and the same `aad`.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub fn unwrap(&self, id: PlatformKeyId, blob: &[u8], aad: &[u8]) -> Result<Secret<PAYLOAD_LEN>, NotOpened> {
+        sealed::unwrap(self.key(id)?, blob, aad)
+    }
+
+    /// Seals a stored blob with the primary, bound to `aad`: the second layer, so that a leaked database alone opens
+    /// nothing, not even to who has the vault. [`SEALED_OVERHEAD`] bytes longer; it names its key.
+    pub fn seal_blob(&self, blob: &[u8], aad: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
+        sealed::seal_blob(self.primary_key(), blob, aad, entropy)
+    }
+
+    /// Opens what [`seal_blob`](Self::seal_blob) made with the same `aad`, by whichever key of the root it names.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub fn open_blob(&self, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, NotOpened> {
+        sealed::open_blob(self.key(sealed::key_of(sealed)?)?, sealed, aad)
+    }
+
+    fn key(&self, id: PlatformKeyId) -> Result<&DerivedKeys, NotOpened> {
+        self.keys.iter().find(|key| key.id == id).ok_or(NotOpened::KeyUnknown)
+    }
+
+    fn primary_key(&self) -> &DerivedKeys {
+        self.keys
+            .iter()
+            .find(|key| key.id == self.primary)
+            .expect("the file's reader checked that the primary is there")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Which keys follow from a root key, one for each purpose.
+
+use std::sync::Arc;
+
+use domain::{
+    PlatformKeyId,
+    row_seal::{RowMac, RowSeal},
+};
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use secmem::{OutOfLockedMemory, Secret};
+use sha2::Sha256;
+
+use super::ROOT_KEY_LEN;
+
+/// The keys derived from one root key. `HKDF-SHA-256(salt = cluster id, ikm = root key, info = "byokd/platform/v1/" ‖
+/// purpose ‖ 00 ‖ key id)`.
+pub(super) struct DerivedKeys {
+    pub(super) id: PlatformKeyId,
+    /// Wraps data keys that are under no customer key. AES-256-GCM.
+    pub(super) wrap: Secret<32>,
+    /// The second layer over every stored blob. AES-256-GCM.
+    pub(super) blob: Secret<32>,
+    /// Authenticates rows. HMAC-SHA-256.
+    row_mac: Secret<32>,
+    /// Recognises the root; not a secret.
+    pub(super) check_value: [u8; 16],
+}
+
+impl DerivedKeys {
+    pub(super) fn from_root(
+        cluster: &[u8; 16],
+        id: PlatformKeyId,
+        root: &Secret<ROOT_KEY_LEN>,
+    ) -> Result<Self, OutOfLockedMemory> {
+        let extracted: Hkdf<Sha256> = root.expose(|root| Hkdf::new(Some(cluster), root));
+        let expand = |purpose: &str, out: &mut [u8]| {
+            let info = [b"byokd/platform/v1/", purpose.as_bytes(), &[0], id.as_bytes()];
+            extracted.expand_multi_info(&info, out).expect("HKDF-SHA-256 gives up to 8,160 bytes");
+        };
+        let mut check_value = [0; 16];
+        expand("check", &mut check_value);
+        Ok(Self {
+            id,
+            wrap: Secret::fill(|out| expand("wrap", out))?,
+            blob: Secret::fill(|out| expand("blob", out))?,
+            row_mac: Secret::fill(|out| expand("row-mac", out))?,
+            check_value,
+        })
+    }
+
+    fn row_mac(&self, row: &[u8]) -> Hmac<Sha256> {
+        let mac = |key: &[u8; 32]| Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+        self.row_mac.expose(mac).chain_update(row)
+    }
+}
+
+/// Authenticates rows: the primary makes codes, any key of the root checks them.
+pub(super) struct RowKeys {
+    pub(super) primary: PlatformKeyId,
+    pub(super) keys: Arc<[DerivedKeys]>,
+}
+
+impl RowKeys {
+    fn key(&self, id: PlatformKeyId) -> Option<&DerivedKeys> {
+        self.keys.iter().find(|key| key.id == id)
+    }
+}
+
+impl RowSeal for RowKeys {
+    fn seal(&self, row: &[u8]) -> RowMac {
+        let key = self.key(self.primary).expect("the file's reader checked that the primary is there");
+        RowMac { key: key.id, code: key.row_mac(row).finalize().into_bytes().into() }
+    }
+
+    fn verify(&self, row: &[u8], mac: &RowMac) -> bool {
+        // Constant time in the code; which key made it is written beside it anyway.
+        self.key(mac.key).is_some_and(|key| key.row_mac(row).verify_slice(&mac.code).is_ok())
+    }
+}
