@@ -1,1 +1,17 @@
-//! client
+//! How a program talks to byokd: where the service is, one method for each call, and refusals a program can act on.
+//!
+//! Unary calls carry a deadline. Streams carry none, because they last as long as their data; pings notice a peer that is gone.
+
+mod client;
+mod endpoint;
+mod refused;
+mod streams;
+
+pub use api::byok::v1 as pb;
+pub use client::{Client, Options, TlsIdentity};
+pub use endpoint::{Endpoint, InvalidEndpoint};
+pub use refused::{Error, Owner, Refused};
+pub use streams::{Progress, StreamError, StreamSealed};
+
+/// The largest payload of one message, in bytes. Larger ones go through a stream.
+pub const MESSAGE_MAX: usize = 4 * 1024 * 1024;

@@ -1,0 +1,263 @@
+//! Which calls there are, each with its deadline and a typed refusal.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint as Transport, Identity};
+use tonic::{Request, Response, Status};
+
+use crate::refused::innermost;
+use crate::{Endpoint, Error, MESSAGE_MAX, pb};
+
+use pb::encryption_client::EncryptionClient;
+use pb::enterprise_keys_client::EnterpriseKeysClient;
+use pb::workspaces_client::WorkspacesClient;
+
+/// How to connect, and how long to wait.
+#[derive(Clone)]
+pub struct Options {
+    /// The authorities (PEM, one or more) that may vouch for an `https://` service. Required there: a key service is reached
+    /// under a named authority and not under whatever the machine happens to trust.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Our own certificate, for services that ask for one.
+    pub identity: Option<TlsIdentity>,
+    /// Sent as `authorization: Bearer …`.
+    pub token: Option<String>,
+    /// The deadline of a unary call. 30 s by default: longer than the service waits for a customer's vault.
+    pub timeout: Duration,
+    /// The deadline for making the connection. 10 s by default.
+    pub connect_timeout: Duration,
+}
+
+/// A client certificate with its private key, both PEM.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    /// The certificate chain, leaf first.
+    pub certificate_pem: Vec<u8>,
+    /// The private key.
+    pub key_pem: Vec<u8>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ca_pem: None,
+            identity: None,
+            token: None,
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Adds the bearer token, marked sensitive so that it is neither indexed by HPACK nor printed.
+#[derive(Clone)]
+pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
+
+/// A connection to byokd. Cheap to clone; clones share the connection.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) encryption: EncryptionClient<Authorized>,
+    workspaces: WorkspacesClient<Authorized>,
+    keys: EnterpriseKeysClient<Authorized>,
+    pub(crate) server: String,
+    timeout: Duration,
+}
+
+/// Room for one message's payload with its names and context.
+const GRPC_MESSAGE_MAX: usize = MESSAGE_MAX + 64 * 1024;
+
+impl Client {
+    /// Connects, or says why not.
+    pub async fn connect(endpoint: &Endpoint, options: Options) -> Result<Self, Error> {
+        let server = endpoint.to_string();
+        let unreachable = |error: tonic::transport::Error| Error::Unreachable {
+            server: endpoint.to_string(),
+            cause: innermost(&error),
+        };
+        let transport = Transport::from_shared(server.clone())
+            .map_err(unreachable)?
+            .connect_timeout(options.connect_timeout)
+            .tcp_nodelay(true)
+            // Streams are bounded by the peer's window, not by round trips.
+            .initial_stream_window_size(2 * 1024 * 1024)
+            .initial_connection_window_size(4 * 1024 * 1024)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let transport = match endpoint {
+            Endpoint::Tls { .. } => transport.tls_config(tls(&options)?).map_err(unreachable)?,
+            Endpoint::Unix(_) | Endpoint::Loopback(_) => transport,
+        };
+        let connecting = tokio::time::timeout(options.connect_timeout, transport.connect());
+        let channel = connecting
+            .await
+            .map_err(|_| Error::NoAnswer { server: server.clone(), waited: options.connect_timeout })?
+            .map_err(unreachable)?;
+
+        let bearer = match options.token {
+            None => Bearer(None),
+            Some(token) => {
+                let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
+                    .parse()
+                    .map_err(|_| Error::Options("the token holds characters that no token has"))?;
+                value.set_sensitive(true);
+                Bearer(Some(value))
+            }
+        };
+        let authorized = InterceptedService::new(channel, bearer);
+        Ok(Self {
+            encryption: EncryptionClient::new(authorized.clone())
+                .max_decoding_message_size(GRPC_MESSAGE_MAX)
+                .max_encoding_message_size(GRPC_MESSAGE_MAX),
+            workspaces: WorkspacesClient::new(authorized.clone()),
+            keys: EnterpriseKeysClient::new(authorized),
+            server,
+            timeout: options.timeout,
+        })
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
+    }
+
+    fn answer<T>(&self, outcome: Result<Response<T>, Status>) -> Result<T, Error> {
+        outcome.map(Response::into_inner).map_err(|s| Error::from_status(&s, &self.server, Some(self.timeout)))
+    }
+
+    pub(crate) fn broken_stream(&self, status: &Status) -> Error {
+        Error::from_status(status, &self.server, None)
+    }
+}
+
+fn tls(options: &Options) -> Result<ClientTlsConfig, Error> {
+    let ca = options.ca_pem.as_ref().ok_or(Error::Options("an https:// address needs the authority that vouches for it"))?;
+    let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+    Ok(match &options.identity {
+        None => config,
+        Some(own) => config.identity(Identity::from_pem(&own.certificate_pem, &own.key_pem)),
+    })
+}
+
+/// One method for each unary call: the arguments become the request, the answer comes without its wrapping.
+macro_rules! unary {
+    ($($(#[$doc:meta])* $name:ident = $service:ident . $rpc:ident ( $request:ident ) -> $answer:ident;)*) => {
+        impl Client {
+            $($(#[$doc])*
+            pub async fn $name(&self, request: pb::$request) -> Result<pb::$answer, Error> {
+                self.answer(self.$service.clone().$rpc(self.request(request)).await)
+            })*
+        }
+    };
+}
+
+unary! {
+    /// Creates a workspace.
+    create_workspace = workspaces.create_workspace(CreateWorkspaceRequest) -> Workspace;
+    /// Reads a workspace.
+    workspace = workspaces.get_workspace(GetWorkspaceRequest) -> Workspace;
+    /// One page of workspaces, by id.
+    workspaces_page = workspaces.list_workspaces(ListWorkspacesRequest) -> ListWorkspacesResponse;
+    /// Deletes a workspace.
+    delete_workspace = workspaces.delete_workspace(DeleteWorkspaceRequest) -> DeleteWorkspaceResponse;
+    /// Creates an app or bot, or changes its display name.
+    upsert_app = workspaces.upsert_app(UpsertAppRequest) -> App;
+    /// One page of a workspace's apps and bots, by id.
+    apps_page = workspaces.list_apps(ListAppsRequest) -> ListAppsResponse;
+    /// Deletes an app or bot.
+    delete_app = workspaces.delete_app(DeleteAppRequest) -> DeleteAppResponse;
+    /// Connects a customer's key and puts it in force.
+    configure_key = keys.configure_key(ConfigureKeyRequest) -> Key;
+    /// Reads a workspace's key configuration.
+    key = keys.get_key(GetKeyRequest) -> Key;
+    /// The recorded versions of a workspace's key, newest first.
+    key_versions = keys.list_key_versions(ListKeyVersionsRequest) -> ListKeyVersionsResponse;
+    /// Seals a batch; each item has its own result.
+    batch_encrypt = encryption.batch_encrypt(BatchEncryptRequest) -> BatchEncryptResponse;
+    /// Opens a batch; each item has its own result.
+    batch_decrypt = encryption.batch_decrypt(BatchDecryptRequest) -> BatchDecryptResponse;
+    /// Seals an opened ciphertext again under the app's present data key; the plaintext stays in the service.
+    re_encrypt = encryption.re_encrypt(ReEncryptRequest) -> ReEncryptResponse;
+}
+
+impl Client {
+    /// Seals one payload of at most [`MESSAGE_MAX`] bytes.
+    pub async fn encrypt(
+        &self,
+        app: &str,
+        context: HashMap<String, String>,
+        plaintext: Bytes,
+    ) -> Result<pb::EncryptResponse, Error> {
+        let request = pb::EncryptRequest { app: app.to_owned(), plaintext, context };
+        self.answer(self.encryption.clone().encrypt(self.request(request)).await)
+    }
+
+    /// Opens one message for the app and context it was sealed for.
+    pub async fn decrypt(
+        &self,
+        app: &str,
+        context: HashMap<String, String>,
+        ciphertext: Bytes,
+    ) -> Result<pb::DecryptResponse, Error> {
+        let request = pb::DecryptRequest { app: app.to_owned(), ciphertext, context };
+        self.answer(self.encryption.clone().decrypt(self.request(request)).await)
+    }
+
+    /// Every live workspace, by id: all pages.
+    pub async fn workspaces(&self) -> Result<Vec<pb::Workspace>, Error> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let page = self.workspaces_page(pb::ListWorkspacesRequest { page_size: 1_000, page_token }).await?;
+            all.extend(page.workspaces);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Every live app and bot of a workspace, by id: all pages.
+    pub async fn apps(&self, workspace: &str) -> Result<Vec<pb::App>, Error> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let parent = workspace.to_owned();
+            let page = self.apps_page(pb::ListAppsRequest { parent, page_size: 1_000, page_token }).await?;
+            all.extend(page.apps);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Every wrapped data key of a workspace that the customer's key wraps. Complete, or an error.
+    pub async fn export_wrapped_keys(&self, key: &str) -> Result<Vec<pb::WrappedKey>, Error> {
+        // No deadline of its own: an export is as long as the workspace is large.
+        let request = Request::new(pb::ExportWrappedKeysRequest { name: key.to_owned() });
+        let outcome = self.keys.clone().export_wrapped_keys(request).await;
+        let mut pages = outcome.map_err(|status| self.broken_stream(&status))?.into_inner();
+        let mut all = Vec::new();
+        while let Some(page) = pages.message().await.map_err(|status| self.broken_stream(&status))? {
+            all.extend(page.wrapped_keys);
+        }
+        Ok(all)
+    }
+}
