@@ -1,1 +1,27 @@
-//! service
+//! The use cases, one verb a file, and the memory of open data keys they share.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `data` | encrypt, decrypt, batches, streams, re-encrypt |
+//! | `control` | workspaces, apps and bots, the customer's key, the export of wrapped keys |
+//! | `keys` | open data keys: the table, the leases, single flight, creation, unwrapping |
+//! | [`refusal`] | the one outward error |
+//!
+//! Absent on purpose: gRPC, HTTP, SQL and everything of Azure. Time and randomness come in as parts.
+
+pub mod control;
+pub mod data;
+pub mod options;
+pub mod refusal;
+pub mod service;
+
+mod core;
+mod keys;
+mod seeded_bug;
+
+pub use control::{AppPage, ConfigureKey, Configured, ExportPages, KeyWarning, WorkspacePage, WrappedKey};
+pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
+pub use options::Options;
+pub use refusal::Refusal;
+pub use seeded_bug::SeededBug;
+pub use service::{Parts, Service, StartFailed};

@@ -1,0 +1,83 @@
+//! Administration: workspaces, apps and bots, the customer's key, and the way out.
+//!
+//! Every change is decided inside one transaction, with its audit record (I-24), and runs to its end even if whoever asked for
+//! it is gone. Memory changes after the database has, never before.
+
+mod apps;
+mod check_key;
+mod configure_key;
+mod export_wrapped_keys;
+mod read_key;
+mod workspaces;
+
+pub use apps::AppPage;
+pub use check_key::KeyWarning;
+pub use configure_key::{ConfigureKey, Configured};
+pub use export_wrapped_keys::{ExportPages, WrappedKey};
+pub use workspaces::WorkspacePage;
+
+use domain::audit::{AuditEvent, AuditKind};
+use domain::permission::{Action, Permit, Target};
+use domain::{AppId, Reason, Timestamp, WorkspaceId};
+use store::Transaction;
+
+use crate::Refusal;
+use crate::options::{MOST_PAGE, USUAL_PAGE};
+
+/// Runs a change to its end, whatever becomes of the caller: a change that committed must reach the memory as well.
+async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::spawn(change).await {
+        Ok(outcome) => outcome,
+        Err(ended) => Err(Refusal::because(Reason::Internal).caused_by(ended)),
+    }
+}
+
+fn workspace_of<A: Action>(permit: &Permit<A>) -> Result<WorkspaceId, Refusal> {
+    match permit.target() {
+        Target::Workspace(workspace) => Ok(workspace.clone()),
+        Target::App(..) | Target::Platform => Err(wrong_target("the permission is not for a workspace")),
+    }
+}
+
+fn app_of<A: Action>(permit: &Permit<A>) -> Result<(WorkspaceId, AppId), Refusal> {
+    match permit.target() {
+        Target::App(workspace, app) => Ok((workspace.clone(), app.clone())),
+        Target::Workspace(_) | Target::Platform => Err(wrong_target("the permission is not for an app")),
+    }
+}
+
+fn wrong_target(detail: &'static str) -> Refusal {
+    Refusal::because(Reason::Internal).detail(detail)
+}
+
+fn not_found() -> Refusal {
+    Refusal::because(Reason::NotFound)
+}
+
+fn display_name(text: &str) -> Result<String, Refusal> {
+    domain::workspace::display_name(text)
+        .map_err(|invalid| Refusal::because(Reason::RequestInvalid).detail(invalid.to_string()))
+}
+
+/// How many entries a page has: what was asked for, at most 1,000; 100 when nothing was.
+fn page_size(asked: Option<usize>) -> usize {
+    asked.filter(|size| *size > 0).unwrap_or(USUAL_PAGE).min(MOST_PAGE)
+}
+
+/// Cuts a list that was read one longer than the page, and says whether more follows.
+fn cut<T>(mut entries: Vec<T>, page: usize) -> (Vec<T>, bool) {
+    let more = entries.len() > page;
+    entries.truncate(page);
+    (entries, more)
+}
+
+/// The workspace must be there and live.
+async fn live_workspace(tx: &mut dyn Transaction, workspace: &WorkspaceId) -> Result<domain::Workspace, Refusal> {
+    tx.workspace(workspace).await?.filter(|found| found.deleted_at.is_none()).ok_or_else(not_found)
+}
+
+fn event(workspace: &WorkspaceId, at: Timestamp, actor: &str, what: AuditKind) -> AuditEvent {
+    AuditEvent { workspace: Some(workspace.clone()), at, actor: actor.to_owned(), what }
+}

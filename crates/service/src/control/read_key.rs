@@ -1,0 +1,26 @@
+//! Reading the customer's key configuration and the versions that were seen.
+
+use domain::permission::{self, Permit};
+use domain::{KeyConfig, KeyVersion, Reason};
+
+use super::{not_found, workspace_of};
+use crate::{Refusal, Service};
+
+impl Service {
+    /// The key that is in force. Asks no vault.
+    pub async fn read_key(&self, permit: &Permit<permission::ReadKey>) -> Result<KeyConfig, Refusal> {
+        let workspace = workspace_of(permit)?;
+        let found = self.0.store.workspace(&workspace).await?;
+        found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
+        let config = self.0.store.key_config(&workspace).await?;
+        config.ok_or_else(|| Refusal::because(Reason::KeyNotConfigured))
+    }
+
+    /// The versions of the customer's key that were recorded, newest first.
+    pub async fn list_key_versions(&self, permit: &Permit<permission::ReadKey>) -> Result<Vec<KeyVersion>, Refusal> {
+        self.read_key(permit).await?;
+        let mut versions = self.0.store.key_versions(&workspace_of(permit)?).await?;
+        versions.reverse();
+        Ok(versions)
+    }
+}

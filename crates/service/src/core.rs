@@ -1,0 +1,37 @@
+//! What every use case works with: the parts the service was started with, and what it keeps in memory.
+
+use std::sync::Arc;
+
+use domain::{Clock, Entropy};
+use store::Store;
+use vault::CustomerKeys;
+use vault::platform::PlatformRoot;
+
+use crate::keys::KeyTable;
+use crate::keys::flight::Flights;
+use crate::keys::unknown::Unknown;
+use crate::keys::vault_call::Budget;
+use crate::options::Options;
+use crate::seeded_bug::Bugs;
+
+pub(crate) struct Core {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) customer_keys: Arc<dyn CustomerKeys>,
+    pub(crate) platform: Arc<PlatformRoot>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) options: Options,
+    pub(crate) table: KeyTable,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) unknown: Unknown,
+    pub(crate) bugs: Bugs,
+    /// Used by a seeded fault only: places at vaults that all workspaces share.
+    pub(crate) shared_places: tokio::sync::Semaphore,
+}
+
+impl Core {
+    /// The time one piece of work has.
+    pub(crate) fn budget(&self) -> Budget<'_> {
+        Budget::new(&*self.clock, self.options.vault_deadline)
+    }
+}

@@ -1,0 +1,39 @@
+//! Opening a ciphertext and sealing it again under the app's present data key, without the plaintext leaving.
+
+use domain::permission::{self, Permit};
+use envelope::Context;
+use zeroize::Zeroizing;
+
+use super::decrypt::check;
+use super::{Sealed, app_of};
+use crate::{Refusal, Service};
+
+/// What a ciphertext was sealed under anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReEncrypted {
+    /// Under what it is now.
+    pub sealed: Sealed,
+    /// Whether that is another data key than before.
+    pub data_key_changed: bool,
+}
+
+impl Service {
+    /// Opens a message made with `context` and seals it again with `new_context` (absent: the same) under the app's present
+    /// data key and protection, appended to `out`. A refusal leaves `out` as it was.
+    pub async fn re_encrypt(
+        &self,
+        permit: &Permit<permission::ReEncrypt>,
+        ciphertext: &[u8],
+        context: &Context,
+        new_context: Option<&Context>,
+        out: &mut Vec<u8>,
+    ) -> Result<ReEncrypted, Refusal> {
+        let app = app_of(permit)?;
+        let key = check(app, ciphertext)?;
+        // As long as it can become: growing would leave copies of it behind in freed memory.
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(ciphertext.len()));
+        let opened = self.0.open(key, context, ciphertext, &mut plaintext).await?;
+        let sealed = self.0.seal(app, new_context.unwrap_or(context), &plaintext, out).await?;
+        Ok(ReEncrypted { sealed, data_key_changed: sealed.data_key != opened.data_key })
+    }
+}

@@ -1,0 +1,200 @@
+//! Sealing and opening one payload of any size, piece by piece. The right to the key is asked for anew at every segment.
+
+use std::sync::Arc;
+
+use domain::permission::{self, Permit};
+use domain::{DataKeyId, Reason};
+use envelope::{Binding, Context, Header, Kind, OpenFailed, PROLOGUE_LEN, SEGMENT_LEN, StreamOpener, StreamSealer};
+
+use super::decrypt::{Opened, refuse_unknown};
+use super::encrypt::TooLate;
+use super::{ATTEMPTS, Sealed, app_of, binding, header_of, nanos, take_back};
+use crate::core::Core;
+use crate::keys::{DataKeyName, Failure};
+use crate::{Refusal, Service};
+
+/// A stream being sealed. Dropped unfinished, what it gave out so far is no ciphertext.
+pub struct EncryptStream {
+    at: Place,
+    sealed: Sealed,
+    sealer: Option<StreamSealer>,
+}
+
+/// A stream being opened. What it gives out is provisional until [`DecryptStream::finish`] says yes.
+pub struct DecryptStream {
+    at: Place,
+    opened: Opened,
+    opener: Option<StreamOpener>,
+}
+
+impl Service {
+    /// Begins a stream under the app's present data key, and appends its first 96 bytes to `out`.
+    pub async fn encrypt_stream(
+        &self,
+        permit: &Permit<permission::Encrypt>,
+        context: &Context,
+        out: &mut Vec<u8>,
+    ) -> Result<EncryptStream, Refusal> {
+        let app = app_of(permit)?;
+        for _ in 0..ATTEMPTS {
+            let begun = self.0.with_key_to_seal(app, |key, now| {
+                let nonce = envelope::fresh_nonce(nanos(now));
+                let (mut p, mut r) = ([0; 12], [0; 7]);
+                p.copy_from_slice(&nonce[..12]);
+                // From the end: that is where the time is mixed in.
+                r.copy_from_slice(&nonce[17..]);
+                let binding = binding(app, key, context);
+                let begin = |secret: &[u8; 32]| StreamSealer::new(secret, key.id().as_bytes(), p, r, &binding);
+                let (sealer, prologue) = key.secret.expose(begin);
+                key.count(1, nonce[0]);
+                (sealer, prologue, Sealed::under(key))
+            });
+            if let Some(Ok((sealer, prologue, sealed))) = begun {
+                out.extend_from_slice(&prologue);
+                let at = Place { core: self.0.clone(), key: app.data_key(sealed.data_key).to_owned() };
+                return Ok(EncryptStream { at, sealed, sealer: Some(sealer) });
+            }
+            self.0.ready_to_seal(app).await?;
+        }
+        Err(Failure::TooLate.into())
+    }
+
+    /// Begins to open a stream by its first 96 bytes. A wrong context or a foreign stream is refused here, before a byte of
+    /// plaintext; fewer bytes are refused as malformed.
+    pub async fn decrypt_stream(
+        &self,
+        permit: &Permit<permission::Decrypt>,
+        context: &Context,
+        prologue: &[u8],
+    ) -> Result<DecryptStream, Refusal> {
+        let app = app_of(permit)?;
+        let Header { data_key_id, .. } = header_of(prologue, Kind::Stream)?;
+        let prologue: &[u8; PROLOGUE_LEN] = prologue
+            .first_chunk()
+            .ok_or_else(|| Refusal::because(Reason::CiphertextMalformed).detail("a stream begins with 96 bytes"))?;
+        let key = app.data_key(DataKeyId::from_bytes(data_key_id));
+        for _ in 0..ATTEMPTS {
+            let begun = self.0.with_key_to_open(key, |open| {
+                let binding: Binding<'_> = binding(app, open, context);
+                let opened = Opened { protection: open.protection, data_key: open.id(), key_version: open.version };
+                open.secret
+                    .expose(|secret| StreamOpener::new(secret, &binding, prologue))
+                    .map(|opener| (opener, opened))
+            });
+            match begun {
+                Some(Ok(Ok((opener, opened)))) => {
+                    let at = Place { core: self.0.clone(), key: key.to_owned() };
+                    return Ok(DecryptStream { at, opened, opener: Some(opener) });
+                }
+                Some(Ok(Err(OpenFailed))) => return Err(Refusal::because(Reason::DecryptionFailed)),
+                Some(Err(_)) | None => {}
+            }
+            match self.0.ready_unless_unknown(key).await {
+                Err(Failure::UnknownKey) => return Err(refuse_unknown(app, context, prologue)),
+                outcome => outcome?,
+            }
+        }
+        Err(Failure::TooLate.into())
+    }
+}
+
+impl EncryptStream {
+    /// Under what it is sealed.
+    pub fn sealed(&self) -> Sealed {
+        self.sealed
+    }
+
+    /// Takes any number of bytes and appends what of the ciphertext is complete to `out`. After a refusal every call is
+    /// refused.
+    pub async fn push(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let from = out.len();
+        let mut sealer = self.sealer.take().ok_or_else(over)?;
+        for segment in plaintext.chunks(SEGMENT_LEN) {
+            let pushed = self.at.step(|| sealer.push(segment, out)).await;
+            let pushed = pushed.and_then(|pushed| pushed.map_err(|long| too_long().caused_by(long)));
+            pushed.inspect_err(|_| take_back(out, from))?;
+        }
+        self.sealer = Some(sealer);
+        Ok(())
+    }
+
+    /// Seals the last segment. Only now is the ciphertext whole.
+    pub async fn finish(mut self, out: &mut Vec<u8>) -> Result<Sealed, Refusal> {
+        let from = out.len();
+        let sealer = self.sealer.take().ok_or_else(over)?;
+        let finished = self.at.step(|| sealer.finish(out)).await;
+        let finished = finished.and_then(|finished| finished.map_err(|long| too_long().caused_by(long)));
+        finished.inspect_err(|_| take_back(out, from))?;
+        Ok(self.sealed)
+    }
+}
+
+impl DecryptStream {
+    /// Under what it was sealed.
+    pub fn opened(&self) -> Opened {
+        self.opened
+    }
+
+    /// Takes any number of bytes and appends the plaintext of the segments that are complete to `out`. After a refusal every
+    /// call is refused.
+    pub async fn push(&mut self, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let from = out.len();
+        let mut opener = self.opener.take().ok_or_else(over)?;
+        for segment in ciphertext.chunks(SEGMENT_LEN) {
+            let pushed = self.at.step(|| opener.push(segment, out)).await;
+            let pushed = pushed.and_then(|pushed| pushed.map_err(|OpenFailed| changed()));
+            pushed.inspect_err(|_| take_back(out, from))?;
+        }
+        self.opener = Some(opener);
+        Ok(())
+    }
+
+    /// Opens the last segment. Only now is the plaintext known to be whole; a refusal here means: discard all of it.
+    pub async fn finish(mut self, out: &mut Vec<u8>) -> Result<Opened, Refusal> {
+        let from = out.len();
+        let opener = self.opener.take().ok_or_else(over)?;
+        let finished = self.at.step(|| opener.finish(out)).await;
+        finished.and_then(|finished| finished.map_err(|OpenFailed| changed())).inspect_err(|_| take_back(out, from))?;
+        Ok(self.opened)
+    }
+}
+
+fn over() -> Refusal {
+    Refusal::because(Reason::StreamInvalid).detail("the stream has ended with a refusal")
+}
+
+fn too_long() -> Refusal {
+    Refusal::because(Reason::PlaintextTooLarge).detail("a stream holds at most 1 TiB")
+}
+
+fn changed() -> Refusal {
+    Refusal::because(Reason::DecryptionFailed)
+}
+
+/// Which key a stream lives by. It does not hold the key: a denial takes that away from streams too, at their next segment.
+struct Place {
+    core: Arc<Core>,
+    key: DataKeyName,
+}
+
+impl Place {
+    /// One step of a stream, made only with the right to the key, and refused if that ended before the step did (I-10). Where
+    /// the lease merely ran out, it is renewed first.
+    async fn step<T>(&self, step: impl FnOnce() -> T) -> Result<T, Refusal> {
+        let key = self.key.borrow();
+        let mut step = Some(step);
+        for _ in 0..ATTEMPTS {
+            let made = self.core.with_key_to_open(key, |_| step.take().map(|step| step()));
+            match made {
+                Some(Ok(Some(made))) => return Ok(made),
+                None => self.core.ready_to_open(key).await?,
+                // The step was made and its right ended meanwhile. It cannot be made twice; what ended it is the answer.
+                Some(Err(TooLate) | Ok(None)) => {
+                    self.core.ready_to_open(key).await?;
+                    break;
+                }
+            }
+        }
+        Err(Failure::TooLate.into())
+    }
+}

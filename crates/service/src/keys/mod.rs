@@ -1,0 +1,43 @@
+//! Data keys in memory and how they come to be there: the table the hot path reads, the leases that bound it, and the one way
+//! in for a key that is cold.
+//!
+//! | module | question |
+//! |---|---|
+//! | [`name`] | under what is a key found |
+//! | [`lease`] | may keys under this version be served now |
+//! | [`open_key`] | what is held of one open data key |
+//! | [`standing`] | what the store last said of an app, and is that fresh |
+//! | [`table`] | where open keys are found, and how they are taken away |
+//! | [`flight`] | how many ask for the same thing at once: one |
+//! | [`vault_call`] | how a vault is asked, and what a denial does |
+//! | [`unwrap`] | from a row to a key that was compared |
+//! | [`birth`] | how a new data key comes to encrypt |
+//! | [`ready`] | what happens when the hot path finds nothing |
+//! | [`unknown`] | which data keys do not exist |
+//! | [`failure`] | why any of this did not work |
+
+pub(crate) mod birth;
+pub(crate) mod failure;
+pub(crate) mod flight;
+pub(crate) mod lease;
+pub(crate) mod name;
+pub(crate) mod open_key;
+pub(crate) mod ready;
+pub(crate) mod standing;
+pub(crate) mod table;
+pub(crate) mod unknown;
+pub(crate) mod unwrap;
+pub(crate) mod vault_call;
+
+pub(crate) use failure::Failure;
+pub(crate) use name::{AppName, AppRef, DataKeyName, DataKeyRef};
+pub(crate) use open_key::OpenKey;
+pub(crate) use standing::Standing;
+pub(crate) use table::KeyTable;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks; a panic of another holder does not end the service. What these locks guard is consistent between any two lines.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,193 @@
+//! What happens when the hot path finds nothing: from the name of an app or a data key to an open key in the table.
+
+use std::sync::Arc;
+
+use domain::{DataKeyState, KeyVersionId};
+
+use super::birth::Born;
+use super::flight::Flight;
+use super::table::NotAdmitted;
+use super::vault_call::Budget;
+use super::{AppName, AppRef, DataKeyName, DataKeyRef, Failure, Standing};
+use crate::core::Core;
+use crate::seeded_bug::SeededBug;
+
+/// How often work begins anew because something changed under it.
+const ATTEMPTS: usize = 4;
+
+impl Core {
+    /// Waits until the app's present data key is open.
+    pub(crate) async fn ready_to_seal(self: &Arc<Self>, app: AppRef<'_>) -> Result<(), Failure> {
+        let work = || {
+            let (core, app) = (self.clone(), app.to_owned());
+            async move { core.open_for_sealing(app).await }
+        };
+        self.flights.join(Flight::Seal(app.to_owned()), self.denials(app), || self.is_ready_to_seal(app), work).await
+    }
+
+    /// Waits until this data key is open.
+    pub(crate) async fn ready_to_open(self: &Arc<Self>, key: DataKeyRef<'_>) -> Result<(), Failure> {
+        let work = || {
+            let (core, key) = (self.clone(), key.to_owned());
+            async move { core.open_data_key(key).await }
+        };
+        if self.bugs.has(SeededBug::NoSingleFlight) {
+            return work().await;
+        }
+        let flight = Flight::Open(key.to_owned());
+        self.flights.join(flight, self.denials(key.app), || self.is_ready_to_open(key), work).await
+    }
+
+    /// What the store says of an app now. [`Failure::NotFound`]: it, or its workspace, is not there or was deleted.
+    pub(crate) async fn standing(&self, app: AppRef<'_>, budget: &Budget<'_>) -> Result<Standing, Failure> {
+        let workspace = match self.table.workspace(app.workspace) {
+            Some(workspace) => workspace,
+            None => {
+                self.find_live_app(app, budget).await?;
+                self.table.existing_workspace(app.workspace)
+            }
+        };
+        // Before reading: a change that commits during the reading makes it stale.
+        let (epoch, asked_at) = (workspace.epoch(), self.clock.now());
+        self.find_live_app(app, budget).await?;
+        let config = self.stored(budget, self.store.key_config(app.workspace)).await?;
+        Ok(Standing { workspace, epoch, asked_at, config })
+    }
+
+    async fn find_live_app(&self, app: AppRef<'_>, budget: &Budget<'_>) -> Result<(), Failure> {
+        let workspace = self.stored(budget, self.store.workspace(app.workspace)).await?;
+        workspace.filter(|workspace| workspace.deleted_at.is_none()).ok_or(Failure::NotFound)?;
+        let found = self.stored(budget, self.store.app(app.workspace, app.app)).await?;
+        found.filter(|app| app.deleted_at.is_none()).ok_or(Failure::NotFound)?;
+        Ok(())
+    }
+
+    fn denials(&self, app: AppRef<'_>) -> u64 {
+        self.table.workspace(app.workspace).map_or(0, |workspace| workspace.denials())
+    }
+
+    fn is_ready_to_seal(&self, app: AppRef<'_>) -> bool {
+        let now = self.clock.now();
+        let ready = self.table.with_sealing(app, |key, stamp| {
+            key.lease.right(now).is_some() && stamp.is_fresh(&key.workspace, now) && !self.is_spent(key)
+        });
+        ready == Some(true)
+    }
+
+    fn is_ready_to_open(&self, key: DataKeyRef<'_>) -> bool {
+        let now = self.clock.now();
+        self.table.with_open(key, |key| key.right_to_open(now).is_some()) == Some(true)
+    }
+
+    /// Finds the app's active data key under the protection it stands under, or makes it, and opens it.
+    async fn open_for_sealing(self: Arc<Self>, app: AppName) -> Result<(), Failure> {
+        let (app, budget) = (app.borrow(), self.budget());
+        for _ in 0..ATTEMPTS {
+            let standing = self.standing(app, &budget).await?;
+            let active = self.store.active_data_key(app.workspace, app.app, standing.protection());
+            let id = match self.stored(&budget, active).await? {
+                Some(active) => active.id,
+                None => match self.give_birth(&standing, app, &budget).await? {
+                    Born::Active(id) => id,
+                    Born::Moved => continue,
+                },
+            };
+            let key = app.data_key(id);
+            if !self.is_ready_to_open(key) {
+                self.ready_to_open(key).await?;
+            }
+            if self.table.with_open(key, |key| self.is_spent(key)) == Some(true) {
+                return Err(Failure::Exhausted);
+            }
+            if self.table.seal_under(key, &standing) {
+                return Ok(());
+            }
+        }
+        Err(Failure::TooLate)
+    }
+
+    /// Opens a data key, or renews what makes an open one stale.
+    async fn open_data_key(self: Arc<Self>, name: DataKeyName) -> Result<(), Failure> {
+        let (key, budget) = (name.borrow(), self.budget());
+        for _ in 0..ATTEMPTS {
+            let standing = self.standing(key.app, &budget).await?;
+            let now = self.clock.now();
+            let lapsed = self.table.with_open(key, |key| key.version.filter(|_| key.lease.right(now).is_none()));
+            match lapsed {
+                None => {}
+                Some(None) => {
+                    if self.table.restamp(key, &standing) {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                // One unwrap, of whichever key is asked for first, renews the lease for all keys under the version.
+                Some(Some(version)) => {
+                    self.renew(key, version, &standing).await?;
+                    if self.is_lease_good(key) && self.table.restamp(key, &standing) {
+                        return Ok(());
+                    }
+                }
+            }
+            match self.unwrap_and_admit(key, &standing, &budget).await? {
+                Ok(()) => return Ok(()),
+                Err(NotAdmitted::Moved) => {}
+                Err(NotAdmitted::Denied(why)) => return Err(Failure::Vault(why)),
+            }
+        }
+        Err(Failure::TooLate)
+    }
+
+    fn is_lease_good(&self, key: DataKeyRef<'_>) -> bool {
+        let now = self.clock.now();
+        self.table.with_open(key, |key| key.lease.right(now).is_some()) == Some(true)
+    }
+
+    /// Renews a version's lease by unwrapping one key under it. What is wrong with that one key does not concern the others:
+    /// a failure that is not the vault's leaves them to find out for themselves.
+    async fn renew(
+        self: &Arc<Self>,
+        key: DataKeyRef<'_>,
+        version: KeyVersionId,
+        standing: &Standing,
+    ) -> Result<(), Failure> {
+        let flight = Flight::Renew(key.app.workspace.clone(), version);
+        let work = || {
+            let (core, name, standing) = (self.clone(), key.to_owned(), standing.clone());
+            async move {
+                let budget = core.budget();
+                match core.unwrap_and_admit(name.borrow(), &standing, &budget).await? {
+                    Ok(()) | Err(NotAdmitted::Moved) => Ok(()),
+                    Err(NotAdmitted::Denied(why)) => Err(Failure::Vault(why)),
+                }
+            }
+        };
+        let denials = standing.workspace.denials();
+        match self.flights.join(flight, denials, || self.is_lease_good(key), work).await {
+            Err(Failure::Vault(why)) => Err(Failure::Vault(why)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn unwrap_and_admit(
+        &self,
+        key: DataKeyRef<'_>,
+        standing: &Standing,
+        budget: &Budget<'_>,
+    ) -> Result<Result<(), NotAdmitted>, Failure> {
+        let row = self.stored(budget, self.store.data_key(key.app.workspace, key.app.app, key.id)).await?;
+        let Some(row) = row else {
+            if !self.bugs.has(SeededBug::UnknownNotRemembered) {
+                self.unknown.add(key.to_owned(), standing.epoch);
+            }
+            return Err(Failure::UnknownKey);
+        };
+        if !row.state.decrypts() {
+            // It has sealed nothing that was acknowledged. A pending one may yet become active, so it is not remembered.
+            debug_assert!(matches!(row.state, DataKeyState::Pending | DataKeyState::Abandoned));
+            return Err(Failure::UnknownKey);
+        }
+        let unwrapped = self.unwrap_row(standing, &row, budget).await?;
+        Ok(self.admit(standing, &row, unwrapped))
+    }
+}

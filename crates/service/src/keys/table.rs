@@ -1,0 +1,280 @@
+//! Where open data keys are found without a lock, and how they are taken away.
+//!
+//! A reader borrows a key for the time of its closure and writes nothing that another thread reads. Whoever takes keys away
+//! empties the cells; each key is then wiped by the last reader that lets go of it, at once if there is none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use domain::lease::{Generation, KeyLease};
+use domain::{AppId, KeyVersionId, Moment, WorkspaceId};
+use foldhash::fast::RandomState;
+use vault::KeyUnavailable;
+
+use super::lease::VersionLease;
+use super::standing::{Denial, Held, Stamp, Version, WorkspaceState};
+use super::{AppName, AppRef, DataKeyName, DataKeyRef, OpenKey, Standing, lock};
+use crate::seeded_bug::{Bugs, SeededBug};
+
+/// Open data keys by name, and by the app that encrypts under them.
+pub(crate) struct KeyTable {
+    open: papaya::HashMap<DataKeyName, ArcSwapOption<OpenKey>, RandomState>,
+    sealing: papaya::HashMap<AppName, Sealing, RandomState>,
+    workspaces: papaya::HashMap<WorkspaceId, Arc<WorkspaceState>, RandomState>,
+    platform_lease: Arc<VersionLease>,
+    vault_calls: usize,
+    bugs: Bugs,
+}
+
+/// The key an app encrypts under, and when the store said so.
+struct Sealing {
+    key: ArcSwapOption<OpenKey>,
+    stamp: Stamp,
+}
+
+/// A proof that the owner of a key version let us use it: the lease it gives, and the generation it was asked in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Proof {
+    pub(crate) version: KeyVersionId,
+    pub(crate) lease: KeyLease,
+    pub(crate) asked_in: Generation,
+}
+
+/// Why a key did not enter the table.
+#[derive(Debug)]
+pub(crate) enum NotAdmitted {
+    /// Something changed for the workspace since it was read.
+    Moved,
+    /// Its version was denied since the unwrap began (I-9).
+    Denied(KeyUnavailable),
+}
+
+impl KeyTable {
+    pub(crate) fn new(vault_calls: usize, bugs: Bugs) -> Self {
+        Self {
+            open: papaya::HashMap::with_hasher(RandomState::default()),
+            sealing: papaya::HashMap::with_hasher(RandomState::default()),
+            workspaces: papaya::HashMap::with_hasher(RandomState::default()),
+            platform_lease: Arc::new(VersionLease::unbounded()),
+            vault_calls,
+            bugs,
+        }
+    }
+
+    /// Lends an open key to `f`. `None`: there is none.
+    #[inline]
+    pub(crate) fn with_open<T>(&self, key: DataKeyRef<'_>, f: impl FnOnce(&OpenKey) -> T) -> Option<T> {
+        let guard = self.open.guard();
+        let held = self.open.get(&key, &guard)?.load();
+        held.as_deref().map(f)
+    }
+
+    /// Lends the key that an app encrypts under, with the stamp that says so.
+    #[inline]
+    pub(crate) fn with_sealing<T>(&self, app: AppRef<'_>, f: impl FnOnce(&OpenKey, &Stamp) -> T) -> Option<T> {
+        let guard = self.sealing.guard();
+        let found = if self.bugs.has(SeededBug::WorkspaceForgotten) {
+            self.sealing.iter(&guard).find(|(name, _)| name.app == *app.app).map(|(_, sealing)| sealing)
+        } else {
+            self.sealing.get(&app, &guard)
+        };
+        let sealing = found?;
+        let held = sealing.key.load();
+        held.as_deref().map(|key| f(key, &sealing.stamp))
+    }
+
+    /// What is kept of a workspace, if anything is.
+    pub(crate) fn workspace(&self, id: &WorkspaceId) -> Option<Arc<WorkspaceState>> {
+        self.workspaces.pin().get(id).cloned()
+    }
+
+    /// What is kept of a workspace that is known to exist: strangers' names must not fill the memory.
+    pub(crate) fn existing_workspace(&self, id: &WorkspaceId) -> Arc<WorkspaceState> {
+        let fresh = || Arc::new(WorkspaceState::new(id.clone(), self.vault_calls));
+        self.workspaces.pin().get_or_insert_with(id.clone(), fresh).clone()
+    }
+
+    /// The lease a key is served under: its version's, or the platform's.
+    pub(crate) fn lease_of(&self, workspace: &WorkspaceState, version: Option<KeyVersionId>) -> Arc<VersionLease> {
+        match version {
+            Some(version) => lock(&workspace.held).lease(version),
+            None => self.platform_lease.clone(),
+        }
+    }
+
+    /// Takes in an open key, unless what it rests on has changed. A proof renews the lease of every key under its version.
+    pub(crate) fn admit(&self, key: OpenKey, proof: Option<Proof>, standing: &Standing) -> Result<(), NotAdmitted> {
+        let workspace = &standing.workspace;
+        let mut held = lock(&workspace.held);
+        if workspace.epoch() != standing.epoch {
+            return Err(NotAdmitted::Moved);
+        }
+        if let Some(proof) = proof {
+            self.take_proof(&mut held, proof)?;
+        }
+        held.keys.insert((key.name.app.app.clone(), key.id()), key.version);
+        let open = self.open.pin();
+        let cell = open.get_or_insert_with(key.name.clone(), ArcSwapOption::empty);
+        match &*cell.load() {
+            // The same key is here already: readers and the count of its messages stay with it.
+            Some(present) => present.stamp.set(standing),
+            None => cell.store(Some(Arc::new(key))),
+        }
+        Ok(())
+    }
+
+    /// Renews a version's lease by a proof, unless it was denied since.
+    pub(crate) fn renew(&self, workspace: &WorkspaceState, proof: Proof) -> Result<(), NotAdmitted> {
+        self.take_proof(&mut lock(&workspace.held), proof)
+    }
+
+    fn take_proof(&self, held: &mut Held, proof: Proof) -> Result<(), NotAdmitted> {
+        let lease = held.lease(proof.version);
+        let Some(version) = held.versions.get_mut(&proof.version) else { return Err(NotAdmitted::Moved) };
+        if lease.generation() != proof.asked_in && !self.bugs.has(SeededBug::OlderGenerationAdmitted) {
+            let denied = version.denial.as_ref().map(|denial| NotAdmitted::Denied(denial.why.clone()));
+            // Denied and proven again meanwhile, both while this one was under way: ask anew.
+            return Err(denied.unwrap_or(NotAdmitted::Moved));
+        }
+        lease.renew(proof.lease);
+        version.denial = None;
+        Ok(())
+    }
+
+    /// Notes that the store still has a key's app. `false`: the key is not here, or something changed since the reading.
+    pub(crate) fn restamp(&self, key: DataKeyRef<'_>, standing: &Standing) -> bool {
+        let _held = lock(&standing.workspace.held);
+        standing.workspace.epoch() == standing.epoch && self.with_open(key, |key| key.stamp.set(standing)).is_some()
+    }
+
+    /// From now on the app encrypts under this open key. `false`: it is not here any more, or something changed since.
+    pub(crate) fn seal_under(&self, key: DataKeyRef<'_>, standing: &Standing) -> bool {
+        let _held = lock(&standing.workspace.held);
+        if standing.workspace.epoch() != standing.epoch && !self.bugs.has(SeededBug::ProtectionCrosses) {
+            return false;
+        }
+        let open = self.open.pin();
+        let Some(present) = open.get(&key).and_then(|cell| cell.load_full()) else { return false };
+        let sealing = self.sealing.pin();
+        let fresh = || Sealing { key: ArcSwapOption::empty(), stamp: Stamp::stale() };
+        let cell = sealing.get_or_insert_with(key.app.to_owned(), fresh);
+        // The key first: a reader that sees the new stamp sees the new key.
+        cell.key.store(Some(present));
+        cell.stamp.set(standing);
+        true
+    }
+
+    /// Ends a version's lease, raises its generation and takes away every key under it. `true`: the audit chain does not
+    /// have this denial yet.
+    pub(crate) fn deny(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) -> bool {
+        let mut held = lock(&workspace.held);
+        held.lease(version).deny();
+        workspace.denied();
+        self.take_away(workspace, &mut held, |_, under| under == Some(version));
+        held.versions.get_mut(&version).is_some_and(|version| Self::is_news(&mut version.denial, why))
+    }
+
+    /// A version refuses to wrap and goes on unwrapping: its keys stay. `true`: the audit chain does not have it yet.
+    pub(crate) fn deny_wrapping(
+        &self,
+        workspace: &WorkspaceState,
+        version: KeyVersionId,
+        why: &KeyUnavailable,
+    ) -> bool {
+        let mut held = lock(&workspace.held);
+        held.lease(version);
+        held.versions.get_mut(&version).is_some_and(|version| Self::is_news(&mut version.wraps_no_more, why))
+    }
+
+    fn is_news(denial: &mut Option<Denial>, why: &KeyUnavailable) -> bool {
+        let news = denial.as_ref().is_none_or(|denial| !denial.recorded);
+        *denial = Some(Denial { why: why.clone(), recorded: true });
+        news
+    }
+
+    /// A version wrapped.
+    pub(crate) fn wraps(&self, workspace: &WorkspaceState, version: KeyVersionId) {
+        if let Some(version) = lock(&workspace.held).versions.get_mut(&version) {
+            version.wraps_no_more = None;
+        }
+    }
+
+    /// The audit chain did not take a denial: the next one is news again.
+    pub(crate) fn not_recorded(&self, workspace: &WorkspaceState, version: KeyVersionId) {
+        if let Some(Version { denial, wraps_no_more, .. }) = lock(&workspace.held).versions.get_mut(&version) {
+            denial.iter_mut().chain(wraps_no_more).for_each(|denial| denial.recorded = false);
+        }
+    }
+
+    /// Something about the workspace changed, durably: what was read before is stale, and keys of `deleted` are taken away.
+    pub(crate) fn changed(&self, workspace: &WorkspaceId, change: Change<'_>) {
+        let Some(workspace) = self.workspace(workspace) else { return };
+        let mut held = lock(&workspace.held);
+        if !self.bugs.has(SeededBug::ProtectionCrosses) || !matches!(change, Change::Key { .. }) {
+            workspace.changed();
+        }
+        match change {
+            Change::Key { lease } => held.versions.values().for_each(|version| version.lease.shorten(lease)),
+            Change::AppDeleted(app) => self.take_away(&workspace, &mut held, |key_app, _| key_app == app),
+            Change::WorkspaceDeleted => self.take_away(&workspace, &mut held, |_, _| true),
+        }
+    }
+
+    /// Takes away the keys whose lease ended more than `ago` ago: nobody uses them, and nobody renews them.
+    pub(crate) fn take_away_lapsed(&self, now: Moment, ago: Duration) {
+        let workspaces: Vec<_> = self.workspaces.pin().values().cloned().collect();
+        for workspace in workspaces {
+            let mut held = lock(&workspace.held);
+            let lapsed: Vec<_> =
+                held.versions.iter().filter(|(_, v)| v.lease.lapsed(now, ago)).map(|(id, _)| *id).collect();
+            self.take_away(&workspace, &mut held, |_, under| under.is_some_and(|version| lapsed.contains(&version)));
+        }
+    }
+
+    /// How many data keys are open.
+    pub(crate) fn count(&self) -> usize {
+        let workspaces: Vec<_> = self.workspaces.pin().values().cloned().collect();
+        workspaces.iter().map(|workspace| lock(&workspace.held).keys.len()).sum()
+    }
+
+    fn take_away(
+        &self,
+        workspace: &WorkspaceState,
+        held: &mut Held,
+        which: impl Fn(&AppId, Option<KeyVersionId>) -> bool,
+    ) {
+        let (open, sealing) = (self.open.pin(), self.sealing.pin());
+        held.keys.retain(|(app, id), under| {
+            if !which(app, *under) {
+                return true;
+            }
+            let app = AppRef { workspace: &workspace.id, app };
+            // The map frees its own memory when it likes; the secret goes with its cell's content, now.
+            if let Some(cell) = sealing.get(&app)
+                && cell.key.load().as_deref().is_some_and(|key| key.id() == *id)
+            {
+                cell.key.store(None);
+                sealing.remove(&app);
+            }
+            if let Some(cell) = open.get(&app.data_key(*id)) {
+                cell.store(None);
+                open.remove(&app.data_key(*id));
+            }
+            false
+        });
+    }
+}
+
+/// What changed about a workspace.
+pub(crate) enum Change<'a> {
+    /// A key configuration came into force, or its bound on leases changed.
+    Key {
+        /// The bound from now on.
+        lease: Duration,
+    },
+    /// An app or bot was deleted.
+    AppDeleted(&'a AppId),
+    /// The workspace was deleted.
+    WorkspaceDeleted,
+}

@@ -1,0 +1,101 @@
+//! From a data key's row to the key itself: unwrapped by the version that wrapped it, and compared (I-15).
+
+use domain::{DataKey, KeyVersionId, Protection, WrapScheme, Wrapping, WrappingKey};
+use envelope::payload::{self, Identity};
+use secmem::Secret;
+use subtle::ConstantTimeEq;
+
+use super::table::Proof;
+use super::vault_call::{At, Budget};
+use super::{Failure, Standing};
+use crate::core::Core;
+use crate::seeded_bug::SeededBug;
+
+/// A data key in the clear that was compared with its row, and the proof by which its owner let us have it.
+pub(crate) struct Unwrapped {
+    pub(crate) secret: Secret<32>,
+    pub(crate) version: Option<KeyVersionId>,
+    pub(crate) proof: Option<Proof>,
+}
+
+/// Whose data key a row is, as it stands inside the wrapped payload.
+pub(crate) fn identity_of(row: &DataKey) -> Identity<'_> {
+    Identity {
+        workspace: row.workspace.as_str(),
+        app: row.app.as_str(),
+        data_key_id: row.id.as_bytes(),
+        protection: row.protection.byte(),
+    }
+}
+
+/// What the second layer around a stored blob is bound to: the data key's identity and the key that wrapped it. A blob that
+/// was moved to another row, or under another version, does not open.
+pub(crate) fn blob_binding(identity: &Identity<'_>, wrapped_by: WrappingKey) -> [u8; 49] {
+    let (kind, key) = match &wrapped_by {
+        WrappingKey::Customer(version) => (2, version.as_bytes()),
+        WrappingKey::Platform(key) => (1, key.as_bytes()),
+    };
+    let mut binding = [0; 49];
+    binding[..32].copy_from_slice(&identity.hash());
+    binding[32] = kind;
+    binding[33..].copy_from_slice(key);
+    binding
+}
+
+/// Whether a wrapping is this row's, by what both say in the clear.
+fn belongs_to(wrapping: &Wrapping, row: &DataKey) -> bool {
+    let of_its_protection = matches!(
+        (row.protection, wrapping.wrapped_by, wrapping.scheme),
+        (Protection::CustomerKey, WrappingKey::Customer(_), WrapScheme::RsaOaep256)
+            | (Protection::PlatformKey, WrappingKey::Platform(_), WrapScheme::PlatformAesGcm)
+    );
+    of_its_protection && wrapping.workspace == row.workspace && wrapping.data_key == row.id
+}
+
+impl Core {
+    /// Reads a row's newest wrapping and takes both layers off.
+    pub(crate) async fn unwrap_row(
+        &self,
+        standing: &Standing,
+        row: &DataKey,
+        budget: &Budget<'_>,
+    ) -> Result<Unwrapped, Failure> {
+        let wrapping = self.stored(budget, self.store.wrapping(&row.workspace, row.id)).await?;
+        let wrapping = wrapping.ok_or(Failure::Corrupt("a data key has no wrapping"))?;
+        if !belongs_to(&wrapping, row) {
+            return Err(Failure::Corrupt("a wrapping belongs to another data key"));
+        }
+        let identity = identity_of(row);
+        let binding = blob_binding(&identity, wrapping.wrapped_by);
+        let blob = self.platform.open_blob(&wrapping.sealed_blob, &binding)?;
+        let (payload, version, proof) = match wrapping.wrapped_by {
+            WrappingKey::Platform(key) => (self.platform.unwrap(key, &blob, &binding)?, None, None),
+            WrappingKey::Customer(version) => {
+                let config = standing.config.as_ref().ok_or(Failure::Corrupt("a customer's data key without a key"))?;
+                let recorded = self.stored(budget, self.store.key_version(&row.workspace, version)).await?;
+                let recorded = recorded.ok_or(Failure::Corrupt("a wrapping names a version nobody recorded"))?;
+                let at = At::of(config, recorded.location.key(), version);
+                let (payload, proof) = self.ask_unwrap(&standing.workspace, &at, &blob, budget).await?;
+                (payload, Some(version), Some(proof))
+            }
+        };
+        let secret = self.compare(&payload, &identity, row).inspect_err(|failure| {
+            tracing::error!(workspace = %row.workspace, data_key = %row.id, %failure, "a wrapped key opened to something else");
+        })?;
+        Ok(Unwrapped { secret, version, proof })
+    }
+
+    /// Takes the data key out of a payload that is exactly this row's, by identity and by check value.
+    fn compare(&self, payload: &Secret<65>, identity: &Identity<'_>, row: &DataKey) -> Result<Secret<32>, Failure> {
+        if self.bugs.has(SeededBug::IdentityNotCompared) {
+            return Ok(Secret::fill(|key| payload.expose(|payload| key.copy_from_slice(&payload[1..33])))?);
+        }
+        let read = Secret::try_fill(|key| payload.expose(|payload| payload::read(payload, identity, key)))?;
+        let secret = read.map_err(|_| Failure::Corrupt("what was unwrapped has another identity"))?;
+        let value = secret.expose(payload::key_check_value);
+        if !bool::from(value.ct_eq(&row.key_check_value)) {
+            return Err(Failure::Corrupt("what was unwrapped is another key"));
+        }
+        Ok(secret)
+    }
+}

@@ -1,0 +1,180 @@
+//! How a workspace's vault is asked: within its share of calls, within a deadline, and with what a denial does.
+
+use std::time::Duration;
+
+use domain::audit::{AuditEvent, AuditKind};
+use domain::lease::KeyLease;
+use domain::{Clock, KeyConfig, KeyLocation, KeyVersionId, Moment};
+use secmem::Secret;
+use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
+use vault::{Class, KeyUnavailable, WrappedBlob};
+
+use super::standing::WorkspaceState;
+use super::table::Proof;
+use super::{Failure, lock};
+use crate::core::Core;
+use crate::seeded_bug::SeededBug;
+
+/// The name under which the service itself stands in audit records.
+pub(crate) const SERVICE: &str = "service";
+
+/// How much time a piece of work has left for all its calls together.
+pub(crate) struct Budget<'a> {
+    clock: &'a dyn Clock,
+    began: Moment,
+    whole: Duration,
+}
+
+impl<'a> Budget<'a> {
+    pub(crate) fn new(clock: &'a dyn Clock, whole: Duration) -> Self {
+        Self { clock, began: clock.now(), whole }
+    }
+
+    pub(crate) fn left(&self) -> Duration {
+        self.whole.saturating_sub(self.clock.now().boot.saturating_sub(self.began.boot))
+    }
+}
+
+/// A version of a customer's key, and how long a lease of it lasts.
+pub(crate) struct At {
+    pub(crate) key: vault::KeyRef,
+    pub(crate) version: KeyVersionId,
+    pub(crate) lease: Duration,
+}
+
+impl At {
+    /// A version of the key that is in force, at the place where it was recorded.
+    pub(crate) fn of(config: &KeyConfig, location: &KeyLocation, version: KeyVersionId) -> Self {
+        let key = vault::KeyRef { tenant: config.tenant.clone(), location: location.clone() };
+        Self { key, version, lease: config.lease }
+    }
+}
+
+impl Core {
+    /// Unwraps with exactly this version. The proof counts from the asking (I-7); the caller admits it or not.
+    pub(crate) async fn ask_unwrap(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        blob: &[u8],
+        budget: &Budget<'_>,
+    ) -> Result<(Secret<65>, Proof), KeyUnavailable> {
+        let _place = self.place(workspace, budget).await?;
+        let asked_in = lock(&workspace.held).lease(at.version).generation();
+        let mut asked_at = self.clock.now();
+        let left = budget.left();
+        let answer = self.customer_keys.unwrap(&at.key, at.version, blob, left);
+        let answer = timeout(left, answer).await.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }));
+        if self.bugs.has(SeededBug::LeaseFromAnswer) {
+            asked_at = self.clock.now();
+        }
+        let proof = Proof { version: at.version, lease: KeyLease::from_proof(asked_at, at.lease), asked_in };
+        match answer {
+            Ok(payload) => Ok((payload, proof)),
+            Err(why) => {
+                if self.bugs.has(SeededBug::OutageRenews) && why.class() == Class::Transient {
+                    let _ = self.table.renew(workspace, proof);
+                }
+                self.not_given(workspace, at.version, &why).await;
+                Err(why)
+            }
+        }
+    }
+
+    /// Wraps with exactly this version.
+    pub(crate) async fn ask_wrap(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        payload: &Secret<65>,
+        budget: &Budget<'_>,
+    ) -> Result<WrappedBlob, KeyUnavailable> {
+        let _place = self.place(workspace, budget).await?;
+        let left = budget.left();
+        let answer = self.customer_keys.wrap(&at.key, at.version, payload, left);
+        let answer = timeout(left, answer).await.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }));
+        match answer {
+            Ok(wrapped) if wrapped.version == at.key.location.at(at.version) => {
+                self.table.wraps(workspace, at.version);
+                Ok(wrapped)
+            }
+            Ok(_) => {
+                let trace = vault::Trace::default();
+                Err(KeyUnavailable::AnswerInvalid { fault: vault::AnswerFault::OtherKey, trace })
+            }
+            Err(why) => {
+                self.not_given(workspace, at.version, &why).await;
+                Err(why)
+            }
+        }
+    }
+
+    /// Waits for one of the workspace's places at its vault.
+    pub(crate) async fn place<'a>(
+        &'a self,
+        workspace: &'a WorkspaceState,
+        budget: &Budget<'_>,
+    ) -> Result<SemaphorePermit<'a>, KeyUnavailable> {
+        let left = budget.left();
+        let places =
+            if self.bugs.has(SeededBug::SharedBulkhead) { &self.shared_places } else { &workspace.vault_calls };
+        match timeout(left, places.acquire()).await {
+            Ok(Ok(place)) => Ok(place),
+            // The places are never closed; a place that does not come free is a vault that does not answer.
+            Ok(Err(_)) | Err(_) => Err(KeyUnavailable::TimedOut { waited: left }),
+        }
+    }
+
+    /// What an answer other than the one asked for does to keys in memory, to the audit chain and to the log.
+    async fn not_given(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) {
+        let (reason, request_id) = (why.reason(), why.request_id());
+        match why.class() {
+            Class::Denied | Class::Gone => {
+                // An expired version refuses to wrap and goes on unwrapping: the keys under it stay.
+                let news = if why.stops_wrapping_only() {
+                    self.table.deny_wrapping(workspace, version, why)
+                } else {
+                    self.table.deny(workspace, version, why)
+                };
+                tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "the customer's side denied a key");
+                if news {
+                    self.record_denial(workspace, version, why).await;
+                }
+            }
+            Class::Transient => {
+                tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "a vault gave no answer that counts");
+            }
+            Class::Ours => {
+                tracing::error!(workspace = %workspace.id, %version, %reason, request_id, "a vault call failed by our own fault");
+            }
+        }
+    }
+
+    /// I-24: every denial has a record. Once for each time a yes turns into a no: requests refused meanwhile add nothing.
+    async fn record_denial(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) {
+        let event = AuditEvent {
+            workspace: Some(workspace.id.clone()),
+            at: self.clock.now().wall,
+            actor: SERVICE.to_owned(),
+            what: AuditKind::VaultDenied { reason: why.reason(), version },
+        };
+        let recorded = timeout(self.options.vault_deadline, self.store.record(event)).await;
+        if !matches!(recorded, Ok(Ok(()))) {
+            self.table.not_recorded(workspace, version);
+            tracing::error!(workspace = %workspace.id, %version, "a denial could not be recorded; the next one will be");
+        }
+    }
+
+    /// A call to the store within what is left of the budget.
+    pub(crate) async fn stored<T>(
+        &self,
+        budget: &Budget<'_>,
+        call: impl Future<Output = Result<T, store::StoreError>>,
+    ) -> Result<T, Failure> {
+        match timeout(budget.left(), call).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Failure::StoreSlow),
+        }
+    }
+}

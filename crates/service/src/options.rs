@@ -1,0 +1,48 @@
+//! How long things may take and how large they may be.
+
+use std::time::Duration;
+
+/// The largest payload of one Encrypt: 4 MiB.
+pub const MOST_PLAINTEXT: usize = 4 << 20;
+/// The largest ciphertext of one Decrypt: 4 MiB and what the envelope adds.
+pub const MOST_CIPHERTEXT: usize = MOST_PLAINTEXT + envelope::OVERHEAD;
+/// The most items of one batch.
+pub const MOST_BATCH_ITEMS: usize = 1_000;
+/// The most bytes of one batch, all items together: 4 MiB of payload (and, to open, what the envelope adds to each).
+pub const MOST_BATCH_BYTES: usize = 4 << 20;
+/// The most entries of one page of a list.
+pub const MOST_PAGE: usize = 1_000;
+/// The entries of a page when nothing is asked for.
+pub const USUAL_PAGE: usize = 100;
+/// Wrapped keys of one page of an export.
+pub const EXPORT_PAGE: usize = 500;
+/// How long what the store said of a workspace and its apps is believed without reading it again (C).
+pub const CONTROL_LEASE: Duration = Duration::from_secs(300);
+/// The most messages a data key seals in its life (I-17).
+pub const MOST_SEALS: u64 = 1 << 40;
+
+/// What an operator or a test may set. [`Options::default`] is what production uses.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long one piece of work behind a cold key may take, all its vault and database calls together. 10 s.
+    /// It belongs to the work and not to the caller: others may be waiting for the same key.
+    pub vault_deadline: Duration,
+    /// How many calls to one workspace's vault may be under way at once. 16: a vault that hangs holds up its own
+    /// workspace and nobody else.
+    pub vault_calls_per_workspace: usize,
+    /// How many messages this process seals under one data key before it refuses. [`MOST_SEALS`].
+    pub seals_per_data_key: u64,
+    /// How many unknown data keys are remembered as unknown. 32,768.
+    pub unknown_keys: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            vault_deadline: Duration::from_secs(10),
+            vault_calls_per_workspace: 16,
+            seals_per_data_key: MOST_SEALS,
+            unknown_keys: 32_768,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! How the service is put together and started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::key_config::LONGEST_LEASE;
+use domain::{Clock, Entropy};
+use store::Store;
+use vault::CustomerKeys;
+use vault::platform::PlatformRoot;
+
+use crate::core::Core;
+use crate::keys::KeyTable;
+use crate::keys::unknown::Unknown;
+use crate::options::Options;
+use crate::seeded_bug::Bugs;
+#[cfg(feature = "seeded-bugs")]
+use crate::seeded_bug::SeededBug;
+
+/// What the service is made of. Every part is handed in: it reads no clock, no environment and no file by itself.
+pub struct Parts {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The way to customers' vaults.
+    pub customer_keys: Arc<dyn CustomerKeys>,
+    /// The platform's own root key.
+    pub platform: Arc<PlatformRoot>,
+    /// Both clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for keys and ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// Limits and deadlines.
+    pub options: Options,
+}
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFailed {
+    /// The database belongs to another installation than the platform root.
+    #[error("the database belongs to another cluster than the platform key")]
+    OtherCluster,
+    /// A limit is zero.
+    #[error("the option {name} must not be zero")]
+    ZeroOption {
+        /// Which.
+        name: &'static str,
+    },
+}
+
+impl StartFailed {
+    /// The next step.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::OtherCluster => "use the platform key file this database was made with",
+            Self::ZeroOption { .. } => "give the option a value above zero, or leave it out",
+        }
+    }
+}
+
+/// The use cases. Every method that waits may be dropped at any point, so a caller's deadline is a timeout around it; what it
+/// has begun on behalf of others, and every administrative change, runs to its end.
+pub struct Service(pub(crate) Arc<Core>);
+
+impl Service {
+    /// Puts the parts together. Reads nothing from the database and asks no vault.
+    pub fn start(parts: Parts) -> Result<Arc<Self>, StartFailed> {
+        Self::start_with(parts, Bugs::default())
+    }
+
+    /// As [`Service::start`], with a fault put in: for tests of tests.
+    #[cfg(feature = "seeded-bugs")]
+    pub fn start_with_bug(parts: Parts, bug: SeededBug) -> Result<Arc<Self>, StartFailed> {
+        Self::start_with(parts, Bugs { seeded: Some(bug) })
+    }
+
+    fn start_with(parts: Parts, bugs: Bugs) -> Result<Arc<Self>, StartFailed> {
+        let Parts { store, customer_keys, platform, clock, entropy, options } = parts;
+        if store.cluster().0 != platform.cluster_id() {
+            return Err(StartFailed::OtherCluster);
+        }
+        let zero = [
+            ("vault_deadline", options.vault_deadline.is_zero()),
+            ("vault_calls_per_workspace", options.vault_calls_per_workspace == 0),
+            ("seals_per_data_key", options.seals_per_data_key == 0),
+            ("unknown_keys", options.unknown_keys == 0),
+        ];
+        if let Some((name, _)) = zero.into_iter().find(|(_, is_zero)| *is_zero) {
+            return Err(StartFailed::ZeroOption { name });
+        }
+        Ok(Arc::new(Self(Arc::new(Core {
+            table: KeyTable::new(options.vault_calls_per_workspace, bugs),
+            flights: Arc::default(),
+            unknown: Unknown::new(options.unknown_keys),
+            shared_places: tokio::sync::Semaphore::new(options.vault_calls_per_workspace),
+            store,
+            customer_keys,
+            platform,
+            clock,
+            entropy,
+            options,
+            bugs,
+        }))))
+    }
+
+    /// Wipes the data keys whose lease ended more than [`LONGEST_LEASE`] ago: nobody has used them since. Costs time in
+    /// proportion to the keys in memory; call it every few seconds, outside any request.
+    pub fn wipe_lapsed_keys(&self) {
+        self.0.table.take_away_lapsed(self.0.clock.now(), LONGEST_LEASE);
+    }
+
+    /// How many data keys are in memory now.
+    pub fn open_data_keys(&self) -> usize {
+        self.0.table.count()
+    }
+
+    /// How long one piece of work behind a cold key may take: no call waits longer for its key.
+    pub fn vault_deadline(&self) -> Duration {
+        self.0.options.vault_deadline
+    }
+}
