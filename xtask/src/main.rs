@@ -2,6 +2,9 @@
 #![expect(clippy::print_stdout, reason = "a command line tool talks on stdout")]
 
 mod layers;
+mod stopwatch;
+mod table;
+mod test;
 mod tool;
 
 use std::process::ExitCode;
@@ -20,11 +23,18 @@ struct Arguments {
 enum Task {
     /// Check which crate depends on which.
     Layers,
+    /// Run every test, installing what it needs where this is root, or naming what is missing.
+    Test {
+        /// Run only this step; may be given more than once.
+        #[arg(long, value_name = "STEP")]
+        only: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Layers => layers::run(),
+        Task::Test { only } => test::run(&only),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

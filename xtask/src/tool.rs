@@ -74,8 +74,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// Whether a program answers `--version`.
 pub(crate) fn is_there(program: impl AsRef<OsStr>) -> bool {
-    let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    succeeds(Command::new(program).arg("--version"))
+}
+
+/// Whether a command can be started and exits with 0; what it says is dropped.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
