@@ -1,1 +1,21 @@
-//! store
+//! What is stored, and how it is authenticated.
+//!
+//! [`Store`] and [`Transaction`] say what a database has to do; [`sqlite`] does it. Every row that decides something carries
+//! a code made with a key that is not in the database, and each workspace's rows are covered as a set, so that a row which was
+//! edited, moved, deleted or put back shows. [`conformance`] is the list of promises, as tests any database has to pass.
+//!
+//! Absent on purpose: plaintext keys, customer vaults, gRPC, and any clock. Times and ids come in with the rows.
+
+mod contract;
+mod error;
+mod event;
+mod row;
+mod set;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod sqlite;
+
+pub use contract::{Activation, ClusterId, Inserted, Store, Transaction, Verified};
+pub use error::{Conflict, Outage, StoreError};
+pub use event::RecordedEvent;

@@ -1,0 +1,156 @@
+//! The workspaces, keys and events the promises are tried on.
+
+use std::time::Duration;
+
+use domain::audit::{AuditEvent, AuditKind};
+use domain::{
+    App, AppId, AppKind, Cloud, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyLocation, KeyVersion, KeyVersionId,
+    PlatformKeyId, Protection, Timestamp, Workspace, WorkspaceId, WrapScheme, Wrapping, WrappingKey,
+};
+
+use crate::Store;
+
+/// A point in time, `n` microseconds after a fixed one.
+pub fn at(n: i64) -> Timestamp {
+    Timestamp::from_micros(1_800_000_000_000_000 + n)
+}
+
+/// A workspace's id.
+pub fn workspace_id(name: &str) -> WorkspaceId {
+    name.parse().expect("samples have well-formed ids")
+}
+
+/// An app's id.
+pub fn app_id(name: &str) -> AppId {
+    name.parse().expect("samples have well-formed ids")
+}
+
+/// A live workspace.
+pub fn workspace(name: &str) -> Workspace {
+    Workspace {
+        id: workspace_id(name),
+        display_name: format!("The {name} company"),
+        created_at: at(1),
+        deleted_at: None,
+    }
+}
+
+/// A live app.
+pub fn app(workspace: &str, name: &str) -> App {
+    App {
+        workspace: workspace_id(workspace),
+        id: app_id(name),
+        kind: AppKind::App,
+        display_name: format!("{name} of {workspace}"),
+        created_at: at(2),
+        deleted_at: None,
+    }
+}
+
+/// The `n`th version of the workspace's customer key.
+pub fn key_version(workspace: &str, n: u8) -> KeyVersion {
+    let id = KeyVersionId::from_bytes([n; 16]);
+    KeyVersion {
+        workspace: workspace_id(workspace),
+        id,
+        location: location(workspace).at(id),
+        modulus: vec![n | 0x80; 256],
+        exponent: vec![1, 0, 1],
+        thumbprint: [n; 32],
+        hsm: n % 2 == 0,
+        recorded_at: at(i64::from(n)),
+    }
+}
+
+fn location(workspace: &str) -> KeyLocation {
+    KeyLocation::from_parts(Cloud::Public, &format!("{workspace}-kv"), "byok").expect("samples have well-formed vaults")
+}
+
+/// The workspace's key configuration with its `n`th version, in wrap epoch `n`.
+pub fn key_config(workspace: &str, n: u8) -> KeyConfig {
+    KeyConfig {
+        workspace: workspace_id(workspace),
+        location: location(workspace),
+        tenant: "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse().expect("a well-formed GUID"),
+        current_version: KeyVersionId::from_bytes([n; 16]),
+        wrap_epoch: u64::from(n),
+        lease: Duration::from_secs(300),
+        configured_at: at(i64::from(n)),
+    }
+}
+
+/// A data key's id.
+pub fn data_key_id(n: u64) -> DataKeyId {
+    let mut bytes = [0xd0; 16];
+    bytes[8..].copy_from_slice(&n.to_be_bytes());
+    DataKeyId::from_bytes(bytes)
+}
+
+/// A pending data key under the workspace's first key version, with its wrapping.
+pub fn customer_key(workspace: &str, app: &str, n: u64) -> (DataKey, Wrapping) {
+    let key = data_key(workspace, app, n, Protection::CustomerKey, 1);
+    let wrapped_by = WrappingKey::Customer(KeyVersionId::from_bytes([1; 16]));
+    let wrapping = wrapping(&key, wrapped_by, WrapScheme::RsaOaep256);
+    (key, wrapping)
+}
+
+/// A pending data key under the platform's key, with its wrapping.
+pub fn platform_key(workspace: &str, app: &str, n: u64) -> (DataKey, Wrapping) {
+    let key = data_key(workspace, app, n, Protection::PlatformKey, 0);
+    let wrapped_by = WrappingKey::Platform(PlatformKeyId::from_bytes([9; 16]));
+    let wrapping = wrapping(&key, wrapped_by, WrapScheme::PlatformAesGcm);
+    (key, wrapping)
+}
+
+fn data_key(workspace: &str, app: &str, n: u64, protection: Protection, wrap_epoch: u64) -> DataKey {
+    DataKey {
+        workspace: workspace_id(workspace),
+        app: app_id(app),
+        id: data_key_id(n),
+        protection,
+        state: DataKeyState::Pending,
+        key_check_value: [n.to_be_bytes()[7]; 16],
+        wrap_epoch,
+        created_at: at(3),
+        activated_at: None,
+        retired_at: None,
+    }
+}
+
+fn wrapping(key: &DataKey, wrapped_by: WrappingKey, scheme: WrapScheme) -> Wrapping {
+    Wrapping {
+        workspace: key.workspace.clone(),
+        data_key: key.id,
+        wrapped_by,
+        scheme,
+        sealed_blob: vec![key.key_check_value[0]; 300],
+        created_at: key.created_at,
+    }
+}
+
+/// An event of a workspace's chain, or of the platform's.
+pub fn event(workspace: Option<&str>, count: u64) -> AuditEvent {
+    AuditEvent {
+        workspace: workspace.map(workspace_id),
+        at: at(4),
+        actor: "ann".to_owned(),
+        what: AuditKind::WrappedKeysExported { count },
+    }
+}
+
+/// Fills a database: each workspace with these apps, two key versions, a configuration in wrap epoch 1 and one event.
+pub async fn furnish(store: &dyn Store, workspaces: &[&str], apps: &[&str]) {
+    let mut tx = store.begin("furnish").await.expect("a transaction");
+    for name in workspaces {
+        tx.put_workspace(&workspace(name)).await.expect("a workspace");
+        for id in apps {
+            tx.put_app(&app(name, id)).await.expect("an app");
+        }
+        for n in [1, 2] {
+            tx.add_key_version(&key_version(name, n)).await.expect("a key version");
+        }
+        tx.put_key_config(&key_config(name, 1)).await.expect("a key configuration");
+        tx.append_audit(event(Some(name), 0)).await.expect("an event");
+    }
+    tx.commit().await.expect("a commit");
+}

@@ -1,0 +1,191 @@
+//! What a database has to do for the service: the traits and the shapes of their answers.
+
+use async_trait::async_trait;
+use domain::audit::AuditEvent;
+use domain::{
+    App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
+    Wrapping,
+};
+
+use crate::{RecordedEvent, StoreError};
+
+/// Which installation a database belongs to: 16 bytes chosen when the platform root was made, and part of every row's code.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClusterId(pub [u8; 16]);
+
+impl std::fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl std::fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ClusterId({self})")
+    }
+}
+
+/// A data key and its wrapping are durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inserted;
+
+/// How the race for being a protection's active data key ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// This key is the active one. Said again when asked again.
+    Won,
+    /// Another key is; this one is now `Abandoned` for good.
+    Lost {
+        /// The active key.
+        winner: DataKeyId,
+    },
+}
+
+/// What a full check looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// Rows whose codes and whose sets agree.
+    pub rows: u64,
+    /// Audit events whose chains are unbroken.
+    pub events: u64,
+}
+
+/// The database. Every row read has had its code checked: [`StoreError::RowForged`] otherwise.
+///
+/// Writes come in two kinds. The small ones (`insert_data_key`, `activate_data_key`, `record`) may share one commit with
+/// others, and one that fails fails alone. Everything else is a named [`Transaction`]. Both answer only when what they
+/// wrote survives a power loss. A future that is dropped midway may or may not have written.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The installation it belongs to.
+    fn cluster(&self) -> ClusterId;
+
+    /// Raised when a backup is put back on purpose; part of every row's code.
+    fn epoch(&self) -> u64;
+
+    /// Counts commits; never goes down (I-6).
+    async fn revision(&self) -> Result<u64, StoreError>;
+
+    /// One workspace. Tombstones too: they have `deleted_at`.
+    async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError>;
+
+    /// The live workspaces in the order of their ids, from after `after`.
+    async fn workspaces(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<Workspace>, StoreError>;
+
+    /// One app or bot. Tombstones too.
+    async fn app(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError>;
+
+    /// A workspace's live apps and bots in the order of their ids, from after `after`.
+    async fn apps(&self, workspace: &WorkspaceId, after: Option<&AppId>, limit: usize) -> Result<Vec<App>, StoreError>;
+
+    /// The workspace's customer key, if one is configured.
+    async fn key_config(&self, workspace: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError>;
+
+    /// A version of the workspace's customer key, as it was first seen.
+    async fn key_version(
+        &self,
+        workspace: &WorkspaceId,
+        version: KeyVersionId,
+    ) -> Result<Option<KeyVersion>, StoreError>;
+
+    /// All recorded versions, oldest first.
+    async fn key_versions(&self, workspace: &WorkspaceId) -> Result<Vec<KeyVersion>, StoreError>;
+
+    /// A data key, in whatever state. `None` when it is another app's.
+    async fn data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+    ) -> Result<Option<DataKey>, StoreError>;
+
+    /// The one data key that encrypts for this app under this protection (I-19).
+    async fn active_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        protection: Protection,
+    ) -> Result<Option<DataKey>, StoreError>;
+
+    /// A workspace's data keys in every state, in the order of their ids, from after `after`.
+    async fn data_keys(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<DataKeyId>,
+        limit: usize,
+    ) -> Result<Vec<DataKey>, StoreError>;
+
+    /// The newest wrapping of a data key.
+    async fn wrapping(&self, workspace: &WorkspaceId, data_key: DataKeyId) -> Result<Option<Wrapping>, StoreError>;
+
+    /// Events of a workspace's chain, or of the platform's, with a number above `after` (the first is 1), oldest first.
+    async fn audit(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
+
+    /// Reads everything: every row's code, every workspace's set, every chain. Takes time in proportion to the database.
+    async fn verify(&self) -> Result<Verified, StoreError>;
+
+    /// Stores a `Pending` data key with its first wrapping. Under a customer key it fails with `Conflict::WrapEpoch` if the
+    /// configuration moved on since it was wrapped.
+    async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError>;
+
+    /// Makes a `Pending` or `Staged` data key `Active`, or `Abandoned` if another is active already. Retires nothing.
+    async fn activate_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+        at: Timestamp,
+    ) -> Result<Activation, StoreError>;
+
+    /// Appends one event to its chain.
+    async fn record(&self, event: AuditEvent) -> Result<(), StoreError>;
+
+    /// Begins a transaction. The name is for logs and for the message when it is held open too long.
+    async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError>;
+}
+
+/// Several reads and writes that happen together or not at all. Dropped without [`commit`](Transaction::commit), nothing
+/// of it ever happened. Nobody else writes while it is open, so it is never held across a call to a vault.
+#[async_trait]
+pub trait Transaction: Send {
+    /// As [`Store::workspace`], with this transaction's own writes.
+    async fn workspace(&mut self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError>;
+
+    /// As [`Store::app`], with this transaction's own writes.
+    async fn app(&mut self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError>;
+
+    /// As [`Store::key_config`], with this transaction's own writes.
+    async fn key_config(&mut self, workspace: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError>;
+
+    /// As [`Store::key_version`], with this transaction's own writes.
+    async fn key_version(
+        &mut self,
+        workspace: &WorkspaceId,
+        version: KeyVersionId,
+    ) -> Result<Option<KeyVersion>, StoreError>;
+
+    /// Creates a workspace, or changes its name, or deletes it (`deleted_at`). A tombstone never changes again.
+    async fn put_workspace(&mut self, workspace: &Workspace) -> Result<(), StoreError>;
+
+    /// Creates an app of a live workspace, or changes its name or kind, or deletes it. A tombstone never changes again.
+    async fn put_app(&mut self, app: &App) -> Result<(), StoreError>;
+
+    /// Sets a live workspace's customer key. Another key, tenant or version needs exactly the next `wrap_epoch`; the
+    /// version must have been added before.
+    async fn put_key_config(&mut self, config: &KeyConfig) -> Result<(), StoreError>;
+
+    /// Records a version of the customer's key. Recording the same again changes nothing; the same id with another public
+    /// key or location is `Conflict::KeySubstituted`.
+    async fn add_key_version(&mut self, version: &KeyVersion) -> Result<(), StoreError>;
+
+    /// Appends an event to its chain (I-24: in the same transaction as what it tells of).
+    async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError>;
+
+    /// Makes it durable. Answers the revision it made, or the present one if it wrote nothing.
+    async fn commit(self: Box<Self>) -> Result<u64, StoreError>;
+}

@@ -1,0 +1,325 @@
+//! Which bytes of a row are authenticated, and which number stands for which variant: the same in every database.
+//!
+//! A row's code covers (table, workspace, cluster id, epoch, revision, every column). Cluster id and epoch keep rows of
+//! another installation or of a restored backup apart; the revision says at which commit the row was written.
+
+use std::time::Duration;
+
+use domain::row_seal::{RowBytes, RowMac, RowSeal};
+use domain::{
+    App, AppKind, DataKey, DataKeyState, KeyConfig, KeyVersion, Protection, Timestamp, Workspace, WorkspaceId,
+    WrapScheme, Wrapping, WrappingKey,
+};
+
+use crate::set::SetSum;
+use crate::{ClusterId, RecordedEvent, StoreError};
+
+/// When a row was written: part of its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) epoch: u64,
+    pub(crate) revision: u64,
+}
+
+/// A row that carries a code.
+pub(crate) trait Row {
+    /// Its table.
+    const TABLE: &'static str;
+    /// Whose it is; empty for the platform's.
+    fn workspace(&self) -> &str;
+    /// Appends every other column, the key's first.
+    fn columns(&self, row: RowBytes) -> RowBytes;
+}
+
+/// Makes and checks the codes of one database's rows.
+pub(crate) struct RowCodes {
+    seal: std::sync::Arc<dyn RowSeal>,
+    cluster: ClusterId,
+}
+
+impl RowCodes {
+    pub(crate) fn new(seal: std::sync::Arc<dyn RowSeal>, cluster: ClusterId) -> Self {
+        Self { seal, cluster }
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// The row's code.
+    pub(crate) fn make<R: Row>(&self, row: &R, stamp: Stamp) -> RowMac {
+        self.seal.seal(self.bytes(row, stamp).as_bytes())
+    }
+
+    /// Refuses a row whose code is not this one.
+    pub(crate) fn check<R: Row>(&self, row: &R, stamp: Stamp, code: &RowMac) -> Result<(), StoreError> {
+        let authentic = self.seal.verify(self.bytes(row, stamp).as_bytes(), code);
+        if authentic { Ok(()) } else { Err(StoreError::RowForged { table: R::TABLE }) }
+    }
+
+    fn bytes<R: Row>(&self, row: &R, stamp: Stamp) -> RowBytes {
+        let bytes = RowBytes::of(R::TABLE)
+            .field(row.workspace().as_bytes())
+            .field(&self.cluster.0)
+            .field(&stamp.epoch.to_be_bytes())
+            .field(&stamp.revision.to_be_bytes());
+        row.columns(bytes)
+    }
+}
+
+/// The one row about the database itself: where it stands, and the sum over the sets of all workspaces. This is the head
+/// that can be kept outside the database: nothing in it can change without changing this row.
+#[derive(Clone)]
+pub(crate) struct Meta {
+    /// Epoch and the revision of the last commit; also this row's own stamp.
+    pub(crate) at: Stamp,
+    pub(crate) schema: u32,
+    pub(crate) root_check: [u8; 16],
+    pub(crate) sum: SetSum,
+}
+
+/// The one row about a workspace's set: how many rows, their sum, and where its audit chain ends.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct SetHead {
+    /// Whose; absent for the platform's, which has a chain and no rows.
+    pub(crate) workspace: Option<WorkspaceId>,
+    pub(crate) rows: u64,
+    pub(crate) sum: SetSum,
+    pub(crate) audit_seq: u64,
+    pub(crate) audit_hash: [u8; 32],
+}
+
+impl SetHead {
+    pub(crate) fn new(workspace: Option<WorkspaceId>) -> Self {
+        Self { workspace, rows: 0, sum: SetSum::EMPTY, audit_seq: 0, audit_hash: crate::event::START }
+    }
+}
+
+/// A wrapping with its number among its data key's wrappings, from 1; the highest is the one to unwrap.
+pub(crate) struct NumberedWrapping {
+    pub(crate) number: u64,
+    pub(crate) wrapping: Wrapping,
+}
+
+fn optional_time(row: RowBytes, at: Option<Timestamp>) -> RowBytes {
+    row.optional(at.map(|at| at.micros().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice))
+}
+
+impl Row for Meta {
+    const TABLE: &'static str = "meta";
+    fn workspace(&self) -> &str {
+        ""
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        row.field(&self.schema.to_be_bytes()).field(&self.root_check).field(&self.sum.to_bytes())
+    }
+}
+
+impl Row for SetHead {
+    const TABLE: &'static str = "sets";
+    fn workspace(&self) -> &str {
+        self.workspace.as_ref().map_or("", |workspace| workspace.as_str())
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        row.field(&self.rows.to_be_bytes())
+            .field(&self.sum.to_bytes())
+            .field(&self.audit_seq.to_be_bytes())
+            .field(&self.audit_hash)
+    }
+}
+
+impl Row for Workspace {
+    const TABLE: &'static str = "workspaces";
+    fn workspace(&self) -> &str {
+        self.id.as_str()
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        let row = row.field(self.display_name.as_bytes()).number(self.created_at.micros());
+        optional_time(row, self.deleted_at)
+    }
+}
+
+impl Row for App {
+    const TABLE: &'static str = "apps";
+    fn workspace(&self) -> &str {
+        self.workspace.as_str()
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        let row = row
+            .field(self.id.as_str().as_bytes())
+            .number(app_kind_code(self.kind))
+            .field(self.display_name.as_bytes())
+            .number(self.created_at.micros());
+        optional_time(row, self.deleted_at)
+    }
+}
+
+impl Row for KeyConfig {
+    const TABLE: &'static str = "key_configs";
+    fn workspace(&self) -> &str {
+        self.workspace.as_str()
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        row.field(self.location.to_string().as_bytes())
+            .field(self.tenant.as_str().as_bytes())
+            .field(self.current_version.as_bytes())
+            .field(&self.wrap_epoch.to_be_bytes())
+            .field(&lease_micros(self.lease).to_be_bytes())
+            .number(self.configured_at.micros())
+    }
+}
+
+impl Row for KeyVersion {
+    const TABLE: &'static str = "key_versions";
+    fn workspace(&self) -> &str {
+        self.workspace.as_str()
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        row.field(self.id.as_bytes())
+            .field(self.location.to_string().as_bytes())
+            .field(&self.modulus)
+            .field(&self.exponent)
+            .field(&self.thumbprint)
+            .field(&[u8::from(self.hsm)])
+            .number(self.recorded_at.micros())
+    }
+}
+
+impl Row for DataKey {
+    const TABLE: &'static str = "data_keys";
+    fn workspace(&self) -> &str {
+        self.workspace.as_str()
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        let row = row
+            .field(self.id.as_bytes())
+            .field(self.app.as_str().as_bytes())
+            .field(&[self.protection.byte()])
+            .number(state_code(self.state))
+            .field(&self.key_check_value)
+            .field(&self.wrap_epoch.to_be_bytes())
+            .number(self.created_at.micros());
+        optional_time(optional_time(row, self.activated_at), self.retired_at)
+    }
+}
+
+impl Row for NumberedWrapping {
+    const TABLE: &'static str = "wrappings";
+    fn workspace(&self) -> &str {
+        self.wrapping.workspace.as_str()
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        let (kind, key) = wrapping_key_code(self.wrapping.wrapped_by);
+        row.field(self.wrapping.data_key.as_bytes())
+            .field(&self.number.to_be_bytes())
+            .number(kind)
+            .field(&key)
+            .number(scheme_code(self.wrapping.scheme))
+            .field(&self.wrapping.sealed_blob)
+            .number(self.wrapping.created_at.micros())
+    }
+}
+
+/// The hash covers the content; whoever reads an event compares both.
+impl Row for RecordedEvent {
+    const TABLE: &'static str = "audit";
+    fn workspace(&self) -> &str {
+        self.workspace.as_ref().map_or("", |workspace| workspace.as_str())
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        row.field(&self.seq.to_be_bytes()).field(&self.hash)
+    }
+}
+
+/// A lease in the microseconds kept in its row.
+pub(crate) fn lease_micros(lease: Duration) -> u64 {
+    u64::try_from(lease.as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(crate) const fn app_kind_code(kind: AppKind) -> i64 {
+    match kind {
+        AppKind::App => 1,
+        AppKind::Bot => 2,
+    }
+}
+
+pub(crate) const fn app_kind(code: i64) -> Option<AppKind> {
+    match code {
+        1 => Some(AppKind::App),
+        2 => Some(AppKind::Bot),
+        _ => None,
+    }
+}
+
+pub(crate) const fn state_code(state: DataKeyState) -> i64 {
+    match state {
+        DataKeyState::Pending => 1,
+        DataKeyState::Staged => 2,
+        DataKeyState::Active => 3,
+        DataKeyState::Retired => 4,
+        DataKeyState::Abandoned => 5,
+    }
+}
+
+pub(crate) const fn state(code: i64) -> Option<DataKeyState> {
+    match code {
+        1 => Some(DataKeyState::Pending),
+        2 => Some(DataKeyState::Staged),
+        3 => Some(DataKeyState::Active),
+        4 => Some(DataKeyState::Retired),
+        5 => Some(DataKeyState::Abandoned),
+        _ => None,
+    }
+}
+
+/// The number of its protection and the 16 bytes that name the key.
+pub(crate) const fn wrapping_key_code(key: WrappingKey) -> (i64, [u8; 16]) {
+    match key {
+        WrappingKey::Platform(id) => (Protection::PlatformKey.byte() as i64, *id.as_bytes()),
+        WrappingKey::Customer(id) => (Protection::CustomerKey.byte() as i64, *id.as_bytes()),
+    }
+}
+
+pub(crate) fn wrapping_key(code: i64, key: [u8; 16]) -> Option<WrappingKey> {
+    Some(match Protection::from_byte(u8::try_from(code).ok()?)? {
+        Protection::PlatformKey => WrappingKey::Platform(domain::PlatformKeyId::from_bytes(key)),
+        Protection::CustomerKey => WrappingKey::Customer(domain::KeyVersionId::from_bytes(key)),
+    })
+}
+
+pub(crate) const fn scheme_code(scheme: WrapScheme) -> i64 {
+    match scheme {
+        WrapScheme::RsaOaep256 => 1,
+        WrapScheme::PlatformAesGcm => 2,
+    }
+}
+
+pub(crate) const fn scheme(code: i64) -> Option<WrapScheme> {
+    match code {
+        1 => Some(WrapScheme::RsaOaep256),
+        2 => Some(WrapScheme::PlatformAesGcm),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stored number means one variant for ever: these are what databases in the field hold.
+    #[test]
+    fn stored_numbers_keep_their_meaning() {
+        use DataKeyState::{Abandoned, Active, Pending, Retired, Staged};
+        for (number, expected) in (1..).zip([Pending, Staged, Active, Retired, Abandoned]) {
+            assert_eq!((state(number), state_code(expected)), (Some(expected), number));
+        }
+        for (number, expected) in [(1, AppKind::App), (2, AppKind::Bot)] {
+            assert_eq!((app_kind(number), app_kind_code(expected)), (Some(expected), number));
+        }
+        for (number, expected) in [(1, WrapScheme::RsaOaep256), (2, WrapScheme::PlatformAesGcm)] {
+            assert_eq!((scheme(number), scheme_code(expected)), (Some(expected), number));
+        }
+        assert_eq!((state(0), state(6), scheme(3), app_kind(3)), (None, None, None, None));
+        assert_eq!((wrapping_key(0, [0; 16]), wrapping_key(257, [0; 16])), (None, None));
+    }
+}

@@ -1,0 +1,331 @@
+//! The database in one file: SQLite with a write-ahead log that is synced at every commit, one thread that writes, and a few
+//! connections that read.
+//!
+//! Nothing outside this folder knows SQL.
+
+mod connection;
+mod fault;
+mod fields;
+mod file;
+mod open;
+mod read;
+mod readers;
+mod schema;
+mod transaction;
+mod unit;
+mod verify;
+mod write;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use domain::audit::AuditEvent;
+use domain::row_seal::RowSeal;
+use domain::{
+    App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
+    Wrapping,
+};
+use rusqlite::{Connection, params};
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::open::OpenRefused;
+use self::open::Opened;
+use self::readers::Readers;
+use self::schema::{MIGRATIONS, Migration};
+use self::transaction::SqliteTransaction;
+use self::unit::{Commit, Step};
+use self::writer::{Command, Request, Writer};
+use crate::row::RowCodes;
+use crate::{Activation, ClusterId, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+
+/// How many requests may wait for the writer before the next one waits to be let in.
+const QUEUE: usize = 1024;
+
+/// The most rows one page of a listing holds, whatever was asked for.
+const LONGEST_PAGE: usize = 10_000;
+
+/// Where a database is and what it belongs to.
+#[derive(Clone)]
+pub struct SqliteOptions {
+    /// The file. Beside it: `-wal` and `-shm` (SQLite's) and `.lock` (ours).
+    pub path: PathBuf,
+    /// Makes and checks the rows' codes.
+    pub row_seal: Arc<dyn RowSeal>,
+    /// The check value of the platform root; a database written under another root is refused.
+    pub root_check: [u8; 16],
+    /// The cluster id of the platform root.
+    pub cluster: [u8; 16],
+    /// [`Durability::Full`], drills aside.
+    pub durability: Durability,
+}
+
+/// What an acknowledgement is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Nothing is acknowledged before the log has been synced: it survives a power loss.
+    #[default]
+    Full,
+    /// Nothing is ever synced. Exists so that the power-loss drill can be seen to find the losses.
+    #[cfg(feature = "drill")]
+    LosesAcknowledgedWritesForDrills,
+}
+
+/// An open database. Dropping it ends open transactions by rollback, finishes what waits for the writer and closes the file.
+pub struct SqliteStore {
+    codes: Arc<RowCodes>,
+    epoch: u64,
+    readers: Arc<Readers>,
+    closing: Arc<AtomicBool>,
+    /// Taken when it is dropped: the writer ends when it has no more requests to wait for.
+    requests: Option<mpsc::Sender<Request>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl SqliteStore {
+    /// Opens the database, or makes a new one if there is no such file. Blocks for as long as a check of its pages takes.
+    pub fn create_or_open(options: SqliteOptions) -> Result<Self, OpenRefused> {
+        Self::open_with(&options, true, MIGRATIONS, Box::new(writer::commit_durably))
+    }
+
+    /// Opens the database, and refuses if there is none: a path mistyped or a disk not mounted is not an empty database.
+    pub fn open(options: SqliteOptions) -> Result<Self, OpenRefused> {
+        Self::open_with(&options, false, MIGRATIONS, Box::new(writer::commit_durably))
+    }
+
+    fn open_with(
+        options: &SqliteOptions,
+        create: bool,
+        migrations: &[Migration],
+        commit: Box<Commit>,
+    ) -> Result<Self, OpenRefused> {
+        let Opened { conn, codes, epoch, lock } = open::open(options, create, migrations)?;
+        let path = &options.path;
+        let unusable = |cause| OpenRefused::Unusable { path: path.clone(), cause };
+        // Reading once is what makes it share the log's index.
+        let keepalive = connection::reader(path).map_err(|error| unusable(error.into()))?;
+        read::meta(&keepalive, &codes).map_err(unusable)?;
+
+        let (requests, waiting) = mpsc::channel(QUEUE);
+        let closing = Arc::new(AtomicBool::new(false));
+        let writer = Writer {
+            _keepalive: keepalive,
+            conn,
+            path: path.clone(),
+            durability: options.durability,
+            codes: Arc::clone(&codes),
+            requests: waiting,
+            closing: Arc::clone(&closing),
+            commit,
+            suspended: false,
+            _lock: lock,
+        };
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|cause| OpenRefused::NoThread { cause })?;
+        let readers = Readers::of(path.clone());
+        Ok(Self { codes, epoch, readers, closing, requests: Some(requests), writer: Some(writer) })
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), StoreError> {
+        let requests = self.requests.as_ref().ok_or(StoreError::Closed)?;
+        requests.send(request).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Has a small command done with the next commit.
+    async fn small<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Step<'_, '_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Small(Box::new(Command { work: Some(work), outcome: None, reply }))).await?;
+        // The writer died with it: it may have been in a commit.
+        answer.await.unwrap_or(Err(StoreError::OutcomeUnknown))
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection, &RowCodes) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let codes = Arc::clone(&self.codes);
+        self.readers.read(move |conn| query(conn, &codes)).await
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Release);
+        self.requests = None;
+        self.readers.close();
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the writer's thread panicked");
+        }
+    }
+}
+
+/// A page's length as SQLite takes it.
+fn page(limit: usize) -> i64 {
+    i64::try_from(limit.min(LONGEST_PAGE)).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn cluster(&self) -> ClusterId {
+        self.codes.cluster()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    async fn revision(&self) -> Result<u64, StoreError> {
+        self.read(|conn, codes| Ok(read::meta(conn, codes)?.at.revision)).await
+    }
+
+    async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| Ok(read::workspace(conn, codes, &workspace)?.map(|kept| kept.row))).await
+    }
+
+    async fn workspaces(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<Workspace>, StoreError> {
+        let after = after.map_or(String::new(), |after| after.as_str().to_owned());
+        self.read(move |conn, codes| {
+            let clause = "WHERE workspace > ?1 AND deleted_at IS NULL ORDER BY workspace LIMIT ?2";
+            read::many(conn, codes, clause, params![after, page(limit)])
+        })
+        .await
+    }
+
+    async fn app(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.read(move |conn, codes| Ok(read::app(conn, codes, &workspace, &app)?.map(|kept| kept.row))).await
+    }
+
+    async fn apps(&self, workspace: &WorkspaceId, after: Option<&AppId>, limit: usize) -> Result<Vec<App>, StoreError> {
+        let (workspace, after) = (workspace.clone(), after.map_or(String::new(), |after| after.as_str().to_owned()));
+        self.read(move |conn, codes| {
+            let clause = "WHERE workspace = ?1 AND app > ?2 AND deleted_at IS NULL ORDER BY app LIMIT ?3";
+            read::many(conn, codes, clause, params![workspace.as_str(), after, page(limit)])
+        })
+        .await
+    }
+
+    async fn key_config(&self, workspace: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| Ok(read::key_config(conn, codes, &workspace)?.map(|kept| kept.row))).await
+    }
+
+    async fn key_version(
+        &self,
+        workspace: &WorkspaceId,
+        version: KeyVersionId,
+    ) -> Result<Option<KeyVersion>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| Ok(read::key_version(conn, codes, &workspace, version)?.map(|kept| kept.row)))
+            .await
+    }
+
+    async fn key_versions(&self, workspace: &WorkspaceId) -> Result<Vec<KeyVersion>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| {
+            read::many(conn, codes, "WHERE workspace = ?1 ORDER BY recorded_at, version", [workspace.as_str()])
+        })
+        .await
+    }
+
+    async fn data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+    ) -> Result<Option<DataKey>, StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.read(move |conn, codes| Ok(read::data_key(conn, codes, &workspace, &app, data_key)?.map(|kept| kept.row)))
+            .await
+    }
+
+    async fn active_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        protection: Protection,
+    ) -> Result<Option<DataKey>, StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.read(move |conn, codes| {
+            Ok(read::active_data_key(conn, codes, &workspace, &app, protection)?.map(|kept| kept.row))
+        })
+        .await
+    }
+
+    async fn data_keys(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<DataKeyId>,
+        limit: usize,
+    ) -> Result<Vec<DataKey>, StoreError> {
+        let workspace = workspace.clone();
+        // An empty blob sorts before every id.
+        let after = after.map_or(Vec::new(), |after| after.as_bytes().to_vec());
+        self.read(move |conn, codes| {
+            let clause = "WHERE workspace = ?1 AND data_key > ?2 ORDER BY data_key LIMIT ?3";
+            read::many(conn, codes, clause, params![workspace.as_str(), after, page(limit)])
+        })
+        .await
+    }
+
+    async fn wrapping(&self, workspace: &WorkspaceId, data_key: DataKeyId) -> Result<Option<Wrapping>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| read::newest_wrapping(conn, codes, &workspace, data_key)).await
+    }
+
+    async fn audit(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let workspace = workspace.map_or(String::new(), |workspace| workspace.as_str().to_owned());
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        self.read(move |conn, codes| {
+            let clause = "WHERE workspace = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+            read::many(conn, codes, clause, params![workspace, after, page(limit)])
+        })
+        .await
+    }
+
+    async fn verify(&self) -> Result<Verified, StoreError> {
+        self.read(verify::verify).await
+    }
+
+    async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError> {
+        self.small(move |step| write::insert_data_key(step, &key, &wrapping)).await
+    }
+
+    async fn activate_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+        at: Timestamp,
+    ) -> Result<Activation, StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.small(move |step| write::activate_data_key(step, &workspace, &app, data_key, at)).await
+    }
+
+    async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
+        self.small(move |step| write::append_audit(step, &event)).await
+    }
+
+    async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Begin { name, reply }).await?;
+        let steps = answer.await.unwrap_or(Err(StoreError::Closed))?;
+        Ok(Box::new(SqliteTransaction { name, steps }))
+    }
+}

@@ -1,0 +1,353 @@
+//! Every query that reads rows. Each row's code is checked before anybody sees it.
+
+use std::time::Duration;
+
+use domain::row_seal::RowMac;
+use domain::{
+    App, AppId, DataKey, DataKeyId, KeyConfig, KeyLocation, KeyVersion, KeyVersionId, KeyVersionLocation, Protection,
+    Workspace, WorkspaceId, Wrapping, key_identifier::KeyIdentifier,
+};
+use rusqlite::{Connection, OptionalExtension as _, Params, params};
+
+use super::fields::Fields;
+use crate::row::{self, Meta, NumberedWrapping, Row, RowCodes, SetHead};
+use crate::set::SetSum;
+use crate::{RecordedEvent, StoreError};
+
+/// A row with the code it was found with.
+pub(super) struct Kept<R> {
+    pub(super) row: R,
+    pub(super) code: RowMac,
+}
+
+/// A row type and where its columns are.
+pub(super) trait Stored: Row + Sized {
+    /// Its columns in the order `read` takes them, before the four that every row ends with.
+    const COLUMNS: &'static str;
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError>;
+}
+
+fn kept<R: Stored>(codes: &RowCodes, row: &rusqlite::Row<'_>) -> Result<Kept<R>, StoreError> {
+    let mut fields = Fields::of(row, R::TABLE);
+    let read = R::read(&mut fields)?;
+    let (stamp, code) = fields.stamp_and_code()?;
+    codes.check(&read, stamp, &code)?;
+    Ok(Kept { row: read, code })
+}
+
+fn select<R: Stored>(clause: &str) -> String {
+    format!("SELECT {}, epoch, revision, mac_key, mac FROM {} {clause}", R::COLUMNS, R::TABLE)
+}
+
+/// The row the clause names, if there is one.
+pub(super) fn one<R: Stored>(
+    conn: &Connection,
+    codes: &RowCodes,
+    clause: &str,
+    params: impl Params,
+) -> Result<Option<Kept<R>>, StoreError> {
+    let mut statement = conn.prepare_cached(&select::<R>(clause))?;
+    let mut rows = statement.query(params)?;
+    rows.next()?.map(|row| kept(codes, row)).transpose()
+}
+
+/// All rows the clause names.
+pub(super) fn many<R: Stored>(
+    conn: &Connection,
+    codes: &RowCodes,
+    clause: &str,
+    params: impl Params,
+) -> Result<Vec<R>, StoreError> {
+    let mut found = Vec::new();
+    each(conn, codes, clause, params, |kept: Kept<R>| {
+        found.push(kept.row);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Hands each row the clause names to `visit`.
+pub(super) fn each<R: Stored>(
+    conn: &Connection,
+    codes: &RowCodes,
+    clause: &str,
+    params: impl Params,
+    mut visit: impl FnMut(Kept<R>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached(&select::<R>(clause))?;
+    let mut rows = statement.query(params)?;
+    while let Some(row) = rows.next()? {
+        visit(kept(codes, row)?)?;
+    }
+    Ok(())
+}
+
+pub(super) fn workspace(
+    conn: &Connection,
+    codes: &RowCodes,
+    id: &WorkspaceId,
+) -> Result<Option<Kept<Workspace>>, StoreError> {
+    one(conn, codes, "WHERE workspace = ?1", [id.as_str()])
+}
+
+pub(super) fn app(
+    conn: &Connection,
+    codes: &RowCodes,
+    workspace: &WorkspaceId,
+    app: &AppId,
+) -> Result<Option<Kept<App>>, StoreError> {
+    one(conn, codes, "WHERE workspace = ?1 AND app = ?2", [workspace.as_str(), app.as_str()])
+}
+
+pub(super) fn key_config(
+    conn: &Connection,
+    codes: &RowCodes,
+    workspace: &WorkspaceId,
+) -> Result<Option<Kept<KeyConfig>>, StoreError> {
+    one(conn, codes, "WHERE workspace = ?1", [workspace.as_str()])
+}
+
+pub(super) fn key_version(
+    conn: &Connection,
+    codes: &RowCodes,
+    workspace: &WorkspaceId,
+    version: KeyVersionId,
+) -> Result<Option<Kept<KeyVersion>>, StoreError> {
+    one(conn, codes, "WHERE workspace = ?1 AND version = ?2", params![workspace.as_str(), version.as_bytes()])
+}
+
+pub(super) fn data_key(
+    conn: &Connection,
+    codes: &RowCodes,
+    workspace: &WorkspaceId,
+    app: &AppId,
+    id: DataKeyId,
+) -> Result<Option<Kept<DataKey>>, StoreError> {
+    let found = one(conn, codes, "WHERE workspace = ?1 AND data_key = ?2", params![workspace.as_str(), id.as_bytes()])?;
+    Ok(found.filter(|found: &Kept<DataKey>| found.row.app == *app))
+}
+
+pub(super) fn active_data_key(
+    conn: &Connection,
+    codes: &RowCodes,
+    workspace: &WorkspaceId,
+    app: &AppId,
+    protection: Protection,
+) -> Result<Option<Kept<DataKey>>, StoreError> {
+    one(
+        conn,
+        codes,
+        "WHERE workspace = ?1 AND app = ?2 AND protection = ?3 AND state = 3",
+        params![workspace.as_str(), app.as_str(), protection.byte()],
+    )
+}
+
+pub(super) fn newest_wrapping(
+    conn: &Connection,
+    codes: &RowCodes,
+    workspace: &WorkspaceId,
+    id: DataKeyId,
+) -> Result<Option<Wrapping>, StoreError> {
+    let newest: Option<Kept<NumberedWrapping>> = one(
+        conn,
+        codes,
+        "WHERE workspace = ?1 AND data_key = ?2 ORDER BY number DESC LIMIT 1",
+        params![workspace.as_str(), id.as_bytes()],
+    )?;
+    Ok(newest.map(|newest| newest.row.wrapping))
+}
+
+/// The set of a workspace, or the platform's.
+pub(super) fn set_head(
+    conn: &Connection,
+    codes: &RowCodes,
+    workspace: Option<&WorkspaceId>,
+) -> Result<Option<Kept<SetHead>>, StoreError> {
+    one(conn, codes, "WHERE workspace = ?1", [workspace.map_or("", |workspace| workspace.as_str())])
+}
+
+/// The row about the database itself. Without it, or with another installation's, nothing in here can be believed.
+pub(super) fn meta(conn: &Connection, codes: &RowCodes) -> Result<Meta, StoreError> {
+    let forged = StoreError::RowForged { table: Meta::TABLE };
+    let mut statement = conn.prepare_cached(
+        "SELECT cluster_id, schema, root_check, sum, epoch, revision, mac_key, mac FROM meta WHERE id = 1",
+    )?;
+    let found = statement
+        .query_row([], |row| {
+            let mut fields = Fields::of(row, Meta::TABLE);
+            Ok((|| {
+                let cluster: [u8; 16] = fields.array()?;
+                let schema = u32::try_from(fields.number()?).map_err(|_| fields.forged())?;
+                let (root_check, sum) = (fields.array()?, SetSum::from_bytes(&fields.array()?));
+                let (at, code) = fields.stamp_and_code()?;
+                Ok::<_, StoreError>((cluster, Meta { at, schema, root_check, sum }, code))
+            })())
+        })
+        .optional()?;
+    let (cluster, meta, code) = found.ok_or(forged.clone())??;
+    if cluster != codes.cluster().0 {
+        return Err(forged);
+    }
+    codes.check(&meta, meta.at, &code)?;
+    Ok(meta)
+}
+
+impl Stored for Workspace {
+    const COLUMNS: &'static str = "workspace, display_name, created_at, deleted_at";
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: fields.parsed()?,
+            display_name: fields.text()?.to_owned(),
+            created_at: fields.time()?,
+            deleted_at: fields.optional_time()?,
+        })
+    }
+}
+
+impl Stored for App {
+    const COLUMNS: &'static str = "workspace, app, kind, display_name, created_at, deleted_at";
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            workspace: fields.parsed()?,
+            id: fields.parsed()?,
+            kind: fields.code(row::app_kind)?,
+            display_name: fields.text()?.to_owned(),
+            created_at: fields.time()?,
+            deleted_at: fields.optional_time()?,
+        })
+    }
+}
+
+impl Stored for KeyConfig {
+    const COLUMNS: &'static str = "workspace, key, tenant, current_version, wrap_epoch, lease, configured_at";
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            workspace: fields.parsed()?,
+            location: location(fields)?,
+            tenant: fields.spelled()?,
+            current_version: KeyVersionId::from_bytes(fields.array()?),
+            wrap_epoch: fields.count()?,
+            lease: Duration::from_micros(fields.count()?),
+            configured_at: fields.time()?,
+        })
+    }
+}
+
+impl Stored for KeyVersion {
+    const COLUMNS: &'static str = "workspace, version, kid, modulus, exponent, thumbprint, hsm, recorded_at";
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            workspace: fields.parsed()?,
+            id: KeyVersionId::from_bytes(fields.array()?),
+            location: version_location(fields)?,
+            modulus: fields.bytes()?.to_owned(),
+            exponent: fields.bytes()?.to_owned(),
+            thumbprint: fields.array()?,
+            hsm: fields.code(|code| match code {
+                0 => Some(false),
+                1 => Some(true),
+                _ => None,
+            })?,
+            recorded_at: fields.time()?,
+        })
+    }
+}
+
+impl Stored for DataKey {
+    const COLUMNS: &'static str = "workspace, data_key, app, protection, state, key_check_value, wrap_epoch, created_at, \
+                                   activated_at, retired_at";
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            workspace: fields.parsed()?,
+            id: DataKeyId::from_bytes(fields.array()?),
+            app: fields.parsed()?,
+            protection: fields.code(|code| Protection::from_byte(u8::try_from(code).ok()?))?,
+            state: fields.code(row::state)?,
+            key_check_value: fields.array()?,
+            wrap_epoch: fields.count()?,
+            created_at: fields.time()?,
+            activated_at: fields.optional_time()?,
+            retired_at: fields.optional_time()?,
+        })
+    }
+}
+
+impl Stored for NumberedWrapping {
+    const COLUMNS: &'static str =
+        "workspace, data_key, number, wrapped_by, wrapping_key, scheme, sealed_blob, created_at";
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
+        let workspace = fields.parsed()?;
+        let data_key = DataKeyId::from_bytes(fields.array()?);
+        let number = fields.count()?;
+        let kind = fields.number()?;
+        let wrapped_by = row::wrapping_key(kind, fields.array()?).ok_or_else(|| fields.forged())?;
+        let scheme = fields.code(row::scheme)?;
+        let sealed_blob = fields.bytes()?.to_owned();
+        let created_at = fields.time()?;
+        Ok(Self { number, wrapping: Wrapping { workspace, data_key, wrapped_by, scheme, sealed_blob, created_at } })
+    }
+}
+
+impl Stored for RecordedEvent {
+    const COLUMNS: &'static str = "workspace, seq, at, actor, name, details, previous, hash";
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
+        let event = Self {
+            workspace: optional_workspace(fields)?,
+            seq: fields.count()?,
+            at: fields.time()?,
+            actor: fields.text()?.to_owned(),
+            name: fields.text()?.to_owned(),
+            details: details(fields)?,
+            previous: fields.array()?,
+            hash: fields.array()?,
+        };
+        // The code covers the hash, and the hash the content.
+        if event.hash == event.expected_hash() { Ok(event) } else { Err(fields.forged()) }
+    }
+}
+
+impl Stored for SetHead {
+    const COLUMNS: &'static str = "workspace, rows, sum, audit_seq, audit_hash";
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            workspace: optional_workspace(fields)?,
+            rows: fields.count()?,
+            sum: SetSum::from_bytes(&fields.array()?),
+            audit_seq: fields.count()?,
+            audit_hash: fields.array()?,
+        })
+    }
+}
+
+/// A key's URL, in the one spelling we write.
+fn location(fields: &mut Fields<'_>) -> Result<KeyLocation, StoreError> {
+    let text = fields.text()?;
+    let location = KeyIdentifier::parse(text).map_err(|_| fields.forged())?.location;
+    if location.to_string() == text { Ok(location) } else { Err(fields.forged()) }
+}
+
+/// A `kid`, in the one spelling we write.
+fn version_location(fields: &mut Fields<'_>) -> Result<KeyVersionLocation, StoreError> {
+    let text = fields.text()?;
+    let location = KeyVersionLocation::parse(text).map_err(|_| fields.forged())?;
+    if location.to_string() == text { Ok(location) } else { Err(fields.forged()) }
+}
+
+/// An event's details as they stand in a row: a JSON array of `[key, value]` pairs.
+pub(super) fn details_text(details: &[(String, String)]) -> String {
+    serde_json::to_string(details).expect("pairs of strings are always JSON")
+}
+
+fn details(fields: &mut Fields<'_>) -> Result<Vec<(String, String)>, StoreError> {
+    let text = fields.text()?;
+    let details: Vec<_> = serde_json::from_str(text).map_err(|_| fields.forged())?;
+    if details_text(&details) == text { Ok(details) } else { Err(fields.forged()) }
+}
+
+/// A workspace, or the empty text that stands for the platform.
+fn optional_workspace(fields: &mut Fields<'_>) -> Result<Option<WorkspaceId>, StoreError> {
+    match fields.text()? {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| fields.forged()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Which schema there is, and how an older database becomes a newer one: forward only, one transaction each.
+
+use rusqlite::Connection;
+
+use super::read;
+use super::unit::write_meta;
+use crate::StoreError;
+use crate::row::{Meta, RowCodes, Stamp};
+use crate::set::SetSum;
+
+/// Marks the file as ours: "BYOK".
+pub(super) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"BYOK");
+
+/// One step of the schema. What has been released never changes; a correction is another step.
+pub(super) struct Migration {
+    /// From 1, without gaps.
+    pub(super) number: u32,
+    pub(super) sql: &'static str,
+}
+
+/// Every step there has been.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration { number: 1, sql: include_str!("schema/0001_first.sql") }];
+
+/// The schema a database has after all of `migrations`.
+pub(super) fn newest(migrations: &[Migration]) -> u32 {
+    migrations.last().map_or(0, |migration| migration.number)
+}
+
+/// The number of the last step a file has seen. Kept in its header too, where it can be read whatever the tables are like.
+pub(super) fn present(conn: &Connection) -> Result<u32, StoreError> {
+    let number: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    u32::try_from(number).map_err(|_| StoreError::Damaged)
+}
+
+/// Fills a new file: the first step together with the row that says which installation it belongs to, then the others.
+pub(super) fn create(
+    conn: &Connection,
+    codes: &RowCodes,
+    migrations: &[Migration],
+    root_check: [u8; 16],
+) -> Result<(), StoreError> {
+    let Some((first, others)) = migrations.split_first() else { return Err(StoreError::Damaged) };
+    apply(conn, first, || {
+        conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+        let at = Stamp { epoch: 1, revision: 0 };
+        write_meta(conn, codes, &Meta { at, schema: first.number, root_check, sum: SetSum::EMPTY })
+    })?;
+    others.iter().try_for_each(|migration| step(conn, codes, migration))
+}
+
+/// Takes the steps the file has not seen. Answers how many.
+pub(super) fn migrate(conn: &Connection, codes: &RowCodes, migrations: &[Migration]) -> Result<usize, StoreError> {
+    let present = present(conn)?;
+    let missing = migrations.iter().filter(|migration| migration.number > present);
+    missing.map(|migration| step(conn, codes, migration)).collect::<Result<Vec<()>, _>>().map(|steps| steps.len())
+}
+
+fn step(conn: &Connection, codes: &RowCodes, migration: &Migration) -> Result<(), StoreError> {
+    apply(conn, migration, || {
+        let mut meta = read::meta(conn, codes)?;
+        meta.schema = migration.number;
+        meta.at.revision += 1;
+        write_meta(conn, codes, &meta)
+    })
+}
+
+/// The statements, the numbers and the meta row, together or not at all.
+fn apply(
+    conn: &Connection,
+    migration: &Migration,
+    write_meta: impl FnOnce() -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let done = conn
+        .execute_batch(migration.sql)
+        .and_then(|()| conn.pragma_update(None, "user_version", migration.number))
+        .map_err(StoreError::from)
+        .and_then(|()| write_meta())
+        .and_then(|()| Ok(conn.execute_batch("COMMIT")?));
+    if done.is_err() && !conn.is_autocommit() {
+        conn.execute_batch("ROLLBACK")?;
+    }
+    done
+}

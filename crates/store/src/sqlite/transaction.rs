@@ -1,0 +1,144 @@
+//! A named transaction: its two ends, and the conversation between them.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::audit::AuditEvent;
+use domain::{App, AppId, KeyConfig, KeyVersion, KeyVersionId, Workspace, WorkspaceId};
+use tokio::sync::oneshot;
+
+use super::unit::Unit;
+use super::writer::is_closing;
+use super::{read, write};
+use crate::{StoreError, Transaction};
+
+/// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
+const LONGEST_IDLE: Duration = Duration::from_secs(10);
+
+/// How often an idle transaction looks whether the store is being closed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// One thing a transaction does.
+pub(super) enum Message {
+    Run(Box<dyn for<'u, 'c> FnOnce(&'u mut Unit<'c>) + Send>),
+    Commit(oneshot::Sender<Result<u64, StoreError>>),
+}
+
+/// The caller's end.
+pub(super) type Steps = mpsc::Sender<Message>;
+
+/// The writer's end: runs steps until the commit is asked for. `None` when it was dropped, idle too long, or lost; the unit
+/// is rolled back by then.
+pub(super) fn serve<'c>(
+    mut unit: Unit<'c>,
+    name: &'static str,
+    reply: oneshot::Sender<Result<Steps, StoreError>>,
+    closing: &AtomicBool,
+) -> Option<(Unit<'c>, oneshot::Sender<Result<u64, StoreError>>)> {
+    let (steps, messages) = mpsc::channel();
+    // Nobody waits any more: they were cancelled while in the queue.
+    reply.send(Ok(steps)).ok()?;
+    let mut idle = Duration::ZERO;
+    loop {
+        match messages.recv_timeout(LOOK) {
+            Ok(Message::Run(work)) => work(&mut unit),
+            Ok(Message::Commit(reply)) => return Some((unit, reply)),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {
+                idle += LOOK;
+                if idle >= LONGEST_IDLE || is_closing(closing) {
+                    tracing::warn!(transaction = name, ?idle, "rolled back a transaction that was held open");
+                    return None;
+                }
+                continue;
+            }
+        }
+        idle = Duration::ZERO;
+        if unit.is_lost() {
+            return None;
+        }
+    }
+}
+
+/// A transaction as its user holds it. Dropping it drops `steps`, which the other end takes as a rollback.
+pub(super) struct SqliteTransaction {
+    pub(super) name: &'static str,
+    pub(super) steps: Steps,
+}
+
+impl SqliteTransaction {
+    async fn run<T: Send + 'static>(
+        &mut self,
+        work: impl for<'u, 'c> FnOnce(&'u mut Unit<'c>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let ended = StoreError::TransactionEnded { name: self.name };
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Run(Box::new(move |unit| {
+            let _ = reply.send(work(unit));
+        }));
+        self.steps.send(message).map_err(|_| ended.clone())?;
+        answer.await.unwrap_or(Err(ended))
+    }
+}
+
+#[async_trait]
+impl Transaction for SqliteTransaction {
+    async fn workspace(&mut self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| Ok(read::workspace(unit.conn, unit.codes, &workspace)?.map(|kept| kept.row))).await
+    }
+
+    async fn app(&mut self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.run(move |unit| Ok(read::app(unit.conn, unit.codes, &workspace, &app)?.map(|kept| kept.row))).await
+    }
+
+    async fn key_config(&mut self, workspace: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| Ok(read::key_config(unit.conn, unit.codes, &workspace)?.map(|kept| kept.row))).await
+    }
+
+    async fn key_version(
+        &mut self,
+        workspace: &WorkspaceId,
+        version: KeyVersionId,
+    ) -> Result<Option<KeyVersion>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| Ok(read::key_version(unit.conn, unit.codes, &workspace, version)?.map(|kept| kept.row)))
+            .await
+    }
+
+    async fn put_workspace(&mut self, workspace: &Workspace) -> Result<(), StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| unit.step(|step| write::put_workspace(step, &workspace))).await
+    }
+
+    async fn put_app(&mut self, app: &App) -> Result<(), StoreError> {
+        let app = app.clone();
+        self.run(move |unit| unit.step(|step| write::put_app(step, &app))).await
+    }
+
+    async fn put_key_config(&mut self, config: &KeyConfig) -> Result<(), StoreError> {
+        let config = config.clone();
+        self.run(move |unit| unit.step(|step| write::put_key_config(step, &config))).await
+    }
+
+    async fn add_key_version(&mut self, version: &KeyVersion) -> Result<(), StoreError> {
+        let version = version.clone();
+        self.run(move |unit| unit.step(|step| write::add_key_version(step, &version))).await
+    }
+
+    async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        self.run(move |unit| unit.step(|step| write::append_audit(step, &event))).await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<u64, StoreError> {
+        let ended = StoreError::TransactionEnded { name: self.name };
+        let (reply, answer) = oneshot::channel();
+        self.steps.send(Message::Commit(reply)).map_err(|_| ended)?;
+        // The writer died with the commit under way.
+        answer.await.unwrap_or(Err(StoreError::OutcomeUnknown))
+    }
+}

@@ -1,0 +1,313 @@
+//! One SQLite transaction: steps that fail alone, and what every commit has to bring up to date with its rows.
+//!
+//! A commit raises the revision, and brings the sums of the sets it touched and the sum over all sets along. Both are kept
+//! in memory while the unit runs and written once at its end, so that a batch of 512 commands pays for them once.
+
+use std::collections::{HashMap, HashSet};
+
+use domain::row_seal::RowMac;
+use domain::{AppId, KeyVersionId, WorkspaceId};
+use rusqlite::{Connection, params};
+
+use super::fields::stored;
+use super::read::{self, Kept};
+use crate::row::{Meta, Row, RowCodes, SetHead, Stamp};
+use crate::{Outage, StoreError};
+
+/// How a commit is made. The seam where tests put a disk that fails.
+pub(super) type Commit = dyn FnMut(&Connection) -> rusqlite::Result<()> + Send;
+
+/// An open transaction. Dropped without [`Unit::commit`], it is rolled back.
+pub(super) struct Unit<'c> {
+    pub(super) conn: &'c Connection,
+    pub(super) codes: &'c RowCodes,
+    meta: Meta,
+    sets: HashMap<Option<WorkspaceId>, Touched>,
+    /// What this unit has already read and checked, and only a control transaction changes: spares a batch the repetition.
+    pub(super) known: Known,
+    changed: bool,
+    /// Why SQLite rolled the whole transaction back under us.
+    lost: Option<StoreError>,
+}
+
+/// Facts that hold until the end of the unit.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) workspaces: HashSet<WorkspaceId>,
+    pub(super) live_apps: HashSet<(WorkspaceId, AppId)>,
+    /// Wrap epoch and current version.
+    pub(super) configs: HashMap<WorkspaceId, (u64, KeyVersionId)>,
+}
+
+struct Touched {
+    /// The code the set's row was found with.
+    before: Option<RowMac>,
+    now: SetHead,
+    dirty: bool,
+}
+
+/// How a unit ended.
+pub(super) enum Ending {
+    /// Durable at this revision; or nothing was written, and this is the present one.
+    Done(u64),
+    /// Surely not committed, for this reason.
+    RolledBack(StoreError),
+    /// COMMIT itself failed: the rows may or may not be there. They are if the revision is at least this one.
+    Unclear { revision: u64, cause: StoreError },
+}
+
+impl<'c> Unit<'c> {
+    pub(super) fn begin(conn: &'c Connection, codes: &'c RowCodes) -> Result<Self, StoreError> {
+        conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        match read::meta(conn, codes) {
+            Ok(meta) => Ok(Self {
+                conn,
+                codes,
+                meta,
+                sets: HashMap::new(),
+                known: Known::default(),
+                changed: false,
+                lost: None,
+            }),
+            Err(error) => {
+                roll_back(conn);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether SQLite has already rolled everything back, as it does when a disk is full.
+    pub(super) fn is_lost(&self) -> bool {
+        self.conn.is_autocommit()
+    }
+
+    /// Runs `work` in a savepoint: it happens as a whole or leaves nothing behind.
+    pub(super) fn step<T>(
+        &mut self,
+        work: impl FnOnce(&mut Step<'_, 'c>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.conn.prepare_cached("SAVEPOINT step")?.execute([])?;
+        let mut step = Step { unit: self, changes: Vec::new() };
+        let outcome = work(&mut step);
+        let changes = step.changes;
+        let outcome = outcome.and_then(|answer| {
+            self.conn.prepare_cached("RELEASE step")?.execute([])?;
+            Ok(answer)
+        });
+        match outcome {
+            Ok(answer) => {
+                for (workspace, change) in changes {
+                    self.apply(&workspace, change);
+                }
+                Ok(answer)
+            }
+            Err(error) => {
+                if self.is_lost() {
+                    self.lost = Some(error.clone());
+                } else {
+                    self.conn.prepare_cached("ROLLBACK TO step")?.execute([])?;
+                    self.conn.prepare_cached("RELEASE step")?.execute([])?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn apply(&mut self, workspace: &Option<WorkspaceId>, change: Change) {
+        let touched = self.sets.get_mut(workspace).expect("a step loads a set before it changes it");
+        match change {
+            Change::Added { before, code } => {
+                match before {
+                    Some(before) => touched.now.sum.remove(&before),
+                    None => touched.now.rows += 1,
+                }
+                touched.now.sum.add(&code);
+            }
+            Change::Recorded { seq, hash } => (touched.now.audit_seq, touched.now.audit_hash) = (seq, hash),
+        }
+        touched.dirty = true;
+        self.changed = true;
+    }
+
+    /// Makes it durable.
+    pub(super) fn commit(mut self, commit: &mut Commit) -> Ending {
+        if self.is_lost() {
+            return Ending::RolledBack(self.lost.take().unwrap_or(StoreError::Unavailable(Outage::Disk)));
+        }
+        if !self.changed {
+            return Ending::Done(self.meta.at.revision);
+        }
+        if let Err(error) = self.write_heads() {
+            return Ending::RolledBack(error);
+        }
+        let revision = self.meta.at.revision;
+        match commit(self.conn) {
+            Ok(()) => Ending::Done(revision),
+            Err(error) => Ending::Unclear { revision, cause: error.into() },
+        }
+    }
+
+    /// Commits without any row, to find out whether committing works; answers the revision found before.
+    pub(super) fn commit_nothing(mut self, commit: &mut Commit) -> Result<u64, StoreError> {
+        let found = self.meta.at.revision;
+        self.write_heads()?;
+        commit(self.conn)?;
+        Ok(found)
+    }
+
+    /// The stamp of every row this unit writes.
+    fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.meta.at.epoch, revision: self.meta.at.revision + 1 }
+    }
+
+    fn write_heads(&mut self) -> Result<(), StoreError> {
+        let stamp = self.stamp();
+        for touched in self.sets.values().filter(|touched| touched.dirty) {
+            let code = self.codes.make(&touched.now, stamp);
+            write_set(self.conn, &touched.now, stamp, &code)?;
+            if let Some(before) = &touched.before {
+                self.meta.sum.remove(before);
+            }
+            self.meta.sum.add(&code);
+        }
+        self.meta.at = stamp;
+        write_meta(self.conn, self.codes, &self.meta)
+    }
+}
+
+impl Drop for Unit<'_> {
+    fn drop(&mut self) {
+        roll_back(self.conn);
+    }
+}
+
+/// Ends whatever transaction is open. Should that fail too, so does the next BEGIN, and the writer makes a new connection.
+fn roll_back(conn: &Connection) {
+    if !conn.is_autocommit()
+        && let Err(error) = conn.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "a rollback failed");
+    }
+}
+
+enum Change {
+    /// A row is there; `before` is the code of the one it replaces.
+    Added { before: Option<RowMac>, code: RowMac },
+    /// The chain now ends here.
+    Recorded { seq: u64, hash: [u8; 32] },
+}
+
+/// What one command does inside a unit.
+pub(super) struct Step<'u, 'c> {
+    pub(super) unit: &'u mut Unit<'c>,
+    changes: Vec<(Option<WorkspaceId>, Change)>,
+}
+
+impl<'c> Step<'_, 'c> {
+    pub(super) fn conn(&self) -> &'c Connection {
+        self.unit.conn
+    }
+
+    pub(super) fn codes(&self) -> &'c RowCodes {
+        self.unit.codes
+    }
+
+    /// The row's stamp and code, counted into its workspace's set. `before` is the row it replaces.
+    pub(super) fn seal<R: Row>(
+        &mut self,
+        workspace: &WorkspaceId,
+        row: &R,
+        before: Option<RowMac>,
+    ) -> Result<Sealed, StoreError> {
+        let stamp = self.unit.stamp();
+        let code = self.codes().make(row, stamp);
+        let workspace = Some(workspace.clone());
+        self.head(&workspace)?;
+        self.changes.push((workspace, Change::Added { before, code }));
+        Sealed::new(stamp, code)
+    }
+
+    /// The stamp and code of an audit event, which becomes the end of its chain.
+    pub(super) fn seal_event(&mut self, event: &crate::RecordedEvent) -> Result<Sealed, StoreError> {
+        let stamp = self.unit.stamp();
+        let code = self.codes().make(event, stamp);
+        self.changes.push((event.workspace.clone(), Change::Recorded { seq: event.seq, hash: event.hash }));
+        Sealed::new(stamp, code)
+    }
+
+    /// The workspace's set as it stands in this unit.
+    pub(super) fn head(&mut self, workspace: &Option<WorkspaceId>) -> Result<&SetHead, StoreError> {
+        if !self.unit.sets.contains_key(workspace) {
+            let found = read::set_head(self.conn(), self.codes(), workspace.as_ref())?;
+            let touched = match found {
+                Some(Kept { row, code }) => Touched { before: Some(code), now: row, dirty: false },
+                None => Touched { before: None, now: SetHead::new(workspace.clone()), dirty: false },
+            };
+            self.unit.sets.insert(workspace.clone(), touched);
+        }
+        Ok(&self.unit.sets[workspace].now)
+    }
+}
+
+/// The last four columns of a row about to be written.
+pub(super) struct Sealed {
+    pub(super) epoch: i64,
+    pub(super) revision: i64,
+    pub(super) mac_key: [u8; 16],
+    pub(super) mac: [u8; 32],
+}
+
+impl Sealed {
+    fn new(stamp: Stamp, code: RowMac) -> Result<Self, StoreError> {
+        Ok(Self {
+            epoch: stored("epoch", stamp.epoch)?,
+            revision: stored("revision", stamp.revision)?,
+            mac_key: *code.key.as_bytes(),
+            mac: code.code,
+        })
+    }
+}
+
+fn write_set(conn: &Connection, set: &SetHead, stamp: Stamp, code: &RowMac) -> Result<(), StoreError> {
+    let sealed = Sealed::new(stamp, *code)?;
+    conn.prepare_cached(
+        "INSERT INTO sets (workspace, rows, sum, audit_seq, audit_hash, epoch, revision, mac_key, mac)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (workspace) DO UPDATE SET rows = ?2, sum = ?3, audit_seq = ?4, audit_hash = ?5,
+           epoch = ?6, revision = ?7, mac_key = ?8, mac = ?9",
+    )?
+    .execute(params![
+        Row::workspace(set),
+        stored("rows", set.rows)?,
+        set.sum.to_bytes(),
+        stored("audit_seq", set.audit_seq)?,
+        set.audit_hash,
+        sealed.epoch,
+        sealed.revision,
+        sealed.mac_key,
+        sealed.mac,
+    ])?;
+    Ok(())
+}
+
+/// Writes the row about the database itself, made or changed, with its code.
+pub(super) fn write_meta(conn: &Connection, codes: &RowCodes, meta: &Meta) -> Result<(), StoreError> {
+    let sealed = Sealed::new(meta.at, codes.make(meta, meta.at))?;
+    conn.prepare_cached(
+        "INSERT INTO meta (id, cluster_id, epoch, revision, schema, root_check, sum, mac_key, mac)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (id) DO UPDATE SET epoch = ?2, revision = ?3, schema = ?4, root_check = ?5, sum = ?6,
+           mac_key = ?7, mac = ?8",
+    )?
+    .execute(params![
+        codes.cluster().0,
+        sealed.epoch,
+        sealed.revision,
+        meta.schema,
+        meta.root_check,
+        meta.sum.to_bytes(),
+        sealed.mac_key,
+        sealed.mac,
+    ])?;
+    Ok(())
+}

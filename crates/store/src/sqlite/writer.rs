@@ -1,0 +1,240 @@
+//! The one thread that writes: it gathers small commands into one commit, and lets one transaction at a time have the file.
+//!
+//! # When a commit fails
+//!
+//! An error on COMMIT does not say whether the rows are there (I-3): the log may hold the whole commit, written but not
+//! synced. Nor does trying to sync again: after a failed fsync Linux calls the pages clean, and the next fsync succeeds without
+//! having written them. So nobody is answered, and no later commit is put behind bytes that may never have reached the disk:
+//!
+//! 1. The transaction is rolled back, so that this process's index of the log ends before the failed commit.
+//! 2. The connection is made anew. Another connection stays open meanwhile, so that the index is not rebuilt from the log,
+//!    which would take the failed commit for a good one.
+//! 3. A test commit is made. It reads the revision first (was the failed commit taken after all?) and is written to the
+//!    same place in the log, over the bytes that may be missing, which makes them dirty again and its own fsync honest.
+//!
+//! Only when that has succeeded is the outcome known, and durable, and told. Until one does, every write is refused and
+//! each one asked for tries again. Should the process die in between, nobody was told anything.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::file::Lock;
+use super::transaction::{self, Steps};
+use super::unit::{Commit, Ending, Step, Unit};
+use super::{Durability, connection};
+use crate::row::RowCodes;
+use crate::{Outage, StoreError};
+
+/// The most commands one commit acknowledges.
+const BATCH: usize = 512;
+
+/// How often a failed commit is followed by a test commit before its callers are told that the outcome is unknown.
+const ATTEMPTS: usize = 3;
+
+/// What waits for the writer.
+pub(super) enum Request {
+    /// A command that may share a commit.
+    Small(Box<dyn Small>),
+    /// A transaction of its own.
+    Begin { name: &'static str, reply: oneshot::Sender<Result<Steps, StoreError>> },
+}
+
+impl Request {
+    fn refuse(self, error: StoreError) {
+        match self {
+            Self::Small(small) => small.answer(Err(error)),
+            Self::Begin { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// A small command on its way through a batch.
+pub(super) trait Small: Send {
+    /// Does its work in a savepoint and keeps the outcome to itself.
+    fn run(&mut self, unit: &mut Unit<'_>);
+    /// Tells the outcome: its own, or the commit's failure.
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>);
+}
+
+/// Work in a savepoint, and who wants to know.
+pub(super) struct Command<T, F> {
+    pub(super) work: Option<F>,
+    pub(super) outcome: Option<Result<T, StoreError>>,
+    pub(super) reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnOnce(&mut Step<'_, '_>) -> Result<T, StoreError> + Send> Small for Command<T, F> {
+    fn run(&mut self, unit: &mut Unit<'_>) {
+        if let Some(work) = self.work.take() {
+            self.outcome = Some(unit.step(work));
+        }
+    }
+
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>) {
+        let Self { outcome, reply, .. } = *self;
+        let outcome = commit.and_then(|()| outcome.unwrap_or(Err(StoreError::Closed)));
+        // Whoever asked may have gone; what was done stays done.
+        let _ = reply.send(outcome);
+    }
+}
+
+/// The writing side of a database.
+pub(super) struct Writer {
+    /// Keeps the log's index alive while `conn` is made anew, and is closed first, so that closing `conn` tidies up the log.
+    pub(super) _keepalive: Connection,
+    pub(super) conn: Connection,
+    pub(super) path: PathBuf,
+    pub(super) durability: Durability,
+    pub(super) codes: Arc<RowCodes>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) closing: Arc<AtomicBool>,
+    pub(super) commit: Box<Commit>,
+    /// A commit has failed, and no test commit has succeeded since.
+    pub(super) suspended: bool,
+    /// Let go of last.
+    pub(super) _lock: Lock,
+}
+
+/// How a commit is made when nobody is testing its failure.
+pub(super) fn commit_durably(conn: &Connection) -> rusqlite::Result<()> {
+    conn.prepare_cached("COMMIT")?.execute([]).map(drop)
+}
+
+impl Writer {
+    /// Serves requests until the store is closed and none is left.
+    pub(super) fn run(mut self) {
+        let mut next = None;
+        while let Some(request) = next.take().or_else(|| self.requests.blocking_recv()) {
+            // A panic rolls back by dropping the unit; those who wait see their reply channel close.
+            match catch_unwind(AssertUnwindSafe(|| self.serve(request))) {
+                Ok(left_over) => next = left_over,
+                Err(_) => tracing::error!("the writer panicked; the transaction was rolled back"),
+            }
+        }
+    }
+
+    fn serve(&mut self, request: Request) -> Option<Request> {
+        if self.suspended {
+            match self.test_commit() {
+                Ok(_) => self.suspended = false,
+                Err(cause) => {
+                    tracing::error!(%cause, "writing is still suspended");
+                    request.refuse(match cause {
+                        StoreError::Unavailable(outage) => StoreError::Unavailable(outage),
+                        _ => StoreError::Unavailable(Outage::WritesSuspended),
+                    });
+                    return None;
+                }
+            }
+        }
+        match request {
+            Request::Small(first) => self.batch(first),
+            Request::Begin { name, reply } => {
+                self.transaction(name, reply);
+                None
+            }
+        }
+    }
+
+    /// Runs this command and whatever else waits or arrives meanwhile, commits once, then answers. A request that cannot
+    /// share the commit is handed back.
+    fn batch(&mut self, first: Box<dyn Small>) -> Option<Request> {
+        let mut unit = match Unit::begin(&self.conn, &self.codes) {
+            Ok(unit) => unit,
+            Err(error) => {
+                self.suspended = is_suspicious(&error);
+                first.answer(Err(error));
+                return None;
+            }
+        };
+        let mut done: Vec<Box<dyn Small>> = Vec::new();
+        let mut next = Some(first);
+        let mut left_over = None;
+        while let Some(mut small) = next.take() {
+            small.run(&mut unit);
+            done.push(small);
+            if done.len() == BATCH || unit.is_lost() {
+                break;
+            }
+            match self.requests.try_recv() {
+                Ok(Request::Small(small)) => next = Some(small),
+                Ok(begin @ Request::Begin { .. }) => left_over = Some(begin),
+                Err(mpsc::error::TryRecvError::Empty | mpsc::error::TryRecvError::Disconnected) => {}
+            }
+        }
+        let ending = unit.commit(&mut *self.commit);
+        let outcome = self.settle(ending).map(drop);
+        for small in done {
+            small.answer(outcome.clone());
+        }
+        left_over
+    }
+
+    fn transaction(&mut self, name: &'static str, reply: oneshot::Sender<Result<Steps, StoreError>>) {
+        let unit = match Unit::begin(&self.conn, &self.codes) {
+            Ok(unit) => unit,
+            Err(error) => {
+                self.suspended = is_suspicious(&error);
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        let Some((unit, commit)) = transaction::serve(unit, name, reply, &self.closing) else { return };
+        let ending = unit.commit(&mut *self.commit);
+        let _ = commit.send(self.settle(ending));
+    }
+
+    /// Turns a commit's ending into what its callers may be told.
+    fn settle(&mut self, ending: Ending) -> Result<u64, StoreError> {
+        let (revision, cause) = match ending {
+            Ending::Done(revision) => return Ok(revision),
+            Ending::RolledBack(error) => {
+                self.suspended = is_suspicious(&error);
+                return Err(error);
+            }
+            Ending::Unclear { revision, cause } => (revision, cause),
+        };
+        tracing::error!(%cause, revision, "a commit failed; finding out whether it happened");
+        for _ in 0..ATTEMPTS {
+            match self.test_commit() {
+                Ok(found) if found >= revision => return Ok(revision),
+                Ok(_) => return Err(cause),
+                Err(error) => tracing::error!(cause = %error, "a test commit failed"),
+            }
+        }
+        self.suspended = true;
+        Err(StoreError::OutcomeUnknown)
+    }
+
+    /// Makes the connection anew and commits nothing. Answers the revision found before that commit.
+    fn test_commit(&mut self) -> Result<u64, StoreError> {
+        self.conn = connection::writer(&self.path, self.durability)?;
+        Unit::begin(&self.conn, &self.codes)?.commit_nothing(&mut *self.commit)
+    }
+}
+
+/// Whether a failure before the commit is a reason to prove, on a new connection, that commits work before the next one.
+fn is_suspicious(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unavailable(outage) => *outage != Outage::Busy,
+        StoreError::Damaged | StoreError::Refused { .. } => true,
+        StoreError::Conflict(_)
+        | StoreError::RowForged { .. }
+        | StoreError::SetForged { .. }
+        | StoreError::ChainBroken { .. }
+        | StoreError::OutcomeUnknown
+        | StoreError::TransactionEnded { .. }
+        | StoreError::Closed
+        | StoreError::TooLarge { .. } => false,
+    }
+}
+
+/// Whether the store is being closed.
+pub(super) fn is_closing(closing: &AtomicBool) -> bool {
+    closing.load(Ordering::Acquire)
+}
