@@ -6,3 +6,4 @@ pub mod files;
 pub mod serve;
 pub mod telemetry;
 pub mod config;
+pub mod grpc;

@@ -59,6 +59,11 @@ impl<'d, 't> Section<'d, 't> {
         self.table.is_some()
     }
 
+    /// Whether the key stands in the table, with whatever value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
     fn find(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'t>>> {
         self.asked.insert(key);
         self.table.and_then(|table| table.get(key))

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::Cloud;
+use domain::{Cloud, KeyLocation, TenantId};
 use secmem::MemoryLock;
 
 pub use fault::{ConfigRefused, Fault};
@@ -32,7 +32,7 @@ pub struct Config {
     /// The database's file.
     pub database: PathBuf,
     /// Where the platform root comes from.
-    pub platform_key: PathBuf,
+    pub platform_key: PlatformKey,
     /// Whether key memory must be locked.
     pub memory_lock: MemoryLock,
     /// Our identity in customers' directories.
@@ -64,6 +64,24 @@ pub enum Listen {
         /// Its permission bits.
         mode: u32,
     },
+}
+
+/// The platform root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformKey {
+    /// Its file, readable by us alone.
+    pub file: PathBuf,
+    /// The key of the platform's own vault that wraps it; absent: the file holds the root itself.
+    pub vault_key: Option<VaultKey>,
+}
+
+/// A key of the platform's own vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultKey {
+    /// Vault and key name.
+    pub location: KeyLocation,
+    /// The directory the vault belongs to.
+    pub tenant: TenantId,
 }
 
 /// Our application in customers' directories.

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::Cloud;
+use domain::key_identifier::KeyIdentifier;
 use secmem::MemoryLock;
 use toml::de::DeTable;
 
 use super::document::{Faults, Section};
 use super::fault::Fault;
-use super::{Azure, AzureCredential, CallerToken, Config, LONGEST, Listen};
+use super::{Azure, AzureCredential, CallerToken, Config, LONGEST, Listen, PlatformKey, VaultKey};
 use crate::serve::Limits;
 use crate::telemetry::Format;
 
@@ -35,8 +36,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
     let limits = limits(whole.section("limits"));
     let workers = whole.count("workers", 1..1_025).and_then(|count| usize::try_from(count).ok());
     let database = whole.required("database", "write the path of the database file").map(file);
-    let platform_key =
-        whole.required("platform_key", "write the path that `byokd platform-key init` was given").map(file);
+    let platform_key = platform_key(whole.section("platform_key"), &file);
     let locks = [("required", MemoryLock::Required), ("preferred", MemoryLock::Preferred)];
     let memory_lock = whole.one_of("memory_lock", &locks).unwrap_or(MemoryLock::Required);
     let azure = azure(whole.section("azure"), &file);
@@ -133,6 +133,38 @@ fn limits(mut section: Section<'_, '_>) -> Limits {
     limits
 }
 
+fn platform_key(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Option<PlatformKey> {
+    let path = section.required("file", "write the path of the platform key; `byokd platform-key init` creates it");
+    let key = section.text("vault_key").and_then(|text| {
+        let parsed = KeyIdentifier::parse(text);
+        match parsed {
+            Ok(KeyIdentifier { location, version: None }) => Some(location),
+            Ok(_) => {
+                section.fault("vault_key", "names a version", "leave the version out: the file names the ones it needs");
+                None
+            }
+            Err(invalid) => {
+                section.fault("vault_key", invalid.to_string(), "copy the Key Identifier from the Azure portal");
+                None
+            }
+        }
+    });
+    let tenant = section.text("tenant").and_then(|text| {
+        let tenant = text.parse().ok();
+        if tenant.is_none() {
+            section.fault("tenant", "is not a GUID", "copy the Tenant ID of the vault's directory");
+        }
+        tenant
+    });
+    let both = (section.has("vault_key"), section.has("tenant"));
+    if both.0 != both.1 {
+        section.fault("", "`vault_key` and `tenant` belong together", "write both, or neither for a root kept in the file");
+    }
+    section.close();
+    let vault_key = key.zip(tenant).map(|(location, tenant)| VaultKey { location, tenant });
+    Some(PlatformKey { file: file(path?), vault_key })
+}
+
 fn azure(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Option<Azure> {
     if !section.is_present() {
         let hint = "add an [azure] table with `client_id` and one of `client_secret_file`, `certificate_file`, \
@@ -195,4 +227,133 @@ fn callers(sections: Vec<Section<'_, '_>>) -> Vec<CallerToken> {
         section.close();
     }
     callers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+database = "byokd.db"
+workers = 2
+memory_lock = "preferred"
+
+[platform_key]
+file = "/etc/byokd/platform.key"
+
+[[listen]]
+tls = "0.0.0.0:7444"
+certificate = "tls/cert.pem"
+key = "tls/key.pem"
+
+[[listen]]
+unix = "/run/byokd/byokd.sock"
+mode = "0660"
+
+[azure]
+client_id = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01"
+certificate_file = "app.pem"
+
+[limits]
+idle = "5m"
+connections = 10
+
+[[callers]]
+name = "platform"
+token_sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+
+[log]
+format = "text"
+level = "debug"
+"#;
+
+    fn faults(text: &str) -> Vec<String> {
+        config(text, Path::new("/etc/byokd")).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    /// Everything that can be set is read, and relative paths begin where the file is.
+    #[test]
+    fn a_whole_configuration_is_read() {
+        let config = config(GOOD, Path::new("/etc/byokd")).unwrap();
+        assert_eq!(config.database, Path::new("/etc/byokd/byokd.db"));
+        assert_eq!(config.platform_key.file, Path::new("/etc/byokd/platform.key"));
+        assert_eq!(config.limits, Limits { idle: Duration::from_secs(300), connections: 10, ..Limits::default() });
+        assert_eq!(config.listen[1], Listen::Unix { path: "/run/byokd/byokd.sock".into(), mode: 0o660 });
+        assert_eq!(config.azure.credential, AzureCredential::Certificate("/etc/byokd/app.pem".into()));
+        assert_eq!((config.log_format, config.log_level), (Format::Text, tracing::Level::DEBUG));
+        assert_eq!(config.callers[0].sha256[..2], [0x2c, 0xf2]);
+    }
+
+    /// A file with many faults tells them all at once, each with its line and key.
+    #[test]
+    fn every_fault_is_reported_at_once() {
+        let text = GOOD
+            .replace("workers = 2", "workers = 0")
+            .replace("0.0.0.0:7444", "everywhere")
+            .replace("\"0660\"", "\"rw-rw----\"")
+            .replace("idle = \"5m\"", "idel = \"5m\"")
+            .replace("connections = 10", "connections = \"ten\"")
+            .replace("2cf24dba", "zz")
+            .replace("format = \"text\"", "format = \"xml\"");
+        assert_eq!(
+            faults(&text),
+            [
+                "line 3: workers: is out of its bounds",
+                "line 10: listen[0].tls: is not an address and port",
+                "line 16: listen[1].mode: is not a socket's permissions",
+                "line 23: limits.idel: is not known",
+                "line 24: limits.connections: is a string where a whole number belongs",
+                "line 28: callers[0].token_sha256: is not a SHA-256",
+                "line 31: log.format: has a value that is not known",
+            ]
+        );
+    }
+
+    /// Each single fault is told by itself; nothing that is wrong is read as something else.
+    #[test]
+    fn each_fault_has_its_own_words() {
+        let cases = [
+            ("database = \"byokd.db\"", "", "database: is missing"),
+            ("database = \"byokd.db\"", "database = \"\"", "line 2: database: is empty"),
+            ("database = \"byokd.db\"", "database = [1]", "line 2: database: is an array where a text in quotes belongs"),
+            ("[platform_key]\nfile = \"/etc/byokd/platform.key\"", "", "platform_key.file: is missing"),
+            ("file = \"/etc", "vault_key = \"https://evil.example/keys/k\"\nfile = \"/etc", "line 7: platform_key.vault_key: the host must"),
+            ("key = \"tls/key.pem\"", "", "line 9: listen[0].key: is missing"),
+            ("unix = \"/run/byokd/byokd.sock\"", "", "line 14: listen[1].: a place to listen on is either `tls` or `unix`"),
+            ("unix =", "tcp = \"0.0.0.0:1\"\nunix =", "line 15: listen[1].tcp: is not known"),
+            ("client_id = \"8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01\"", "client_id = \"app\"", "line 19: azure.client_id: is not a GUID"),
+            ("certificate_file = \"app.pem\"", "", "line 18: azure.: 0 credentials are given where one belongs"),
+            ("certificate_file", "client_secret_file = \"x\"\ncertificate_file", "line 18: azure.: 2 credentials"),
+            ("certificate_file", "endpoint = \"https://vault.example\"\ncertificate_file", "line 20: azure.endpoint: is not known"),
+            ("idle = \"5m\"", "idle = 300", "line 23: limits.idle: is an integer where a text in quotes belongs"),
+            ("idle = \"5m\"", "idle = \"5 minutes\"", "line 23: limits.idle: is not a duration within its bounds"),
+            ("name = \"platform\"", "name = \"a\\nb\"", "line 27: callers[0].name: is not a caller's name"),
+            ("token_sha256 =", "token =", "callers[0].token_sha256: is missing"),
+        ];
+        for (from, to, expected) in cases {
+            let text = GOOD.replacen(from, to, 1);
+            assert_ne!(text, GOOD, "{from:?} is not in the file");
+            let found = faults(&text);
+            assert!(found.iter().any(|fault| fault.contains(expected)), "{expected:?} is not in {found:#?}");
+        }
+    }
+
+    /// Two callers are two: a name or a token given twice is refused.
+    #[test]
+    fn callers_are_told_apart() {
+        let again = GOOD.find("[[callers]]").map(|at| GOOD[at..GOOD.find("[log]").unwrap()].to_owned()).unwrap();
+        let found = faults(&GOOD.replace("[log]", &format!("{again}\n[log]")));
+        assert!(found.iter().any(|fault| fault.contains("callers[1].name: is given to two callers")), "{found:#?}");
+        assert!(found.iter().any(|fault| fault.contains("is the same token as that of platform")), "{found:#?}");
+    }
+
+    /// A file cut off anywhere is either refused or, cut between two tables, still a whole one: never a panic.
+    #[test]
+    fn a_truncated_file_never_panics() {
+        let mut refused = 0;
+        for end in 0..GOOD.len() {
+            refused += usize::from(config(&GOOD[..end], Path::new("/etc/byokd")).is_err());
+        }
+        assert!(refused > GOOD.len() * 3 / 4, "{refused} of {}", GOOD.len());
+    }
 }

@@ -1,0 +1,178 @@
+//! The gRPC part: who is calling, what for, may they, do it, answer.
+//!
+//! A handler cannot exist without a caller: [`call::Call`], on which the services are implemented, is made per request from
+//! a credential that was accepted, before the request's body is read.
+
+mod call;
+mod deadline;
+mod encryption;
+mod enterprise_keys;
+mod health;
+mod refuse;
+pub mod status;
+mod streams;
+mod text;
+mod workspaces;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::byok::v1::encryption_server::EncryptionServer;
+use api::byok::v1::enterprise_keys_server::EnterpriseKeysServer;
+use api::byok::v1::workspaces_server::WorkspacesServer;
+use domain::{Clock, Entropy, Reason, RequestId};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::header::AUTHORIZATION;
+use identity::{Callers, Credential};
+use service::{Refusal, Service};
+use tonic::codegen::Service as _;
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+
+use self::call::Call;
+pub use self::health::Health;
+use crate::serve::{Answer, Incoming, Limits, Outgoing};
+
+/// Answers byok.v1, health and reflection. Cloned for each connection: what its requests count up and down is their own.
+#[derive(Clone)]
+pub struct Grpc {
+    service: Arc<Service>,
+    callers: Arc<dyn Callers>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    longest_call: Duration,
+    health: HealthServer<HealthService>,
+    reflection: Arc<dyn Fn(Incoming) -> BoxFuture<'static, Outgoing> + Send + Sync>,
+}
+
+/// The services of the contract, as health knows them.
+const SERVICES: [&str; 3] = [
+    <EncryptionServer<Call> as NamedService>::NAME,
+    <WorkspacesServer<Call> as NamedService>::NAME,
+    <EnterpriseKeysServer<Call> as NamedService>::NAME,
+];
+
+impl Grpc {
+    /// The gRPC part over a running service, and the switch of its health.
+    pub async fn new(
+        service: Arc<Service>,
+        callers: Arc<dyn Callers>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        limits: &Limits,
+    ) -> (Self, Health) {
+        let (health, server) = Health::serving(&SERVICES).await;
+        let longest_call = limits.longest_call;
+        let reflection = health::reflection();
+        (Self { service, callers, clock, entropy, longest_call, health: server, reflection }, health)
+    }
+
+    /// A fresh id, for a call that waits or fails: a warm one that succeeds has no use for it.
+    fn new_request(&self) -> RequestId {
+        RequestId::new(self.clock.now().wall, domain::entropy::random(&*self.entropy))
+    }
+
+    fn refuse(&self, refusal: &Refusal, method: &str) -> Status {
+        refuse::answer(refusal, self.new_request(), method)
+    }
+
+    /// The caller of a request, by its token, or a refusal. The body has not been read yet.
+    fn admit(self: &Arc<Self>, request: &Incoming) -> Result<Call, Refusal> {
+        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = header.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")));
+        let credential = token.map_or(Credential::None, Credential::Bearer);
+        let caller = self.callers.authenticate(credential).ok_or_else(|| Refusal::because(Reason::Unauthenticated))?;
+        Ok(Call::new(self.clone(), caller.clone(), deadline::asked_for(request.headers())))
+    }
+
+    async fn route(self: Arc<Self>, request: Incoming) -> Outgoing {
+        let path = request.uri().path();
+        let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map_or("", |(service, _)| service);
+        let known = SERVICES.contains(&service);
+        if !known {
+            return match service {
+                "grpc.health.v1.Health" => infallible(self.health.clone().call(request).await),
+                "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection" => {
+                    (self.reflection)(request).await
+                }
+                _ => Status::unimplemented("no such service; reflection lists those there are").into_http(),
+            };
+        }
+        let call = match self.admit(&request) {
+            Ok(call) => call,
+            Err(refusal) => return self.refuse(&refusal, path).into_http(),
+        };
+        let method = call::method(path);
+        let time = call.time();
+        let answered = match service {
+            "byok.v1.Encryption" => tokio::time::timeout(time, bounded!(EncryptionServer, call).call(request)).await,
+            "byok.v1.Workspaces" => tokio::time::timeout(time, bounded!(WorkspacesServer, call).call(request)).await,
+            _ => tokio::time::timeout(time, bounded!(EnterpriseKeysServer, call).call(request)).await,
+        };
+        match answered {
+            Ok(answer) => self.with_reason(infallible(answer), method),
+            Err(_) => self.refuse(&Refusal::because(Reason::DeadlineExceeded), method).into_http(),
+        }
+    }
+
+    /// Gives the refusals that the library makes by itself, before a handler runs, the shape of ours.
+    fn with_reason(&self, answer: Outgoing, method: &str) -> Outgoing {
+        if !answer.headers().contains_key(Status::GRPC_STATUS) {
+            return answer;
+        }
+        match Status::from_header_map(answer.headers()) {
+            Some(bare) if bare.details().is_empty() => match library_refusal(&bare) {
+                Some(refusal) => self.refuse(&refusal, method).into_http(),
+                None => answer,
+            },
+            _ => answer,
+        }
+    }
+}
+
+/// What a refusal by the library means in our terms. `None` for what is no failure, or is about a method that does not exist.
+fn library_refusal(bare: &Status) -> Option<Refusal> {
+    match bare.code() {
+        Code::Ok | Code::Unimplemented => None,
+        // "message length too large"
+        Code::OutOfRange | Code::ResourceExhausted => Some(Refusal::because(Reason::PlaintextTooLarge)),
+        // The body ended early, or is not the message it should be.
+        _ => Some(Refusal::because(Reason::RequestInvalid).detail("the message cannot be decoded")),
+    }
+}
+
+macro_rules! bounded {
+    ($server:ident, $call:expr) => {
+        $server::new($call)
+            .max_decoding_message_size(Limits::MESSAGE_BYTES)
+            .max_encoding_message_size(Limits::MESSAGE_BYTES)
+    };
+}
+use bounded;
+
+fn infallible(answer: Result<Outgoing, std::convert::Infallible>) -> Outgoing {
+    match answer {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    }
+}
+
+impl Answer for Grpc {
+    async fn answer(self: Arc<Self>, request: Incoming) -> Outgoing {
+        let here = self.clone();
+        match AssertUnwindSafe(self.route(request)).catch_unwind().await {
+            Ok(answer) => answer,
+            // The hook has logged where. Nothing half-done is kept: a call changes shared state only by whole transactions.
+            Err(_) => here.refuse(&Refusal::because(Reason::Internal), "unknown").into_http(),
+        }
+    }
+
+    fn too_many_calls(&self) -> Outgoing {
+        let refusal = Refusal::because(Reason::QuotaExceeded).detail("this connection has too many calls under way");
+        self.refuse(&refusal, "unknown").into_http()
+    }
+}
