@@ -10,6 +10,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint as Transport, Identity};
 use tonic::{Request, Response, Status};
 
+use crate::cut_off::ResetWhenCutOff;
 use crate::refused::innermost;
 use crate::{Endpoint, Error, MESSAGE_MAX, pb};
 
@@ -67,7 +68,7 @@ impl Interceptor for Bearer {
     }
 }
 
-pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
+pub(crate) type Authorized = InterceptedService<ResetWhenCutOff<Channel>, Bearer>;
 
 /// A connection to byokd. Cheap to clone; clones share the connection.
 #[derive(Clone)]
@@ -119,7 +120,7 @@ impl Client {
                 Bearer(Some(value))
             }
         };
-        let authorized = InterceptedService::new(channel, bearer);
+        let authorized = InterceptedService::new(ResetWhenCutOff(channel), bearer);
         Ok(Self {
             encryption: EncryptionClient::new(authorized.clone())
                 .max_decoding_message_size(GRPC_MESSAGE_MAX)
@@ -147,7 +148,8 @@ impl Client {
 }
 
 fn tls(options: &Options) -> Result<ClientTlsConfig, Error> {
-    let ca = options.ca_pem.as_ref().ok_or(Error::Options("an https:// address needs the authority that vouches for it"))?;
+    let ca =
+        options.ca_pem.as_ref().ok_or(Error::Options("an https:// address needs the authority that vouches for it"))?;
     let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
     Ok(match &options.identity {
         None => config,

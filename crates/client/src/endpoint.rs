@@ -121,7 +121,9 @@ mod tests {
     /// What is no address is refused with the forms that are.
     #[test]
     fn other_texts_are_refused() {
-        for text in ["", "byokd", "127.0.0.1:7443", "ftp://x:1", "https://", "https://a:99999", "https://a:0", "https://a/b"] {
+        for text in
+            ["", "byokd", "127.0.0.1:7443", "ftp://x:1", "https://", "https://a:99999", "https://a:0", "https://a/b"]
+        {
             assert!(text.parse::<Endpoint>().is_err(), "{text:?} was accepted");
         }
         assert_eq!("unix:run/byokd.sock".parse::<Endpoint>(), Err(InvalidEndpoint::RelativeSocket));

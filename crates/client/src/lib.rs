@@ -3,6 +3,7 @@
 //! Unary calls carry a deadline. Streams carry none, because they last as long as their data; pings notice a peer that is gone.
 
 mod client;
+mod cut_off;
 mod endpoint;
 mod refused;
 mod streams;
@@ -12,6 +13,11 @@ pub use client::{Client, Options, TlsIdentity};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use refused::{Error, Owner, Refused};
 pub use streams::{Progress, StreamError, StreamSealed};
+
+/// A duration as requests carry it, in whole seconds.
+pub fn whole_seconds(duration: std::time::Duration) -> prost_types::Duration {
+    prost_types::Duration { seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), nanos: 0 }
+}
 
 /// The largest payload of one message, in bytes. Larger ones go through a stream.
 pub const MESSAGE_MAX: usize = 4 * 1024 * 1024;

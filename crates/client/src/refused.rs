@@ -41,7 +41,8 @@ pub struct Refused {
 impl Refused {
     /// The reason as this release knows it; `None` for one that a newer service added.
     pub fn known_reason(&self) -> Option<pb::Reason> {
-        pb::Reason::from_str_name(&format!("REASON_{}", self.reason)).or_else(|| pb::Reason::from_str_name(&self.reason))
+        pb::Reason::from_str_name(&format!("REASON_{}", self.reason))
+            .or_else(|| pb::Reason::from_str_name(&self.reason))
     }
 }
 
@@ -194,7 +195,11 @@ mod tests {
         let metadata = [("owner", owner), ("remedy", "re-enable that version"), ("request_id", "01J")]
             .map(|(k, v)| (k.to_owned(), v.to_owned()));
         let mut details = ErrorDetails::new();
-        details.set_error_info("KEY_DISABLED", "byokd", metadata.into_iter().collect::<std::collections::HashMap<_, _>>());
+        details.set_error_info(
+            "KEY_DISABLED",
+            "byokd",
+            metadata.into_iter().collect::<std::collections::HashMap<_, _>>(),
+        );
         details.set_retry_info(Some(Duration::from_secs(7)));
         Status::with_error_details(Code::FailedPrecondition, "the key version is disabled", details)
     }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -13,6 +14,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming};
 
+use crate::cut_off::Ended;
 use crate::{Client, Error, pb};
 
 /// Bytes in one gRPC message: large enough that framing costs nothing, small enough to keep the pipe short.
@@ -64,7 +66,7 @@ trait Direction {
     fn chunk(bytes: Bytes) -> Self::Ask;
     /// The bytes of an answer; notes in `sealed` what else it says.
     fn bytes(answer: Self::Answer, sealed: &mut StreamSealed) -> Bytes;
-    fn open(client: &Client, asks: ReceiverStream<Self::Ask>) -> impl Future<Output = Call<Self::Answer>>;
+    fn open(client: &Client, asks: Request<ReceiverStream<Self::Ask>>) -> impl Future<Output = Call<Self::Answer>>;
 }
 
 type Call<T> = Result<tonic::Response<Streaming<T>>, tonic::Status>;
@@ -87,8 +89,8 @@ impl Direction for Encrypt {
         }
         answer.ciphertext
     }
-    async fn open(client: &Client, asks: ReceiverStream<Self::Ask>) -> Call<Self::Answer> {
-        client.encryption.clone().encrypt_stream(Request::new(asks)).await
+    async fn open(client: &Client, asks: Request<ReceiverStream<Self::Ask>>) -> Call<Self::Answer> {
+        client.encryption.clone().encrypt_stream(asks).await
     }
 }
 
@@ -105,8 +107,8 @@ impl Direction for Decrypt {
     fn bytes(answer: Self::Answer, _sealed: &mut StreamSealed) -> Bytes {
         answer.plaintext
     }
-    async fn open(client: &Client, asks: ReceiverStream<Self::Ask>) -> Call<Self::Answer> {
-        client.encryption.clone().decrypt_stream(Request::new(asks)).await
+    async fn open(client: &Client, asks: Request<ReceiverStream<Self::Ask>>) -> Call<Self::Answer> {
+        client.encryption.clone().decrypt_stream(asks).await
     }
 }
 
@@ -157,15 +159,15 @@ impl Client {
         writer: W,
         mut progress: impl FnMut(Progress),
     ) -> Result<StreamSealed, StreamError> {
-        let (asks, queue) = mpsc::channel(QUEUED);
-        // Dropped by hand when the input ended well. If reading fails it outlives the call, so that the service sees a call
-        // that was cancelled and never an input that ended: a cut-off input must not become a whole ciphertext.
-        let mut asks = Some(asks);
-        let read = std::sync::atomic::AtomicU64::new(0);
-        let count = || read.load(std::sync::atomic::Ordering::Relaxed);
+        let (sender, queue) = mpsc::channel(QUEUED);
+        // Whatever drops the sender, only this one place says that the input ended: see `cut_off`.
+        let ended = Ended::default();
+        let mut asks = Request::new(ReceiverStream::new(queue));
+        asks.extensions_mut().insert(ended.clone());
+        let read = &AtomicU64::new(0);
+        let count = || read.load(Ordering::Relaxed);
 
-        let send = async {
-            let sender = asks.as_ref().ok_or(Error::Answer("a stream is sent once"))?;
+        let send = async move {
             // A send fails only when the call is over: then the other half has the reason.
             if sender.send(D::header(header)).await.is_ok() {
                 let mut reader = pin!(reader);
@@ -174,7 +176,7 @@ impl Client {
                     if chunk.is_empty() {
                         break;
                     }
-                    read.fetch_add(chunk.len() as u64, std::sync::atomic::Ordering::Relaxed);
+                    read.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                     if sender.send(D::chunk(chunk)).await.is_err() {
                         std::future::pending::<()>().await;
                     }
@@ -182,13 +184,14 @@ impl Client {
             } else {
                 std::future::pending::<()>().await;
             }
-            asks = None;
+            ended.say();
+            drop(sender);
             Ok::<(), StreamError>(())
         };
         let receive = async {
             let mut writer = pin!(writer);
             let mut sealed = StreamSealed::default();
-            let opened = D::open(self, ReceiverStream::new(queue)).await;
+            let opened = D::open(self, asks).await;
             let mut answers = opened.map_err(|status| self.broken_stream(&status))?.into_inner();
             while let Some(answer) = answers.next().await {
                 let bytes = D::bytes(answer.map_err(|status| self.broken_stream(&status))?, &mut sealed);

@@ -65,9 +65,10 @@ impl pb::encryption_server::Encryption for Service {
                         *saw_end.lock().unwrap() = Some(true);
                         let last = match manner {
                             Manner::RefusesAtTheEnd => Err(Status::data_loss("the end is missing")),
-                            Manner::Echo | Manner::EndsEarly => {
-                                Ok(pb::EncryptStreamResponse { ciphertext: Bytes::from_static(b"!"), ..Default::default() })
-                            }
+                            Manner::Echo | Manner::EndsEarly => Ok(pb::EncryptStreamResponse {
+                                ciphertext: Bytes::from_static(b"!"),
+                                ..Default::default()
+                            }),
                         };
                         let _ = tx.send(last).await;
                         over.notify_one();
@@ -162,8 +163,7 @@ async fn a_long_stream_arrives_whole() {
     let input: Vec<u8> = (0..3_000_001_u32).map(|i| (i % 251) as u8).collect();
     let mut output = Vec::new();
     let mut last = Progress::default();
-    let sealed =
-        rig.client.encrypt_stream("a", HashMap::new(), &input[..], &mut output, |p| last = p).await.unwrap();
+    let sealed = rig.client.encrypt_stream("a", HashMap::new(), &input[..], &mut output, |p| last = p).await.unwrap();
     assert_eq!(output.len(), input.len() + 1);
     assert!(output.starts_with(&input));
     assert_eq!(sealed.progress, Progress { read: 3_000_001, written: 3_000_002 });

@@ -1,0 +1,368 @@
+//! What can be typed: nouns, then verbs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use client::Endpoint;
+use domain::{AppId, TenantId, WorkspaceId, name};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done · 2 the caller can fix it (usage, names, files, wrong ciphertext) · 3 the customer can (their vault, key or \
+directory) · 4 the service's operators can · 130 interrupted · 141 the reader of a pipe went away.";
+
+/// The command line.
+#[derive(Parser)]
+#[command(name = "byokctl", version, about = "Administers byokd and encrypts and decrypts files with it", after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) noun: Noun,
+}
+
+/// What every command takes.
+#[derive(clap::Args)]
+pub(crate) struct Global {
+    /// Where byokd listens: unix:/path, https://host:port, or http://127.0.0.1:port
+    #[arg(
+        long,
+        global = true,
+        env = "BYOKCTL_SERVER",
+        value_name = "ADDRESS",
+        default_value = "http://127.0.0.1:7443"
+    )]
+    pub(crate) server: Endpoint,
+    /// A file that holds the bearer token; else the variable BYOKCTL_TOKEN
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The authorities (PEM) that may vouch for an https:// address; required there
+    #[arg(long, global = true, env = "BYOKCTL_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// How answers are printed; docs/byokctl.md lists the fields of the JSON
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people; may change.
+    Table,
+    /// For programs; fields are only added.
+    Json,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Noun {
+    /// Customers of the platform
+    #[command(subcommand)]
+    Workspace(WorkspaceVerb),
+    /// Apps and bots of a workspace
+    #[command(subcommand)]
+    App(AppVerb),
+    /// The customer's key of a workspace
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Files and pipes of any size
+    #[command(subcommand)]
+    Data(DataVerb),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum WorkspaceVerb {
+    /// Create a workspace; its id is never given out twice
+    Create {
+        /// The id, such as acme: 3 to 63 lower-case letters, digits and hyphens
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// A name for people; the id if absent
+        #[arg(long, value_name = "TEXT")]
+        display_name: Option<String>,
+    },
+    /// Show one workspace
+    Get {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+    },
+    /// List all workspaces
+    List,
+    /// Delete a workspace: nothing of it encrypts or decrypts any more, and its id stays taken
+    Delete {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// Do it: this cannot be undone here
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AppVerb {
+    /// Create an app or bot, or change its display name
+    Upsert {
+        /// workspaces/acme/apps/support-bot or acme/support-bot
+        #[arg(value_parser = app)]
+        app: AppName,
+        /// Cannot change later
+        #[arg(long, value_enum, default_value_t = Kind::App)]
+        kind: Kind,
+        /// A name for people; the id if absent
+        #[arg(long, value_name = "TEXT")]
+        display_name: Option<String>,
+    },
+    /// List a workspace's apps and bots
+    List {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+    },
+    /// Delete an app or bot: it neither encrypts nor decrypts any more, and its id stays taken
+    Delete {
+        /// workspaces/acme/apps/support-bot or acme/support-bot
+        #[arg(value_parser = app)]
+        app: AppName,
+        /// Do it: this cannot be undone here
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Apps and bots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    App,
+    Bot,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeyVerb {
+    /// Connect the customer's key: it is read, proved by wrapping and unwrapping, and in force at once
+    Configure {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// The key's Key Identifier, or its vault's URI together with --key-name
+        #[arg(long, value_name = "URL")]
+        key_identifier: String,
+        /// The key's name, if --key-identifier is a vault's URI
+        #[arg(long, value_name = "NAME")]
+        key_name: Option<String>,
+        /// The Tenant ID of the vault's directory
+        #[arg(long, value_name = "GUID")]
+        tenant: TenantId,
+        /// The longest time a data key is used after the vault last said yes, 1s to 300s
+        #[arg(long, value_name = "SECONDS", value_parser = lease)]
+        lease: Option<Duration>,
+    },
+    /// Show the key's configuration
+    Status {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+    },
+    /// List the key's recorded versions, newest first
+    Versions {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+    },
+    /// Export the wrapped data keys: with them and the customer's vault the data is readable without this service
+    Export {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// Write the JSON document to FILE, which appears only when it is whole
+        #[arg(short = 'o', long = "out-file", value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Replace FILE if it exists
+        #[arg(long, requires = "out")]
+        force: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DataVerb {
+    /// Encrypt a file or pipe of any size
+    ///
+    /// The result is a stream, whatever its size, unless --message asks for the compact form that one Encrypt call gives.
+    Encrypt {
+        #[command(flatten)]
+        target: Target,
+        /// Make one message (at most 4 MiB, 96 bytes longer than the input), which Decrypt and BatchDecrypt open
+        #[arg(long)]
+        message: bool,
+        #[command(flatten)]
+        pipe: Pipe,
+    },
+    /// Decrypt a file or pipe; messages and streams are told apart by their header
+    ///
+    /// Into a file, the plaintext appears only when all of it is authentic. Into a pipe it flows as it comes: if the end turns
+    /// out not to be authentic, that is said and the exit code is not 0, and what was written must be discarded.
+    Decrypt {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        pipe: Pipe,
+    },
+    /// Show what a ciphertext says of itself, without a key and without the service
+    Inspect {
+        /// The ciphertext; - or nothing is standard input
+        #[arg(value_name = "FILE", default_value = "-")]
+        file: PathBuf,
+    },
+    /// Encrypt a ciphertext again under the app's present data key
+    ///
+    /// A message is opened and sealed inside the service. A stream is decrypted and encrypted through this program, in memory.
+    Reencrypt {
+        #[command(flatten)]
+        target: Target,
+        /// An entry of the context to change to; repeatable. Absent: the same context
+        #[arg(long = "new-context", value_name = "KEY=VALUE", value_parser = entry, conflicts_with = "no_context")]
+        new_context: Vec<(String, String)>,
+        /// Change to no context at all
+        #[arg(long)]
+        no_context: bool,
+        #[command(flatten)]
+        pipe: Pipe,
+    },
+}
+
+/// For whom data is sealed.
+#[derive(clap::Args)]
+pub(crate) struct Target {
+    /// workspaces/acme/apps/support-bot or acme/support-bot
+    #[arg(long, value_name = "APP", value_parser = app)]
+    pub(crate) app: AppName,
+    /// An entry of the context, which is authenticated and not stored: the same entries open it; repeatable
+    #[arg(long = "context", value_name = "KEY=VALUE", value_parser = entry)]
+    pub(crate) context: Vec<(String, String)>,
+}
+
+/// Where data comes from and goes to.
+#[derive(clap::Args)]
+pub(crate) struct Pipe {
+    /// What to read; - or nothing is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(crate) file: PathBuf,
+    /// What to write, appearing only when it is whole; - or nothing is standard output
+    #[arg(short = 'o', long = "out-file", value_name = "FILE", default_value = "-")]
+    pub(crate) out: PathBuf,
+    /// Replace the output file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// An app or bot by its full name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AppName {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) app: AppId,
+}
+
+impl AppName {
+    /// `workspaces/{workspace}/apps/{app}`
+    pub(crate) fn full(&self) -> String {
+        name::app(&self.workspace, &self.app)
+    }
+}
+
+fn workspace(text: &str) -> Result<WorkspaceId, String> {
+    let parsed = if text.contains('/') { name::parse_workspace(text) } else { text.parse().map_err(Into::into) };
+    parsed.map_err(|error| error.to_string())
+}
+
+fn app(text: &str) -> Result<AppName, String> {
+    let full = match text.split_once('/') {
+        Some((workspace, app)) if workspace != "workspaces" && !app.contains('/') => {
+            format!("workspaces/{workspace}/apps/{app}")
+        }
+        Some(_) | None => text.to_owned(),
+    };
+    let (workspace, app) = name::parse_app(&full).map_err(|error| error.to_string())?;
+    Ok(AppName { workspace, app })
+}
+
+fn entry(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err("the key before = is empty".into()),
+        Some((key, value)) => Ok((key.into(), value.into())),
+        None => Err("an entry looks like key=value".into()),
+    }
+}
+
+/// Seconds, with or without the `s`.
+fn lease(text: &str) -> Result<Duration, String> {
+    let seconds = text.strip_suffix('s').unwrap_or(text).parse::<u64>();
+    match seconds {
+        Ok(seconds @ 1..=300) => Ok(Duration::from_secs(seconds)),
+        Ok(_) | Err(_) => Err("a lease is 1s to 300s".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(line.split(' '))
+    }
+
+    /// clap's own check of the definitions: no clashing names, no impossible requirement.
+    #[test]
+    fn the_definitions_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    /// Short and full names mean the same thing; other forms are refused before anything is sent.
+    #[test]
+    fn names_are_taken_short_or_full() {
+        assert_eq!(app("acme/support-bot"), app("workspaces/acme/apps/support-bot"));
+        assert_eq!(workspace("acme"), workspace("workspaces/acme"));
+        for bad in ["acme", "", "acme/", "/bot", "acme/b", "acme/x/y", "workspaces/acme", "ACME/bot", "acme/b\not"] {
+            assert!(app(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    /// A context entry splits at its first `=`; an empty key and a missing `=` are refused.
+    #[test]
+    fn context_entries_are_key_and_value() {
+        assert_eq!(entry("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(entry("a="), Ok(("a".into(), String::new())));
+        assert!(entry("a").is_err() && entry("=a").is_err());
+    }
+
+    /// A lease outside the contract is refused here, with the bounds.
+    #[test]
+    fn a_lease_has_bounds() {
+        assert_eq!(lease("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(lease("300"), Ok(Duration::from_secs(300)));
+        for bad in ["0", "301", "5m", "", "-1", "1.5"] {
+            assert!(lease(bad).is_err(), "{bad:?} was accepted");
+        }
+    }
+
+    /// The commands of the guide are typed as the tour shows them.
+    #[test]
+    fn the_commands_of_the_tour_parse() {
+        for line in [
+            "byokctl workspace create acme --display-name Acme",
+            "byokctl app upsert workspaces/acme/apps/bot --kind bot",
+            "byokctl key configure acme --key-identifier https://v.vault.azure.net/keys/k --tenant 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01 --lease 2s",
+            "byokctl data encrypt --app acme/bot --context order=42 in.txt -o out.byok",
+            "byokctl --output json data inspect out.byok",
+            "byokctl data decrypt --app acme/bot --server unix:/run/byokd.sock",
+            "byokctl key export acme --output json",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        for line in ["byokctl data encrypt in.txt", "byokctl --server http://10.0.0.1:1 workspace list", "byokctl key"]
+        {
+            let Err(error) = parse(line) else { panic!("{line} was accepted") };
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `byokctl key …`
+
+use client::pb;
+use domain::name;
+
+use crate::args::{Global, KeyVerb, Output};
+use crate::connect::connect;
+use crate::data::destination::Destination;
+use crate::failure::Failure;
+use crate::{output, view};
+
+pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
+    match verb {
+        KeyVerb::Configure { workspace, key_identifier, key_name, tenant, lease } => {
+            let request = pb::ConfigureKeyRequest {
+                name: name::key(&workspace),
+                key_identifier,
+                key_name: key_name.unwrap_or_default(),
+                tenant_id: tenant.to_string(),
+                lease: lease.map(|lease| client::whole_seconds(lease)),
+            };
+            show(global, connect(global).await?.configure_key(request).await?.into())
+        }
+        KeyVerb::Status { workspace } => {
+            let request = pb::GetKeyRequest { name: name::key(&workspace) };
+            show(global, connect(global).await?.key(request).await?.into())
+        }
+        KeyVerb::Versions { workspace } => {
+            let request = pb::ListKeyVersionsRequest { parent: name::key(&workspace) };
+            let found = connect(global).await?.key_versions(request).await?.versions;
+            let versions: Vec<view::KeyVersion> = found.into_iter().map(Into::into).collect();
+            let row = |v: &view::KeyVersion| {
+                let kind = if v.hsm { "RSA-HSM" } else { "RSA" };
+                [v.kid.clone(), format!("{kind} {}", v.bits), v.record_time.clone().unwrap_or_default()]
+            };
+            let rows: Vec<_> = versions.iter().map(row).collect();
+            output::many(global, ["KID", "TYPE", "RECORDED"], &rows, &view::KeyVersions { versions })
+        }
+        KeyVerb::Export { workspace, out, force } => {
+            // A file that is in the way is said before anything is fetched.
+            let mut file = match &out {
+                Some(path) => Some(Destination::open(path, force, false)?),
+                None => None,
+            };
+            let keys = connect(global).await?.export_wrapped_keys(&name::key(&workspace)).await?;
+            let export = view::Export::from(keys);
+            match &mut file {
+                Some(file) => {
+                    file.write_all(output::document(&export)?.as_bytes()).await?;
+                }
+                None => return list(global, &export),
+            }
+            if let Some(file) = file {
+                file.keep().await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn list(global: &Global, export: &view::Export) -> Result<(), Failure> {
+    match global.output {
+        Output::Json => output::print(&output::document(export)?),
+        Output::Table => {
+            let row = |w: &view::WrappedKey| [w.data_key_id.clone(), w.app_id.clone(), w.kid.clone()];
+            let rows: Vec<_> = export.wrapped_keys.iter().map(row).collect();
+            output::many(global, ["DATA KEY", "APP", "KID"], &rows, export)
+        }
+    }
+}
+
+fn show(global: &Global, key: view::Key) -> Result<(), Failure> {
+    let mut fields = vec![
+        ("name", key.name.clone()),
+        ("key", key.key_identifier.clone()),
+        ("tenant", key.tenant_id.clone()),
+        ("version", key.current_version.clone()),
+        ("lease", format!("{} s", key.lease_seconds)),
+        ("configured", key.configure_time.clone().unwrap_or_default()),
+    ];
+    fields.extend(key.warnings.iter().map(|warning| ("warning", warning.clone())));
+    output::one(global, &fields, &key)
+}
