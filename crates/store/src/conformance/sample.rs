@@ -57,7 +57,7 @@ pub fn key_version(workspace: &str, n: u8) -> KeyVersion {
         modulus: vec![n | 0x80; 256],
         exponent: vec![1, 0, 1],
         thumbprint: [n; 32],
-        hsm: n % 2 == 0,
+        hsm: n.is_multiple_of(2),
         recorded_at: at(i64::from(n)),
     }
 }

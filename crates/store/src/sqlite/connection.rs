@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::Durability;
 
 /// How long a statement waits for a lock that another program holds. Within this process nobody waits: there is one writer.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
+const BUSY_WAIT: Duration = Duration::from_secs(1);
 
 /// Every statement of this crate, so that none is prepared twice.
 const CACHED_STATEMENTS: usize = 64;

@@ -3,6 +3,8 @@
 //!
 //! Nothing outside this folder knows SQL.
 
+#[cfg(test)]
+mod commit_tests;
 mod connection;
 mod fault;
 mod fields;
@@ -11,6 +13,8 @@ mod open;
 mod read;
 mod readers;
 mod schema;
+#[cfg(test)]
+mod schema_tests;
 mod transaction;
 mod unit;
 mod verify;

@@ -252,7 +252,13 @@ pub(super) fn open(options: &SqliteOptions, create: bool, migrations: &[Migratio
     }
     check_pages(&conn, path)?;
     check_belonging(&conn, path, cluster, options.root_check)?;
-    let mode = connection::use_wal(&conn).map_err(|e| refused_here(e.into()))?;
+    let mode = connection::use_wal(&conn).map_err(|error| match error.into() {
+        // Its shared index cannot be made or mapped.
+        StoreError::Unavailable(Outage::Disk) => {
+            OpenRefused::NoWal { path: path.to_owned(), mode: "unavailable".to_owned() }
+        }
+        cause => refused_here(cause),
+    })?;
     if mode != "wal" {
         return Err(OpenRefused::NoWal { path: path.to_owned(), mode });
     }

@@ -364,7 +364,7 @@ fn live_app(step: &mut Step<'_, '_>, workspace: &WorkspaceId, app: &AppId) -> Re
         other => other,
     })?;
     let found = read::app(step.conn(), step.codes(), workspace, app)?;
-    if !found.is_some_and(|found| found.row.deleted_at.is_none()) {
+    if found.is_none_or(|found| found.row.deleted_at.is_some()) {
         return Err(Conflict::NoApp.into());
     }
     step.unit.known.live_apps.insert(both);

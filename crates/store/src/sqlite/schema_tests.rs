@@ -1,0 +1,134 @@
+//! Databases of older schemas are brought forward, one whole step at a time.
+
+use std::sync::Arc;
+
+use super::schema::{MIGRATIONS, Migration};
+use super::writer::commit_durably;
+use super::{Durability, OpenRefused, SqliteOptions, SqliteStore};
+use crate::Store;
+use crate::conformance::TestSeal;
+use crate::conformance::sample::{furnish, platform_key, workspace, workspace_id};
+
+const FIRST: Migration = Migration { number: 1, sql: include_str!("schema/0001_first.sql") };
+
+fn options(dir: &tempfile::TempDir) -> SqliteOptions {
+    SqliteOptions {
+        path: dir.path().join("byokd.db"),
+        row_seal: Arc::new(TestSeal::default()),
+        root_check: [4; 16],
+        cluster: [5; 16],
+        durability: Durability::Full,
+    }
+}
+
+fn open(options: &SqliteOptions, migrations: &[Migration]) -> Result<SqliteStore, OpenRefused> {
+    SqliteStore::open_with(options, true, migrations, Box::new(commit_durably))
+}
+
+/// Numbers count from 1 without gaps, or a database would skip a step.
+#[test]
+fn migrations_are_numbered_without_gaps() {
+    let numbers: Vec<_> = MIGRATIONS.iter().map(|migration| migration.number).collect();
+    assert_eq!(numbers, (1..=u32::try_from(MIGRATIONS.len()).unwrap()).collect::<Vec<_>>());
+}
+
+/// A database of the first schema, with data, opened after later steps were added: it has them all and has kept its rows.
+#[tokio::test]
+async fn an_older_database_is_brought_forward_with_its_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(&dir);
+    let store = open(&options, &[FIRST]).unwrap();
+    furnish(&store, &["acme"], &["bot"]).await;
+    let (key, wrapping) = platform_key("acme", "bot", 1);
+    store.insert_data_key(key.clone(), wrapping).await.unwrap();
+    let before = store.revision().await.unwrap();
+    drop(store);
+
+    let later = [
+        FIRST,
+        Migration { number: 2, sql: "CREATE TABLE notes (workspace TEXT NOT NULL, note TEXT NOT NULL) STRICT;" },
+        Migration { number: 3, sql: "ALTER TABLE notes ADD COLUMN written_at INTEGER;" },
+    ];
+    for _ in 0..2 {
+        let store = open(&options, &later).unwrap();
+        assert_eq!(store.workspace(&workspace_id("acme")).await.unwrap(), Some(workspace("acme")));
+        assert_eq!(store.data_keys(&key.workspace, None, 10).await.unwrap(), std::slice::from_ref(&key));
+        assert_eq!(store.revision().await.unwrap(), before + 2, "one for each step, once");
+        store.verify().await.unwrap();
+    }
+    // And there is no way back.
+    let refused = open(&options, &[FIRST]).map(drop).unwrap_err();
+    assert!(matches!(refused, OpenRefused::NewerSchema { found: 3, known: 1, .. }), "{refused}");
+}
+
+/// A step that fails in its middle leaves the database as the step before it left it, and usable by the older release.
+#[tokio::test]
+async fn a_failing_step_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(&dir);
+    furnish(&open(&options, &[FIRST]).unwrap(), &["acme"], &["bot"]).await;
+    let second = || Migration { number: 2, sql: "CREATE TABLE notes (note TEXT NOT NULL) STRICT;" };
+    let broken = Migration { number: 3, sql: "DROP TABLE notes; CREATE TABLE audit (x TEXT);" };
+    let refused = open(&options, &[FIRST, second(), broken]).map(drop).unwrap_err();
+    assert!(matches!(refused, OpenRefused::NotMigrated { to: 3, .. }), "{refused}");
+    let store = open(&options, &[FIRST, second()]).unwrap();
+    store.verify().await.unwrap();
+    let notes: i64 = rusqlite::Connection::open(&options.path)
+        .unwrap()
+        .query_row("SELECT count(*) FROM notes", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(notes, 0, "the second step is there, whole");
+}
+
+/// I-2, I-4, I-18, I-19: what the schema itself holds against a slip in our own code, each rule shown to hold.
+#[tokio::test]
+async fn the_schema_refuses_what_must_never_happen() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(&dir);
+    let store = open(&options, MIGRATIONS).unwrap();
+    furnish(&store, &["acme"], &["bot"]).await;
+    for n in [1, 2] {
+        let (key, wrapping) = platform_key("acme", "bot", n);
+        store.insert_data_key(key.clone(), wrapping).await.unwrap();
+        if n == 1 {
+            store.activate_data_key(&key.workspace, &key.app, key.id, key.created_at).await.unwrap();
+        }
+    }
+    drop(store);
+    let conn = rusqlite::Connection::open(&options.path).unwrap();
+    conn.pragma_update(None, "foreign_keys", true).unwrap();
+    for (statement, why) in [
+        ("UPDATE wrappings SET sealed_blob = x'00'", "a wrapping is never overwritten"),
+        ("DELETE FROM wrappings", "wrappings stay"),
+        ("DELETE FROM data_keys", "data keys stay"),
+        ("UPDATE data_keys SET protection = 2", "keeps its identity"),
+        ("UPDATE data_keys SET app = 'crm'", "keeps its identity"),
+        ("UPDATE data_keys SET state = 3 WHERE state = 1", "UNIQUE constraint failed"),
+        ("UPDATE data_keys SET state = 1 WHERE state = 3", "never moves back"),
+        ("UPDATE data_keys SET state = 4 WHERE state = 1", "never moves back"),
+        (
+            "INSERT INTO data_keys SELECT workspace, randomblob(16), app, protection, 3, key_check_value, wrap_epoch, created_at, activated_at, retired_at, epoch, revision, mac_key, mac FROM data_keys WHERE state = 3",
+            "born pending",
+        ),
+        ("UPDATE audit SET actor = 'bob'", "an audit event never changes"),
+        ("DELETE FROM audit", "audit events stay"),
+        ("UPDATE key_versions SET modulus = x'00'", "recorded once"),
+        ("DELETE FROM key_versions", "key versions stay"),
+        ("UPDATE key_configs SET wrap_epoch = 0", "only rise"),
+        ("UPDATE key_configs SET current_version = zeroblob(16)", "FOREIGN KEY"),
+        ("DELETE FROM key_configs", "key configurations stay"),
+        ("DELETE FROM apps", "never reused"),
+        ("DELETE FROM workspaces", "never reused"),
+        ("UPDATE meta SET revision = 0", "only rise"),
+        ("DELETE FROM meta", "stays"),
+        ("DELETE FROM sets", "sets stay"),
+    ] {
+        let refused = conn.execute_batch(statement).expect_err(statement).to_string();
+        assert!(refused.contains(why), "{statement}: {refused}");
+    }
+    conn.execute_batch("UPDATE workspaces SET deleted_at = 1; UPDATE apps SET deleted_at = 1").unwrap();
+    for statement in ["UPDATE workspaces SET deleted_at = NULL", "UPDATE apps SET display_name = 'x'"] {
+        let refused = conn.execute_batch(statement).expect_err(statement).to_string();
+        assert!(refused.contains("a tombstone never changes"), "{statement}: {refused}");
+    }
+}
