@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`keys`] | what may be asked of a vault |
 //! | [`unavailable`] | why a key could not be used, who fixes it, and what becomes of keys in memory |
+//! | [`azure`] | customer keys in Azure Key Vault |
 //! | [`platform`] | what protects what is under no customer key, and authenticates rows |
 //! | [`memory`] | a provider in memory, for tests (feature `memory`) |
 
+pub mod azure;
 pub mod keys;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;

@@ -1,0 +1,402 @@
+//! Customer keys in Azure Key Vault, by the official crates, with each of their weak spots fenced in.
+//!
+//! | module | fences in |
+//! |---|---|
+//! | `http` | one client for all; no redirects, no proxy, TLS only, bounded answers, wiped buffers |
+//! | `resolve` | names that lead to this machine or its metadata service |
+//! | `vault_transport` | tokens sent elsewhere (`nextLink`), to a vault of another tenant, or again after a 401; a herd of challenges |
+//! | `entra_transport` | secrets sent elsewhere; refusals whose number the SDK loses |
+//! | `token` | tokens kept after they were rejected; herds and outages of the directory |
+//! | `vault_answer`, `entra_answer` | refusals told apart by the SDK's text |
+//! | `body` | answers for another key; plaintext keys in buffers nobody wipes |
+//! | `assertion` | certificates by OpenSSL, PKCS#12 and SHA-1 |
+
+mod assertion;
+mod body;
+mod challenge;
+mod credential;
+mod entra_answer;
+mod entra_transport;
+mod http;
+mod resolve;
+mod token;
+mod vault_answer;
+mod vault_transport;
+
+use std::{
+    collections::HashMap,
+    error::Error as StdError,
+    future::Future,
+    hash::Hash,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use azure_core::{
+    Bytes,
+    error::ErrorKind,
+    http::{ClientOptions, RequestContent, RetryOptions, Transport},
+};
+use azure_security_keyvault_keys::{
+    KeyClient, KeyClientOptions,
+    models::{
+        KeyClientGetKeyOptions, KeyClientListKeyPropertiesVersionsOptions, KeyClientWrapKeyOptions,
+        KeyOperationParameters,
+    },
+};
+use domain::{Clock, Cloud, Entropy, KeyVersionId, TenantId};
+use futures::TryStreamExt;
+use secmem::Secret;
+
+pub use self::{
+    assertion::{CertificateKey, CertificateRefused},
+    credential::{ClientSecret, PlatformCredential},
+    http::ConnectorRefused,
+};
+use self::{
+    credential::AskDirectory,
+    http::{Sender, wipe},
+    token::TokenSource,
+    vault_transport::VaultTransport,
+};
+use crate::{
+    AnswerFault, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, VersionListing,
+    WrappedBlob,
+};
+
+/// The newest generally available version of Key Vault's API, and the SDK's default.
+const API_VERSION: &str = "2025-07-01";
+/// What a page of versions holds at most.
+const PAGE: i32 = 25;
+/// 10,000 versions: a list longer than this does not end.
+const MOST_PAGES: usize = 400;
+
+/// How vaults are reached, and as whom.
+pub struct AzureOptions {
+    client_id: TenantLikeGuid,
+    credential: PlatformCredential,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    #[cfg(feature = "development-connector")]
+    connector: Option<DevelopmentConnector>,
+    #[cfg(feature = "development-connector")]
+    known: resolve::KnownNames,
+}
+
+/// A client id has the same form as a tenant's.
+type TenantLikeGuid = TenantId;
+
+/// The options were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AzureRefused {
+    /// Not a GUID.
+    #[error("the client id is not a GUID; copy the Application (client) ID from the app registration")]
+    ClientId,
+    /// The connection cannot be set up.
+    #[error(transparent)]
+    Connector(#[from] ConnectorRefused),
+}
+
+/// Leads every vault's and login host's real name to an emulator on this machine. In development builds only; a production
+/// build has no way to say where a vault is reached.
+#[cfg(feature = "development-connector")]
+#[derive(Debug, Clone)]
+pub struct DevelopmentConnector {
+    /// Where the emulator listens; loopback.
+    pub addr: std::net::SocketAddr,
+    /// The emulator's own CA, in PEM. No other is trusted.
+    pub ca_pem: Vec<u8>,
+}
+
+impl AzureOptions {
+    /// As the platform's application `client_id`, which shows `credential`.
+    ///
+    /// # Errors
+    /// [`AzureRefused::ClientId`].
+    pub fn new(
+        client_id: &str,
+        credential: PlatformCredential,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, AzureRefused> {
+        Ok(Self {
+            client_id: client_id.parse().map_err(|_| AzureRefused::ClientId)?,
+            credential,
+            clock,
+            entropy,
+            #[cfg(feature = "development-connector")]
+            connector: None,
+            #[cfg(feature = "development-connector")]
+            known: None,
+        })
+    }
+
+    /// Reaches an emulator instead of Azure.
+    #[cfg(feature = "development-connector")]
+    #[must_use]
+    pub fn development(mut self, connector: DevelopmentConnector) -> Self {
+        self.connector = Some(connector);
+        self
+    }
+
+    /// Of the names the emulator is reached under, only those `known` knows resolve.
+    #[cfg(feature = "development-connector")]
+    #[must_use]
+    pub fn development_names(mut self, known: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Self {
+        self.known = Some(known);
+        self
+    }
+
+    fn sender(&self) -> Result<Sender, ConnectorRefused> {
+        #[cfg(feature = "development-connector")]
+        if let Some(connector) = &self.connector {
+            return Sender::development(connector, self.known.clone());
+        }
+        Sender::production()
+    }
+}
+
+/// Customer keys in Azure Key Vault.
+pub struct AzureKeys {
+    options: AzureOptions,
+    sender: Sender,
+    tokens: Mutex<HashMap<(TenantId, Cloud), Arc<TokenSource>>>,
+    vaults: Mutex<HashMap<(TenantId, Cloud, Box<str>), Arc<Vault>>>,
+}
+
+/// One vault as one tenant's token reaches it.
+struct Vault {
+    client: KeyClient,
+    transport: Arc<VaultTransport>,
+    tokens: Arc<TokenSource>,
+}
+
+impl AzureKeys {
+    /// Sets the way to the vaults up. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`AzureRefused`].
+    pub fn new(options: AzureOptions) -> Result<Self, AzureRefused> {
+        let sender = options.sender()?;
+        Ok(Self { options, sender, tokens: Mutex::default(), vaults: Mutex::default() })
+    }
+
+    /// One token for each (tenant, client), whatever vaults it opens.
+    fn tokens(&self, tenant: &TenantId, cloud: Cloud) -> Arc<TokenSource> {
+        let AzureOptions { client_id, credential, clock, entropy, .. } = &self.options;
+        cached(&self.tokens, (tenant.clone(), cloud), || {
+            let ask = AskDirectory {
+                sender: self.sender.clone(),
+                cloud,
+                tenant: tenant.clone(),
+                client_id: client_id.to_string(),
+                credential: credential.clone(),
+                clock: Arc::clone(clock),
+                entropy: Arc::clone(entropy),
+            };
+            TokenSource::new(Box::new(ask), Arc::clone(clock))
+        })
+    }
+
+    fn vault(&self, at: &KeyRef) -> Result<Arc<Vault>, KeyUnavailable> {
+        let KeyRef { tenant, location } = at;
+        let tokens = self.tokens(tenant, location.cloud());
+        let transport =
+            || Arc::new(VaultTransport::new(self.sender.clone(), location, tenant.clone(), Arc::clone(&tokens)));
+        let make = || {
+            let transport = transport();
+            let client_options = ClientOptions {
+                retry: RetryOptions::none(),
+                transport: Some(Transport::new(Arc::clone(&transport) as _)),
+                ..ClientOptions::default()
+            };
+            let options = KeyClientOptions {
+                api_version: API_VERSION.to_owned(),
+                client_options,
+                verify_challenge_resource: Some(true),
+            };
+            let client = KeyClient::new(&location.vault_uri(), Arc::clone(&tokens) as _, Some(options))
+                .expect("a vault's URI, put together from checked parts, is an https URL");
+            Arc::new(Vault { client, transport, tokens: Arc::clone(&tokens) })
+        };
+        Ok(cached(&self.vaults, (tenant.clone(), location.cloud(), location.vault().into()), make))
+    }
+
+    /// Does one thing at a vault within the deadline: has it name its tenant, has a token ready, and calls. What is late
+    /// is said of the side that was being waited for.
+    async fn at_vault<T, F: Future<Output = Result<T, KeyUnavailable>> + Send>(
+        &self,
+        at: &KeyRef,
+        deadline: Duration,
+        call: impl FnOnce(Arc<Vault>) -> F + Send,
+    ) -> Result<T, KeyUnavailable> {
+        let waiting_for_directory = AtomicBool::new(false);
+        let work = async {
+            let vault = self.vault(at)?;
+            vault.transport.warm_up(&at.location).await?;
+            waiting_for_directory.store(true, Ordering::Relaxed);
+            vault.tokens.token().await?;
+            waiting_for_directory.store(false, Ordering::Relaxed);
+            call(vault).await
+        };
+        let result = match tokio::time::timeout(deadline, work).await {
+            Ok(result) => result,
+            Err(_) if waiting_for_directory.into_inner() => Err(KeyUnavailable::DirectoryUnreachable),
+            Err(_) => Err(KeyUnavailable::TimedOut { waited: deadline }),
+        };
+        result.inspect_err(report)
+    }
+
+    /// The one variant the SDK's error stands for.
+    fn refusal(&self, why: &azure_core::Error) -> KeyUnavailable {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(why);
+        while let Some(error) = cause {
+            if let Some(ours) = error.downcast_ref::<KeyUnavailable>() {
+                return ours.clone();
+            }
+            if let Some(ErrorKind::HttpResponse { status, raw_response: Some(raw), .. }) =
+                error.downcast_ref::<azure_core::Error>().map(azure_core::Error::kind)
+            {
+                let answer =
+                    vault_answer::Answer { status: u16::from(*status), headers: raw.headers(), body: raw.body() };
+                return vault_answer::classify(&answer, self.options.clock.now().wall);
+            }
+            cause = error.source();
+        }
+        match why.kind() {
+            ErrorKind::Connection | ErrorKind::Io => KeyUnavailable::Unreachable,
+            // The SDK refuses a challenge for another resource with a plain error.
+            ErrorKind::Other => {
+                KeyUnavailable::AnswerInvalid { fault: AnswerFault::Challenge, trace: Trace::default() }
+            }
+            _ => KeyUnavailable::AnswerInvalid { fault: AnswerFault::Unreadable, trace: Trace::default() },
+        }
+    }
+
+    async fn describe_at(
+        &self,
+        vault: &Vault,
+        at: &KeyRef,
+        version: Option<KeyVersionId>,
+    ) -> Result<KeyDescription, KeyUnavailable> {
+        let options =
+            KeyClientGetKeyOptions { key_version: version.map(|version| version.to_string()), ..Default::default() };
+        let answer = vault.client.get_key(at.location.key(), Some(options)).await;
+        let answer = answer.map_err(|why| self.refusal(&why))?;
+        let trace = vault_answer::trace(answer.headers());
+        let bundle = answer
+            .into_model()
+            .map_err(|_| KeyUnavailable::AnswerInvalid { fault: AnswerFault::Unreadable, trace: trace.clone() })?;
+        body::description(bundle, &at.location, version, &trace)
+    }
+
+    /// A wrap was denied for a reason the vault gives no code for. An expired key and one that is not valid yet are such
+    /// reasons; the key's own dates tell.
+    async fn why_denied(&self, vault: &Vault, at: &KeyRef, version: KeyVersionId, trace: Trace) -> KeyUnavailable {
+        let now = self.options.clock.now().wall;
+        match self.describe_at(vault, at, Some(version)).await {
+            Ok(described) if !described.enabled => KeyUnavailable::Disabled(trace),
+            Ok(described) if described.expires.is_some_and(|expires| expires <= now) => KeyUnavailable::Expired(trace),
+            Ok(described) if described.not_before.is_some_and(|from| now < from) => KeyUnavailable::NotYetValid(trace),
+            Ok(_) | Err(_) => KeyUnavailable::Denied(trace),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl CustomerKeys for AzureKeys {
+    async fn describe(
+        &self,
+        at: &KeyRef,
+        version: Option<KeyVersionId>,
+        deadline: Duration,
+    ) -> Result<KeyDescription, KeyUnavailable> {
+        self.at_vault(at, deadline, |vault| async move { self.describe_at(&vault, at, version).await }).await
+    }
+
+    async fn versions(&self, at: &KeyRef, deadline: Duration) -> Result<Vec<VersionListing>, KeyUnavailable> {
+        let list = |vault: Arc<Vault>| async move {
+            let options = KeyClientListKeyPropertiesVersionsOptions { maxresults: Some(PAGE), ..Default::default() };
+            let pages = vault.client.list_key_properties_versions(at.location.key(), Some(options));
+            let mut pages = pages.map_err(|why| self.refusal(&why))?.into_pages();
+            let mut listed = Vec::new();
+            for _ in 0..MOST_PAGES {
+                let Some(page) = pages.try_next().await.map_err(|why| self.refusal(&why))? else { return Ok(listed) };
+                let trace = vault_answer::trace(page.headers());
+                let unreadable =
+                    || KeyUnavailable::AnswerInvalid { fault: AnswerFault::Unreadable, trace: trace.clone() };
+                for line in page.into_model().map_err(|_| unreadable())?.value {
+                    listed.push(body::listing(line, &at.location, &trace)?);
+                }
+            }
+            Err(KeyUnavailable::AnswerInvalid { fault: AnswerFault::EndlessList, trace: Trace::default() })
+        };
+        self.at_vault(at, deadline, list).await
+    }
+
+    async fn wrap(
+        &self,
+        at: &KeyRef,
+        version: KeyVersionId,
+        payload: &Secret<PAYLOAD_LEN>,
+        deadline: Duration,
+    ) -> Result<WrappedBlob, KeyUnavailable> {
+        let wrap = |vault: Arc<Vault>| async move {
+            let request: Bytes = payload.expose(|payload| body::operation(payload)).into();
+            let request: RequestContent<KeyOperationParameters> = request.into();
+            let options = KeyClientWrapKeyOptions { key_version: Some(version.to_string()), ..Default::default() };
+            let answer = match vault.client.wrap_key(at.location.key(), request, Some(options)).await {
+                Ok(answer) => answer,
+                Err(why) => match self.refusal(&why) {
+                    KeyUnavailable::Denied(trace) => return Err(self.why_denied(&vault, at, version, trace).await),
+                    other => return Err(other),
+                },
+            };
+            let trace = vault_answer::trace(answer.headers());
+            let version = at.location.at(version);
+            let blob = body::wrapped(answer.body(), &version, &trace)?;
+            Ok(WrappedBlob { version, blob, request_id: trace.request_id.map(String::from) })
+        };
+        self.at_vault(at, deadline, wrap).await
+    }
+
+    async fn unwrap(
+        &self,
+        at: &KeyRef,
+        version: KeyVersionId,
+        blob: &[u8],
+        deadline: Duration,
+    ) -> Result<Secret<PAYLOAD_LEN>, KeyUnavailable> {
+        let unwrap = |vault: Arc<Vault>| async move {
+            let request: Bytes = body::operation(blob).into();
+            let request: RequestContent<KeyOperationParameters> = request.into();
+            // The version is always named: an empty one would mean the newest.
+            let answer = vault.client.unwrap_key(at.location.key(), &version.to_string(), request, None).await;
+            let answer = answer.map_err(|why| self.refusal(&why))?;
+            let trace = vault_answer::trace(answer.headers());
+            let plain = Bytes::from(answer.into_body());
+            let payload = body::unwrapped(&plain, &at.location.at(version), &trace);
+            wipe(plain);
+            payload
+        };
+        self.at_vault(at, deadline, unwrap).await
+    }
+}
+
+fn cached<K: Eq + Hash, V>(cache: &Mutex<HashMap<K, Arc<V>>>, key: K, make: impl FnOnce() -> Arc<V>) -> Arc<V> {
+    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(cache.entry(key).or_insert_with(make))
+}
+
+/// For the log: the reason and the ids, never whose key.
+fn report(why: &KeyUnavailable) {
+    let (reason, request_id, correlation_id) = (why.reason().as_str(), why.request_id(), why.correlation_id());
+    match why.class() {
+        Class::Ours => tracing::error!(reason, request_id, correlation_id, "a vault call failed by our own fault"),
+        Class::Denied | Class::Gone => tracing::warn!(reason, request_id, correlation_id, "a vault denied a call"),
+        Class::Transient => tracing::info!(reason, request_id, correlation_id, "a vault call failed for now"),
+    }
+}

@@ -1,0 +1,130 @@
+//! Where a vault's name leads: every address is checked, and the connection goes to the address that was checked.
+//!
+//! Between a check and a use a name can be pointed elsewhere; here the one resolution serves both. Private addresses are
+//! legitimate (a private endpoint has one); the machine itself and what only it can reach never are.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::KeyUnavailable;
+
+/// Resolves by the system's resolver and refuses addresses no vault has.
+pub(super) struct CheckedResolver;
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // Port 0: reqwest puts the scheme's own port there.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let found: Vec<_> = found.map_err(|cause| not_resolved(&cause))?.collect();
+            let allowed = only_allowed(&found)?;
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// The system's resolver tells "no such name" from "ask again" only in its text.
+fn not_resolved(cause: &io::Error) -> KeyUnavailable {
+    if cause.to_string().contains("Temporary failure") {
+        KeyUnavailable::Unreachable
+    } else {
+        KeyUnavailable::NameUnknown
+    }
+}
+
+fn only_allowed(found: &[SocketAddr]) -> Result<Vec<SocketAddr>, KeyUnavailable> {
+    if found.is_empty() {
+        return Err(KeyUnavailable::NameUnknown);
+    }
+    let allowed: Vec<_> = found.iter().copied().filter(|address| !never_a_vault(address.ip())).collect();
+    if allowed.is_empty() { Err(KeyUnavailable::AddressForbidden) } else { Ok(allowed) }
+}
+
+/// Loopback, link-local (169.254/16 holds the metadata service, which gives out tokens), Azure's host agent, and what is no
+/// host at all.
+fn never_a_vault(address: IpAddr) -> bool {
+    const HOST_AGENT: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_broadcast()
+                || v4.is_multicast()
+                || v4.octets()[0] == 0
+                || v4 == HOST_AGENT
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
+    }
+}
+
+/// Maps every vault's and login host's real name to one loopback address, so that an emulator is reached under the names
+/// the types allow. Other names do not resolve.
+#[cfg(feature = "development-connector")]
+pub(super) struct LoopbackResolver {
+    pub(super) address: SocketAddr,
+    pub(super) known: KnownNames,
+}
+
+/// Which of the names exist; all of them when left out.
+#[cfg(feature = "development-connector")]
+pub(super) type KnownNames = Option<std::sync::Arc<dyn Fn(&str) -> bool + Send + Sync>>;
+
+#[cfg(feature = "development-connector")]
+impl Resolve for LoopbackResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let real = |cloud: &domain::Cloud| {
+            name.as_str() == cloud.login_host() || name.as_str().ends_with(cloud.vault_suffix())
+        };
+        let known = domain::Cloud::ALL.iter().any(real) && self.known.as_ref().is_none_or(|known| known(name.as_str()));
+        let address = self.address;
+        Box::pin(async move {
+            if !known {
+                return Err(KeyUnavailable::NameUnknown.into());
+            }
+            Ok(Box::new(std::iter::once(address)) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        SocketAddr::new(text.parse().unwrap(), 0)
+    }
+
+    /// A vault's name that was pointed at the machine itself, its metadata service or the host's agent reaches neither.
+    #[test]
+    fn a_name_pointed_inward_is_not_followed() {
+        for inward in [
+            "127.0.0.1",
+            "127.8.8.8",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "168.63.129.16",
+            "255.255.255.255",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+        ] {
+            assert_eq!(only_allowed(&[address(inward)]), Err(KeyUnavailable::AddressForbidden), "{inward}");
+        }
+        let mixed = only_allowed(&[address("127.0.0.1"), address("20.61.100.1")]);
+        assert_eq!(mixed, Ok(vec![address("20.61.100.1")]), "what is left is used, what is not is dropped");
+        for fine in ["20.61.100.1", "10.1.2.3", "192.168.1.4", "2603:1020::1", "fd00::4"] {
+            assert!(only_allowed(&[address(fine)]).is_ok(), "{fine}");
+        }
+        assert_eq!(only_allowed(&[]), Err(KeyUnavailable::NameUnknown));
+    }
+}

@@ -1,0 +1,232 @@
+//! The guard before a vault: the token goes to the one vault this was made for, and only after that vault has named the
+//! bound tenant as its own.
+//!
+//! It also answers the SDK's anonymous first request from the one challenge it has seen, so that fifty first calls make
+//! one challenge; and it has a rejected token thrown away, so that the SDK's one retry after a 401 goes out with another.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use azure_core::{
+    error::ErrorKind,
+    http::{
+        AsyncRawResponse, HttpClient, Method, Request, StatusCode, Url,
+        headers::{AUTHORIZATION, Headers, WWW_AUTHENTICATE},
+    },
+};
+use domain::{KeyLocation, TenantId};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+
+use super::{
+    challenge::{self, Named},
+    http::{NoAnswer, Received, Sender},
+    token::TokenSource,
+    vault_answer,
+};
+use crate::{AnswerFault, KeyUnavailable, Trace};
+
+/// A vault that does not challenge in this time is not there.
+const CHALLENGE_DEADLINE: Duration = Duration::from_secs(10);
+
+type Flight = Shared<BoxFuture<'static, Result<Received, KeyUnavailable>>>;
+
+/// Sends requests to one vault of one tenant.
+pub(super) struct VaultTransport {
+    gate: Arc<Gate>,
+    tokens: Arc<TokenSource>,
+}
+
+struct Gate {
+    sender: Sender,
+    host: String,
+    tenant: TenantId,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The vault's challenge, seen and found to name the bound tenant.
+    seen: Option<String>,
+    flight: Option<Flight>,
+}
+
+impl VaultTransport {
+    pub(super) fn new(sender: Sender, at: &KeyLocation, tenant: TenantId, tokens: Arc<TokenSource>) -> Self {
+        let gate = Gate { sender, host: at.host(), tenant, state: Mutex::default() };
+        Self { gate: Arc::new(gate), tokens }
+    }
+
+    /// Has the vault name its tenant, unless it already has. Nothing that is ours has been sent before this succeeds.
+    pub(super) async fn warm_up(&self, at: &KeyLocation) -> Result<(), KeyUnavailable> {
+        if self.gate.state().seen.is_some() {
+            return Ok(());
+        }
+        let url = format!("{}keys/{}?api-version={}", at.vault_uri(), at.key(), super::API_VERSION);
+        let url = Url::parse(&url).expect("a vault's URI and a key's name make a URL");
+        let received = self.challenge(Request::new(url, Method::Get)).await?;
+        if received.status == 401 {
+            return Ok(());
+        }
+        // Refused before it even asked who we are: a firewall, an outage.
+        let answer = vault_answer::Answer { status: received.status, headers: &received.headers, body: &received.body };
+        Err(vault_answer::classify(&answer, domain::Timestamp::from_micros(i64::MAX)))
+    }
+
+    /// The answer to an anonymous request: the challenge seen before, or that of one request, however many wait for it.
+    async fn challenge(&self, anonymous: Request) -> Result<Received, KeyUnavailable> {
+        let flight = {
+            let mut state = self.gate.state();
+            if let Some(seen) = &state.seen {
+                return Ok(challenged(seen));
+            }
+            match &state.flight {
+                Some(flight) => flight.clone(),
+                None => {
+                    let flight = Gate::ask(Arc::clone(&self.gate), anonymous);
+                    state.flight = Some(flight.clone());
+                    flight
+                }
+            }
+        };
+        flight.await
+    }
+}
+
+impl Gate {
+    /// Sends an anonymous request in a task of its own, so that whoever started it may give up.
+    fn ask(itself: Arc<Self>, anonymous: Request) -> Flight {
+        let asker = Arc::clone(&itself);
+        let task = tokio::spawn(async move {
+            let sent = tokio::time::timeout(CHALLENGE_DEADLINE, asker.sender.send(&anonymous)).await;
+            let received = sent.unwrap_or(Err(NoAnswer::TimedOut)).map_err(no_answer);
+            let answer = received.and_then(|received| asker.check(received));
+            let mut state = asker.state();
+            state.flight = None;
+            if let Ok(Received { status: 401, headers, .. }) = &answer {
+                state.seen = headers.get_optional_str(&WWW_AUTHENTICATE).map(str::to_owned);
+            }
+            answer
+        });
+        let joined = async move {
+            task.await.unwrap_or_else(|_| {
+                itself.state().flight = None;
+                Err(KeyUnavailable::Unreachable)
+            })
+        };
+        joined.boxed().shared()
+    }
+
+    /// What a vault may answer to somebody who did not say who they are: a challenge of the bound tenant, or a refusal.
+    fn check(&self, received: Received) -> Result<Received, KeyUnavailable> {
+        let trace = vault_answer::trace(&received.headers);
+        if received.status == 401 {
+            self.check_tenant(&received.headers, trace)?;
+        } else if received.status < 400 {
+            // Redirects, and vaults that serve anybody.
+            let fault = if received.status >= 300 { AnswerFault::Redirect } else { AnswerFault::Challenge };
+            return Err(KeyUnavailable::AnswerInvalid { fault, trace });
+        }
+        Ok(received)
+    }
+
+    fn check_tenant(&self, headers: &Headers, trace: Trace) -> Result<(), KeyUnavailable> {
+        let named = headers.get_optional_str(&WWW_AUTHENTICATE).map(|text| challenge::tenant(text, &self.tenant));
+        match named {
+            Some(Named::Bound) => Ok(()),
+            Some(Named::Another) => Err(KeyUnavailable::TenantMismatch(trace)),
+            Some(Named::None) | None => Err(KeyUnavailable::AnswerInvalid { fault: AnswerFault::Challenge, trace }),
+        }
+    }
+
+    /// `https`, this vault's host and no other, the standard port, and nobody's name or password in it.
+    fn is_ours(&self, url: &Url) -> bool {
+        url.scheme() == "https"
+            && url.host_str() == Some(&self.host)
+            && url.port_or_known_default() == Some(443)
+            && url.username().is_empty()
+            && url.password().is_none()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl VaultTransport {
+    async fn execute(&self, request: &Request) -> Result<Received, KeyUnavailable> {
+        if !self.gate.is_ours(request.url()) {
+            let fault = AnswerFault::OtherOrigin;
+            return Err(KeyUnavailable::AnswerInvalid { fault, trace: Trace::default() });
+        }
+        let Some(authorization) = request.headers().get_optional_str(&AUTHORIZATION) else {
+            return self.challenge(request.clone()).await;
+        };
+        let mut received = self.gate.sender.send(request).await.map_err(no_answer)?;
+        match received.status {
+            401 => {
+                self.tokens.invalidate(authorization.strip_prefix("Bearer ").unwrap_or_default());
+                let again = received.headers.get_optional_str(&WWW_AUTHENTICATE);
+                match again.map(|text| challenge::tenant(text, &self.gate.tenant)) {
+                    Some(Named::Bound) => {}
+                    Some(Named::Another) => {
+                        // The vault has moved: what it said before no longer counts.
+                        self.gate.state().seen = None;
+                        return Err(KeyUnavailable::TenantMismatch(vault_answer::trace(&received.headers)));
+                    }
+                    // Without a challenge the SDK would not try again; with the one seen before it does, once.
+                    Some(Named::None) | None => {
+                        if let Some(seen) = self.gate.state().seen.clone() {
+                            received.headers.insert(WWW_AUTHENTICATE, seen);
+                        }
+                    }
+                }
+                Ok(received)
+            }
+            300..=399 => {
+                let trace = vault_answer::trace(&received.headers);
+                Err(KeyUnavailable::AnswerInvalid { fault: AnswerFault::Redirect, trace })
+            }
+            _ => Ok(received),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpClient for VaultTransport {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        match self.execute(request).await {
+            Ok(Received { status, headers, body }) => {
+                Ok(AsyncRawResponse::from_bytes(StatusCode::from(status), headers, body))
+            }
+            Err(why) => Err(azure_core::Error::new(ErrorKind::Other, why)),
+        }
+    }
+}
+
+/// The vault's challenge as it came, without the answer around it.
+fn challenged(challenge: &str) -> Received {
+    let mut headers = Headers::new();
+    headers.insert(WWW_AUTHENTICATE, challenge.to_owned());
+    Received { status: 401, headers, body: azure_core::Bytes::new() }
+}
+
+fn no_answer(why: NoAnswer) -> KeyUnavailable {
+    match why {
+        NoAnswer::Unreachable => KeyUnavailable::Unreachable,
+        NoAnswer::NotResolved(why) => why,
+        NoAnswer::TimedOut => KeyUnavailable::TimedOut { waited: CHALLENGE_DEADLINE },
+        NoAnswer::TooLarge => KeyUnavailable::AnswerInvalid { fault: AnswerFault::TooLarge, trace: Trace::default() },
+    }
+}
+
+impl fmt::Debug for VaultTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultTransport").finish_non_exhaustive()
+    }
+}
