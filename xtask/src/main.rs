@@ -1,7 +1,10 @@
 //! What one does to this repository: check its layers, run every test, measure.
 #![expect(clippy::print_stdout, reason = "a command line tool talks on stdout")]
 
+mod bench;
 mod layers;
+#[cfg(feature = "measure")]
+mod measure;
 mod stopwatch;
 mod table;
 mod test;
@@ -23,6 +26,8 @@ struct Arguments {
 enum Task {
     /// Check which crate depends on which.
     Layers,
+    /// Measure, and print the figures with what they were aimed at.
+    Bench(bench::Options),
     /// Run every test, installing what it needs where this is root, or naming what is missing.
     Test {
         /// Run only this step; may be given more than once.
@@ -34,6 +39,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Layers => layers::run(),
+        Task::Bench(options) => bench::run(&options),
         Task::Test { only } => test::run(&only),
     };
     match done {

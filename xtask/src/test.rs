@@ -49,7 +49,20 @@ fn clippy(session: &mut Session) -> Result<Done> {
     if !tool::succeeds(&mut session.cargo.command(&["clippy", "--version"])) {
         return Ok(Done::left_out("clippy is missing: rustup component add clippy"));
     }
-    session.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
+    session.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])?;
+    // What only `bench` builds.
+    session.cargo(&[
+        "clippy",
+        "-p",
+        "xtask",
+        "--features",
+        "measure",
+        "--all-targets",
+        "--locked",
+        "--",
+        "--deny",
+        "warnings",
+    ])
 }
 
 /// A production build leaves the emulator and the connector out; it has to compile without them.
@@ -61,5 +74,7 @@ fn tests(session: &mut Session) -> Result<Done> {
     // --no-fail-fast: one run shows every fault here, too.
     let mut command = session.cargo.command(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     command.envs(session.interpreters());
-    tool::run(&mut command).map(|()| Done::Ran)
+    let everything = tool::run(&mut command);
+    let measuring = session.cargo(&["test", "--package", "xtask", "--features", "measure", "--locked", "measure::"]);
+    everything.and(measuring)
 }
