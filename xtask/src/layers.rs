@@ -8,6 +8,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
+use self::check::Build;
 use crate::tool::Cargo;
 
 /// Checks the workspace and prints what breaks a rule.
@@ -17,21 +18,13 @@ pub(crate) fn run() -> Result<()> {
         cargo.output(&["metadata", "--format-version", "1", "--locked", "--filter-platform", &cargo.host()?])?;
     let graph =
         graph::Graph::read(&metadata, |path| fs::read_to_string(path).with_context(|| format!("cannot read {path}")))?;
-    let tree = cargo.output(&[
-        "tree",
-        "--package",
-        rules::DAEMON,
-        "--no-default-features",
-        "--edges",
-        "normal,build",
-        "--prefix",
-        "none",
-        "--format",
-        "{p} {f}",
-        "--locked",
-    ])?;
     let mut violations = check::violations(&graph);
-    violations.extend(check::in_production_tree(&tree));
+    for (build, features) in [(Build::Production, &["--no-default-features"][..]), (Build::Development, &[])] {
+        let mut args = vec!["tree", "--locked", "--package", rules::DAEMON, "--edges", "normal,build"];
+        args.extend(["--prefix", "none", "--format", "{p}|{f}"]);
+        args.extend(features);
+        violations.extend(check::in_build(build, &graph, &cargo.output(&args)?));
+    }
     for violation in &violations {
         println!("forbidden: {}\n      why: {}", violation.what, violation.why);
     }

@@ -3,8 +3,8 @@
 use super::{
     graph::{Graph, Kind, OurCrate},
     rules::{
-        CRATES, Crate, DAEMON, DEVELOPMENT_CONNECTOR, DEVELOPMENT_CRATE, DEVELOPMENT_FEATURE, MAY_USE_UNSAFE, PURE,
-        RESERVED, matches,
+        CRATES, Crate, DAEMON, DEVELOPMENT_CONNECTOR, DEVELOPMENT_CRATE, DEVELOPMENT_FEATURE, FEATURES_IN_DEVELOPMENT,
+        FEATURES_IN_PRODUCTION, MAY_USE_UNSAFE, PURE, RESERVED, matches,
     },
 };
 
@@ -104,23 +104,35 @@ fn development_code(graph: &Graph, found: &mut Vec<Violation>) {
     }
 }
 
-/// What `cargo tree -p byokd --no-default-features -e normal,build --prefix none -f '{p} {f}'` shows of development code.
-pub(crate) fn in_production_tree(tree: &str) -> Vec<Violation> {
-    const WHY: &str = "`--no-default-features` is the production build";
+/// A build of the daemon, as `cargo tree` shows it.
+#[derive(Clone, Copy)]
+pub(crate) enum Build {
+    /// `--no-default-features`.
+    Production,
+    /// What `cargo run` builds.
+    Development,
+}
+
+/// What a build of the daemon contains and may not. `tree` has lines of `--format '{p}|{f}'`: package, then features.
+pub(crate) fn in_build(build: Build, graph: &Graph, tree: &str) -> Vec<Violation> {
+    let (called, features, crates) = match build {
+        Build::Production => ("production", FEATURES_IN_PRODUCTION, &[DEVELOPMENT_CRATE, "testkit"][..]),
+        Build::Development => ("development", FEATURES_IN_DEVELOPMENT, &["testkit"][..]),
+    };
+    let why = "what a daemon is built from has no test code, and in production nothing that leads to another vault";
     let mut found = Vec::new();
-    let (vault, connector) = DEVELOPMENT_CONNECTOR;
-    for line in tree.lines() {
-        // "name v1.2.3 (path) feature,feature"
-        let mut words = line.split_whitespace();
-        let name = words.next().unwrap_or_default();
-        let has_connector = words.flat_map(|word| word.split(',')).any(|word| word == connector);
-        if name == DEVELOPMENT_CRATE || name == "testkit" {
-            found.push(violation(format!("the production build contains {name}"), WHY));
+    for (package, on) in tree.lines().filter_map(|line| line.split_once('|')) {
+        let name = package.split(' ').next().unwrap_or_default();
+        if crates.contains(&name) {
+            found.push(violation(format!("the {called} build contains {name}"), why));
         }
-        if name == vault && has_connector {
-            found.push(violation(format!("the production build has {vault}'s feature {connector}"), WHY));
+        // "a,b", with " (*)" behind it when the package was shown before.
+        let on = on.split(' ').next().unwrap_or_default().split(',').filter(|feature| !feature.is_empty());
+        for feature in on.filter(|feature| graph.ours.contains_key(name) && !features.contains(&(name, feature))) {
+            found.push(violation(format!("the {called} build has the feature {feature} of {name}"), why));
         }
     }
+    found.sort_by(|a, b| a.what.cmp(&b.what));
     found.dedup();
     found
 }

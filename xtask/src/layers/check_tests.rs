@@ -158,15 +158,28 @@ fn an_emulator_that_production_would_get_is_reported() {
 }
 
 #[test]
-fn development_code_in_the_production_tree_is_reported() {
-    let clean =
-        "byokd v0.1.0 (/home/a/byokd) \nvault v0.1.0 (/home/a/byokd/crates/vault) \nazure_core v1.1.0 reqwest,tokio\n";
-    assert_eq!(in_production_tree(clean), []);
-    let emulator = format!("{clean}azure-emulator v0.1.0 (/home/a/byokd/crates/azure-emulator) \n");
-    assert_eq!(in_production_tree(&emulator)[0].what, "the production build contains azure-emulator");
-    let connector = clean.replace("crates/vault) ", "crates/vault) default,development-connector");
+fn development_and_test_code_in_a_build_of_the_daemon_is_reported() {
+    let found = |build, tree: &str| -> Vec<String> {
+        in_build(build, &house(), tree).into_iter().map(|violation| violation.what).collect()
+    };
+    let production = "byokd v0.1.0 (/home/a/byok d)|\nvault v0.1.0 (/home/a/vault)|\nazure_core v1.1.0|reqwest,tokio\n";
+    assert_eq!(found(Build::Production, production), Vec::<String>::new());
+    let development = "byokd v0.1.0 (/home/a)|default,dev\nvault v0.1.0 (/home/a/vault)|development-connector (*)\n\
+                       azure-emulator v0.1.0 (/home/a)|\n";
+    assert_eq!(found(Build::Development, development), Vec::<String>::new());
     assert_eq!(
-        in_production_tree(&connector)[0].what,
-        "the production build has vault's feature development-connector"
+        found(Build::Production, development),
+        [
+            "the production build contains azure-emulator",
+            "the production build has the feature default of byokd",
+            "the production build has the feature dev of byokd",
+            "the production build has the feature development-connector of vault",
+        ]
+    );
+    let bugs = "service v0.1.0 (/home/a/service)|seeded-bugs\nservice v0.1.0 (/home/a/service)|seeded-bugs (*)\n\
+                testkit v0.1.0 (/home/a)|\n";
+    assert_eq!(
+        found(Build::Development, bugs),
+        ["the development build contains testkit", "the development build has the feature seeded-bugs of service"]
     );
 }

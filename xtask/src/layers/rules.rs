@@ -167,6 +167,12 @@ pub(crate) const DEVELOPMENT_FEATURE: &str = "dev";
 pub(crate) const DEVELOPMENT_CRATE: &str = "azure-emulator";
 pub(crate) const DEVELOPMENT_CONNECTOR: (&str, &str) = ("vault", "development-connector");
 
+/// The features of our own crates that a build of the daemon may have. Any other one exists for tests, drills or
+/// measurements (seeded bugs among them), and cargo would quietly switch it on for everybody if one dependency asked.
+pub(crate) const FEATURES_IN_PRODUCTION: &[(&str, &str)] = &[];
+pub(crate) const FEATURES_IN_DEVELOPMENT: &[(&str, &str)] =
+    &[(DAEMON, "default"), (DAEMON, DEVELOPMENT_FEATURE), DEVELOPMENT_CONNECTOR];
+
 /// Whether `name` is the pattern, or starts with it when it ends in `*`.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
