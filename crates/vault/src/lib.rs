@@ -6,9 +6,12 @@
 //! | [`unavailable`] | why a key could not be used, who fixes it, and what becomes of keys in memory |
 //! | [`azure`] | customer keys in Azure Key Vault |
 //! | [`platform`] | what protects what is under no customer key, and authenticates rows |
-//! | [`memory`] | a provider in memory, for tests (feature `memory`) |
+//! | `conformance` | what every provider must do (feature `conformance`) |
+//! | `memory` | a provider in memory, for tests (feature `memory`) |
 
 pub mod azure;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod keys;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
