@@ -1,1 +1,16 @@
-//! testkit
+//! What a test needs to read like the promise it checks: a clock moved by hand, randomness from a seed, a store that breaks on
+//! demand, and a whole service in one value.
+//!
+//! For tests only. The service is built with the faults that can be put in on purpose.
+
+mod clock;
+mod entropy;
+mod faulty_store;
+mod tenant;
+mod world;
+
+pub use clock::HandClock;
+pub use entropy::SeededEntropy;
+pub use faulty_store::{FaultyStore, Step};
+pub use tenant::{TestApp, TestWorkspace, permit_create_workspace};
+pub use world::{World, WorldBuilder};

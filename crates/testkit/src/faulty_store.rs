@@ -1,0 +1,269 @@
+//! A store that does what it is asked until it is told to break, lie or die.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use domain::audit::AuditEvent;
+use domain::{
+    App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
+    Wrapping,
+};
+use store::{Activation, ClusterId, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+
+/// A point in the life of a new data key at which something can happen to the process or to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Before the pending row is written.
+    BeforeInsert,
+    /// The pending row is durable; nobody was told.
+    AfterInsert,
+    /// Before the key becomes active.
+    BeforeActivate,
+    /// The key is active; nobody was told.
+    AfterActivate,
+}
+
+impl Step {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::BeforeInsert, Self::AfterInsert, Self::BeforeActivate, Self::AfterActivate];
+}
+
+/// Wraps a store.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    plan: Mutex<Plan>,
+    reads: AtomicU64,
+}
+
+#[derive(Default)]
+struct Plan {
+    crash_at: Option<Step>,
+    crashed: bool,
+    answer_lost_at: Option<Step>,
+    wrappings: HashMap<DataKeyId, Wrapping>,
+    data_keys: HashMap<DataKeyId, DataKey>,
+    failing_reads: Option<StoreError>,
+}
+
+impl FaultyStore {
+    /// A store without faults, so far.
+    pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { inner, plan: Mutex::default(), reads: AtomicU64::new(0) })
+    }
+
+    /// At this step the process dies: nothing is answered any more. [`FaultyStore::inner`] is what the next one finds.
+    pub fn crash_at(&self, step: Step) {
+        self.plan().crash_at = Some(step);
+    }
+
+    /// At this step, once, the answer is lost: [`StoreError::OutcomeUnknown`].
+    pub fn lose_answer_at(&self, step: Step) {
+        self.plan().answer_lost_at = Some(step);
+    }
+
+    /// From now on `data_key` seems to have this wrapping.
+    pub fn lie_about_wrapping(&self, data_key: DataKeyId, wrapping: Wrapping) {
+        self.plan().wrappings.insert(data_key, wrapping);
+    }
+
+    /// From now on `data_key` seems to have this row.
+    pub fn lie_about_data_key(&self, data_key: DataKeyId, row: DataKey) {
+        self.plan().data_keys.insert(data_key, row);
+    }
+
+    /// Takes all lies back.
+    pub fn tell_the_truth(&self) {
+        let mut plan = self.plan();
+        plan.wrappings.clear();
+        plan.data_keys.clear();
+    }
+
+    /// Every read fails like this until `None`.
+    pub fn fail_reads(&self, error: Option<StoreError>) {
+        self.plan().failing_reads = error;
+    }
+
+    /// How many reads and writes have arrived.
+    pub fn calls(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// The store without faults.
+    pub fn inner(&self) -> Arc<dyn Store> {
+        self.inner.clone()
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> Result<(), StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let plan = self.plan();
+        if plan.crashed {
+            return Err(StoreError::Closed);
+        }
+        plan.failing_reads.clone().map_or(Ok(()), Err)
+    }
+
+    fn step(&self, step: Step) -> Result<(), StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let mut plan = self.plan();
+        if plan.crash_at == Some(step) {
+            plan.crashed = true;
+        }
+        if plan.crashed {
+            return Err(StoreError::Closed);
+        }
+        if plan.answer_lost_at == Some(step) {
+            plan.answer_lost_at = None;
+            return Err(StoreError::OutcomeUnknown);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    fn cluster(&self) -> ClusterId {
+        self.inner.cluster()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inner.epoch()
+    }
+
+    async fn revision(&self) -> Result<u64, StoreError> {
+        self.read()?;
+        self.inner.revision().await
+    }
+
+    async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+        self.read()?;
+        self.inner.workspace(workspace).await
+    }
+
+    async fn workspaces(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<Workspace>, StoreError> {
+        self.read()?;
+        self.inner.workspaces(after, limit).await
+    }
+
+    async fn app(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError> {
+        self.read()?;
+        self.inner.app(workspace, app).await
+    }
+
+    async fn apps(&self, workspace: &WorkspaceId, after: Option<&AppId>, limit: usize) -> Result<Vec<App>, StoreError> {
+        self.read()?;
+        self.inner.apps(workspace, after, limit).await
+    }
+
+    async fn key_config(&self, workspace: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError> {
+        self.read()?;
+        self.inner.key_config(workspace).await
+    }
+
+    async fn key_version(
+        &self,
+        workspace: &WorkspaceId,
+        version: KeyVersionId,
+    ) -> Result<Option<KeyVersion>, StoreError> {
+        self.read()?;
+        self.inner.key_version(workspace, version).await
+    }
+
+    async fn key_versions(&self, workspace: &WorkspaceId) -> Result<Vec<KeyVersion>, StoreError> {
+        self.read()?;
+        self.inner.key_versions(workspace).await
+    }
+
+    async fn data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+    ) -> Result<Option<DataKey>, StoreError> {
+        self.read()?;
+        let lie = self.plan().data_keys.get(&data_key).cloned();
+        match lie {
+            Some(lie) => Ok(Some(lie)),
+            None => self.inner.data_key(workspace, app, data_key).await,
+        }
+    }
+
+    async fn active_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        protection: Protection,
+    ) -> Result<Option<DataKey>, StoreError> {
+        self.read()?;
+        self.inner.active_data_key(workspace, app, protection).await
+    }
+
+    async fn data_keys(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<DataKeyId>,
+        limit: usize,
+    ) -> Result<Vec<DataKey>, StoreError> {
+        self.read()?;
+        self.inner.data_keys(workspace, after, limit).await
+    }
+
+    async fn wrapping(&self, workspace: &WorkspaceId, data_key: DataKeyId) -> Result<Option<Wrapping>, StoreError> {
+        self.read()?;
+        let lie = self.plan().wrappings.get(&data_key).cloned();
+        match lie {
+            Some(lie) => Ok(Some(lie)),
+            None => self.inner.wrapping(workspace, data_key).await,
+        }
+    }
+
+    async fn audit(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.read()?;
+        self.inner.audit(workspace, after, limit).await
+    }
+
+    async fn verify(&self) -> Result<Verified, StoreError> {
+        self.read()?;
+        self.inner.verify().await
+    }
+
+    async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError> {
+        self.step(Step::BeforeInsert)?;
+        let inserted = self.inner.insert_data_key(key, wrapping).await?;
+        self.step(Step::AfterInsert)?;
+        Ok(inserted)
+    }
+
+    async fn activate_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+        at: Timestamp,
+    ) -> Result<Activation, StoreError> {
+        self.step(Step::BeforeActivate)?;
+        let activation = self.inner.activate_data_key(workspace, app, data_key, at).await?;
+        self.step(Step::AfterActivate)?;
+        Ok(activation)
+    }
+
+    async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
+        self.read()?;
+        self.inner.record(event).await
+    }
+
+    async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
+        self.read()?;
+        self.inner.begin(name).await
+    }
+}

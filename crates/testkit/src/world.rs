@@ -1,0 +1,167 @@
+//! A whole service in one value: SQLite in a directory of its own, vaults in memory, clocks moved by hand.
+
+use std::sync::Arc;
+
+use domain::permission::{Action, Caller, Permit, Target, permit};
+use domain::{Clock, DataKeyId, WorkspaceId};
+use service::{Options, Parts, SeededBug, Service};
+use store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use store::{RecordedEvent, Store};
+use tempfile::TempDir;
+use vault::CustomerKeys;
+use vault::memory::MemoryKeys;
+use vault::platform::PlatformRoot;
+
+use crate::{FaultyStore, HandClock, SeededEntropy, TestWorkspace};
+
+/// A service and everything around it.
+pub struct World {
+    /// Both clocks.
+    pub clock: Arc<HandClock>,
+    /// The customers' vaults.
+    pub vault: Arc<MemoryKeys>,
+    /// The database, and what goes wrong with it.
+    pub store: Arc<FaultyStore>,
+    /// The service.
+    pub service: Arc<Service>,
+    platform: Arc<PlatformRoot>,
+    entropy: Arc<SeededEntropy>,
+    options: Options,
+    _dir: TempDir,
+}
+
+/// How a world differs from the usual one.
+#[derive(Default)]
+pub struct WorldBuilder {
+    options: Options,
+    bug: Option<SeededBug>,
+}
+
+impl WorldBuilder {
+    /// Other limits.
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// A fault put in on purpose.
+    pub fn bug(mut self, bug: SeededBug) -> Self {
+        self.bug = Some(bug);
+        self
+    }
+
+    /// Builds it.
+    ///
+    /// # Panics
+    /// When a directory, a platform key or a database cannot be made: there is no test without them.
+    pub fn start(self) -> World {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (clock, entropy) = (HandClock::new(), SeededEntropy::new(42));
+        let root = PlatformRoot::init_file(&dir.path().join("platform.key"), &*entropy);
+        let platform = Arc::new(root.expect("a platform key"));
+        let database = SqliteStore::create_or_open(SqliteOptions {
+            path: dir.path().join("byokd.db"),
+            row_seal: platform.row_seal(),
+            root_check: platform.check_value(),
+            cluster: platform.cluster_id(),
+            durability: Durability::Full,
+        });
+        let store = FaultyStore::new(Arc::new(database.expect("a database")));
+        let vault = MemoryKeys::new(clock.clone());
+        let parts = Parts {
+            store: store.clone(),
+            customer_keys: vault.clone(),
+            platform: platform.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            options: self.options.clone(),
+        };
+        let service = match self.bug {
+            None => Service::start(parts),
+            Some(bug) => Service::start_with_bug(parts, bug),
+        };
+        let service = service.expect("a service");
+        World { clock, vault, store, service, platform, entropy, options: self.options, _dir: dir }
+    }
+}
+
+impl World {
+    /// The usual one.
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// The usual one with a fault put in.
+    pub fn with_bug(bug: SeededBug) -> Self {
+        Self::builder().bug(bug).start()
+    }
+
+    /// One that differs.
+    pub fn builder() -> WorldBuilder {
+        WorldBuilder::default()
+    }
+
+    /// Another service over the same database and vaults, with nothing in memory: the process after a crash, or a replica.
+    /// It sees the store without its faults.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn another_service(&self) -> Arc<Service> {
+        self.another_service_on(self.store.inner())
+    }
+
+    /// As [`World::another_service`], over this store.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn another_service_on(&self, store: Arc<dyn Store>) -> Arc<Service> {
+        let parts = Parts {
+            store,
+            customer_keys: self.vault.clone() as Arc<dyn CustomerKeys>,
+            platform: self.platform.clone(),
+            clock: self.clock.clone() as Arc<dyn Clock>,
+            entropy: self.entropy.clone(),
+            options: self.options.clone(),
+        };
+        Service::start(parts).expect("a service")
+    }
+
+    /// Creates a workspace without a customer key.
+    pub async fn workspace(&self, id: &str) -> TestWorkspace {
+        TestWorkspace::create(self, id).await
+    }
+
+    /// The audit chain of a workspace.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn audit(&self, workspace: &WorkspaceId) -> Vec<RecordedEvent> {
+        self.store.inner().audit(Some(workspace), 0, 10_000).await.expect("the audit chain")
+    }
+
+    /// The names of the events in a workspace's audit chain.
+    pub async fn audit_names(&self, workspace: &WorkspaceId) -> Vec<String> {
+        self.audit(workspace).await.into_iter().map(|event| event.name).collect()
+    }
+
+    /// Every data key of a workspace, in every state.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    pub async fn data_keys(&self, workspace: &WorkspaceId) -> Vec<domain::DataKey> {
+        self.store.inner().data_keys(workspace, None, 100_000).await.expect("the data keys")
+    }
+
+    /// The id of the data key that a ciphertext names.
+    ///
+    /// # Panics
+    /// When it is no ciphertext.
+    pub fn data_key_of(ciphertext: &[u8]) -> DataKeyId {
+        DataKeyId::from_bytes(envelope::Header::parse(ciphertext).expect("a ciphertext").data_key_id)
+    }
+}
+
+/// Permits `A` to the holder of the platform's token.
+pub(crate) fn allow<A: Action>(target: Target) -> Permit<A> {
+    permit(&Caller::platform("tester"), target).expect("the platform's token may do everything")
+}
