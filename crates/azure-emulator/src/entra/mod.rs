@@ -81,7 +81,7 @@ fn refuse(world: &World, request: &Request, refusal: EntraRefusal) -> Answer {
         "correlation_id": correlation,
     });
     if refusal.has_number() {
-        body["error_uri"] = format!("https://{}/error?code={number}", request.authority).into();
+        body["error_uri"] = format!("https://{}/error?code={number}", request.host).into();
     }
     let answer = Answer::json(refusal.status(), &body);
     if refusal.status() == 429 { answer.header("retry-after", "1") } else { answer }
