@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{Cloud, KeyLocation, TenantId};
+use domain::{KeyLocation, TenantId};
 use secmem::MemoryLock;
 
 pub use fault::{ConfigRefused, Fault};
@@ -87,8 +87,6 @@ pub struct VaultKey {
 /// Our application in customers' directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Azure {
-    /// Which cloud its registration lives in.
-    pub cloud: Cloud,
     /// The application (client) id.
     pub client_id: String,
     /// How it proves itself.
@@ -100,7 +98,7 @@ pub struct Azure {
 pub enum AzureCredential {
     /// The file holds a client secret.
     Secret(PathBuf),
-    /// The file holds a certificate and its private key, as PEM.
+    /// The file holds a certificate and its private key, both as PEM.
     Certificate(PathBuf),
     /// The file holds a signed token that the platform renews (workload identity federation).
     FederatedToken(PathBuf),

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::Cloud;
 use domain::key_identifier::KeyIdentifier;
 use secmem::MemoryLock;
 use toml::de::DeTable;
@@ -172,8 +171,6 @@ fn azure(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Optio
         section.fault("client_id", "is missing", hint);
         return None;
     }
-    let clouds = Cloud::ALL.map(|cloud| (cloud.as_str(), cloud));
-    let cloud = section.one_of("cloud", &clouds).unwrap_or(Cloud::Public);
     let client_id = section.required("client_id", "copy the Application (client) ID of our app registration");
     let secret = section.text("client_secret_file").map(file).map(AzureCredential::Secret);
     let certificate = section.text("certificate_file").map(file).map(AzureCredential::Certificate);
@@ -191,7 +188,7 @@ fn azure(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Optio
         guid
     });
     section.close();
-    Some(Azure { cloud, client_id: client_id?.to_owned(), credential: given.pop()? })
+    Some(Azure { client_id: client_id?.to_owned(), credential: given.pop()? })
 }
 
 fn callers(sections: Vec<Section<'_, '_>>) -> Vec<CallerToken> {

@@ -1,0 +1,71 @@
+//! `byokd serve`: from a configuration to a daemon that ends when it is told to.
+
+use std::path::Path;
+
+use secmem::Backing;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::Config;
+use crate::serve::Workers;
+use crate::trouble::{Trouble, Troubles};
+use crate::wire::{self, Assembly};
+use crate::telemetry;
+
+/// Serves until SIGTERM or SIGINT, then lets the calls under way finish. A second signal ends it at once.
+pub fn serve(path: &Path) -> Result<(), Troubles> {
+    let config = Config::read(path)?;
+    telemetry::start(config.log_format, config.log_level);
+    let memory = secmem::harden(config.memory_lock)?;
+    match memory.backing {
+        Backing::MemfdSecret | Backing::Mlock => tracing::info!(backing = ?memory.backing, "key memory is locked"),
+        Backing::Unlocked => tracing::warn!("key memory is not locked: keys may reach the swap"),
+    }
+    let threads = "raise the limit on threads or memory";
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), threads))?;
+    runtime.block_on(async {
+        let mut orders = Orders::take().map_err(|cause| Trouble::new(cause, "check the system's limits"))?;
+        let daemon = Assembly::of(&config).await?.start().await?;
+        let listeners = wire::listeners(&config)?;
+        let count = config.workers.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+        let workers = Workers::threads(count);
+        let workers = workers.map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), threads))?;
+        for listener in &listeners {
+            tracing::info!(at = %listener.address(), "listening");
+        }
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            orders.next().await;
+            tracing::info!("stopping: calls under way may finish");
+            let _ = stop.send(());
+            orders.next().await;
+            tracing::warn!("stopped by a second signal");
+            std::process::exit(1);
+        });
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        let drained = daemon.serve(listeners, workers, stopped).await?;
+        tracing::info!(cut = drained.cut, turned_away = drained.turned_away, "stopped");
+        Ok(())
+    })
+}
+
+/// The signals that mean stop.
+struct Orders {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Orders {
+    fn take() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
