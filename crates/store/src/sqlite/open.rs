@@ -252,16 +252,7 @@ pub(super) fn open(options: &SqliteOptions, create: bool, migrations: &[Migratio
     }
     check_pages(&conn, path)?;
     check_belonging(&conn, path, cluster, options.root_check)?;
-    let mode = connection::use_wal(&conn).map_err(|error| match error.into() {
-        // Its shared index cannot be made or mapped.
-        StoreError::Unavailable(Outage::Disk) => {
-            OpenRefused::NoWal { path: path.to_owned(), mode: "unavailable".to_owned() }
-        }
-        cause => refused_here(cause),
-    })?;
-    if mode != "wal" {
-        return Err(OpenRefused::NoWal { path: path.to_owned(), mode });
-    }
+    use_wal(&conn, path)?;
     let meta = read::meta(&conn, &codes).map_err(refused_here)?;
     if meta.schema != found {
         return Err(OpenRefused::Forged { path: path.to_owned() });
@@ -274,6 +265,21 @@ pub(super) fn open(options: &SqliteOptions, create: bool, migrations: &[Migratio
     Ok(Opened { conn, codes, epoch: meta.at.epoch, lock })
 }
 
+/// Switches to write-ahead logging and takes the write lock once: the log's shared index has to work for both.
+fn use_wal(conn: &Connection, path: &Path) -> Result<(), OpenRefused> {
+    let without = |mode: &str| OpenRefused::NoWal { path: path.to_owned(), mode: mode.to_owned() };
+    let failed = |error: rusqlite::Error| match error.into() {
+        // That the file itself can be written was seen before.
+        StoreError::Unavailable(Outage::Disk | Outage::ReadOnly) => without("unavailable"),
+        cause => refused(path, cause),
+    };
+    let mode = connection::use_wal(conn).map_err(failed)?;
+    if mode != "wal" {
+        return Err(without(&mode));
+    }
+    conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(failed)
+}
+
 fn check_pages(conn: &Connection, path: &Path) -> Result<(), OpenRefused> {
     let size = path.metadata().map_err(|cause| OpenRefused::Unreadable { path: path.to_owned(), cause })?.len();
     if size > CHECKED_WHEN_OPENED {
@@ -282,7 +288,12 @@ fn check_pages(conn: &Connection, path: &Path) -> Result<(), OpenRefused> {
     }
     let finding: String =
         conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| refused(path, error.into()))?;
-    if finding == "ok" { Ok(()) } else { Err(OpenRefused::Damaged { path: path.to_owned(), finding }) }
+    if finding == "ok" {
+        return Ok(());
+    }
+    // It speaks of each database file in a line of its own.
+    let finding = finding.lines().last().unwrap_or_default().to_owned();
+    Err(OpenRefused::Damaged { path: path.to_owned(), finding })
 }
 
 /// Says which of the two does not fit before the row's code is asked, which would only say that something does not.
