@@ -1,0 +1,78 @@
+//! The daemon of `dev`: the same parts as in production, but for the connector that leads vaults' names to the emulator.
+
+use std::sync::Arc;
+
+use identity::{TokenCallers, token_hash};
+use store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use vault::azure::{AzureKeys, AzureOptions, ClientSecret, DevelopmentConnector, PlatformCredential};
+use vault::platform::PlatformRoot;
+use zeroize::Zeroizing;
+
+use super::azure::Azure;
+use super::home::Home;
+use crate::clock::SystemClock;
+use crate::entropy::SystemEntropy;
+use crate::serve::{BindRefused, Drained, Listener, Workers};
+use crate::trouble::Trouble;
+use crate::wire::{self, Assembly};
+
+/// A daemon that serves on a task of its own.
+pub(super) struct Running {
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<Drained, BindRefused>>,
+}
+
+/// Starts it on what `home` holds.
+pub(super) async fn start(home: &Home, azure: &Azure, token: &str, durability: Durability, listener: Listener) -> Result<Running, Trouble> {
+    let platform = Arc::new(platform_root(home)?);
+    let store = SqliteStore::create_or_open(SqliteOptions {
+        path: home.file("byokd.db"),
+        row_seal: platform.row_seal(),
+        root_check: platform.check_value(),
+        cluster: platform.cluster_id(),
+        durability,
+    })?;
+    let (client_id, secret) = azure.application().await?;
+    let credential = PlatformCredential::Secret(ClientSecret::new(Zeroizing::new(secret)));
+    let connector = DevelopmentConnector { addr: azure.addr(), ca_pem: azure.ca_pem().to_vec() };
+    let options = AzureOptions::new(&client_id, credential, Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let keys = options.and_then(|options| AzureKeys::new(options.development(connector)));
+    let keys = keys.map_err(|refused| Trouble::new(refused, "check --emulator and --emulator-ca"))?;
+    let callers = TokenCallers::new([("dev", token_hash(token))]);
+    let callers = callers.map_err(|refused| Trouble::new(refused, "remove the file `token` in the data directory"))?;
+
+    let daemon = Assembly::new(Arc::new(store), Arc::new(keys), platform, Arc::new(callers)).start().await?;
+    let count = std::thread::available_parallelism().map_or(1, Into::into);
+    let workers = Workers::threads(count)
+        .map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), "check the system's limits"))?;
+    let (stop, stopped) = oneshot::channel();
+    let stopped = async {
+        // Dropped is told as well.
+        let _ = stopped.await;
+    };
+    Ok(Running { stop, served: tokio::spawn(daemon.serve(vec![listener], workers, stopped)) })
+}
+
+/// `serve` never makes a root; `dev` is the one place that does so unasked.
+fn platform_root(home: &Home) -> Result<PlatformRoot, Trouble> {
+    let path = home.file("platform.key");
+    if !path.exists() {
+        return wire::init_platform_file(&path);
+    }
+    PlatformRoot::open_file(&path)
+        .map_err(|refused| Trouble::new(format_args!("{}: {refused}", path.display()), refused.remedy()))
+}
+
+impl Running {
+    /// Takes no more calls and waits for those under way.
+    pub(super) async fn stop(self) -> Result<(), Trouble> {
+        // The receiver is gone only if serving ended by itself, which the join tells.
+        let _ = self.stop.send(());
+        match self.served.await {
+            Ok(served) => served.map(drop).map_err(Trouble::from),
+            Err(cause) => Err(Trouble::new(format_args!("the daemon ended: {cause}"), "look at the log above")),
+        }
+    }
+}

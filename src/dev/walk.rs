@@ -1,0 +1,133 @@
+//! The walk: each step does one thing over gRPC, checks what came of it, and says so.
+//!
+//! A step that finds something else than it should is a failed step; nothing is taken for granted because a call returned.
+
+mod data;
+mod setup;
+mod switch;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use client::{Client, Refused, pb};
+use domain::Clock;
+
+use super::azure::{Azure, CUSTOMER, CustomerKey};
+use super::home::Home;
+use super::screen::Screen;
+use crate::clock::SystemClock;
+use crate::trouble::Trouble;
+
+/// The sample's app and bot.
+pub(super) const APP: &str = "orders";
+pub(super) const BOT: &str = "support-bot";
+/// The sample's lease: short, so that a key that is switched off stops things while somebody watches.
+const LEASE: Duration = Duration::from_secs(2);
+/// No step takes longer unless something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a step shows, in a line or two.
+type Finding = Result<String, Trouble>;
+
+/// What the steps learn and hand on.
+struct Walk<'a> {
+    client: Client,
+    azure: &'a Azure,
+    home: &'a Home,
+    /// Whether the data is that of an earlier start.
+    before: bool,
+    tenant: String,
+    key: Option<CustomerKey>,
+    sealed: Bytes,
+}
+
+/// Runs every step, in order, up to the first that fails. Whether all ran.
+pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mut Screen) -> bool {
+    let mut walk =
+        Walk { client, azure, home, before: false, tenant: String::new(), key: None, sealed: Bytes::new() };
+    macro_rules! steps {
+        ($($title:literal => $step:ident,)*) => {$(
+            let started = SystemClock.now();
+            let finding = tokio::time::timeout(PATIENCE, walk.$step()).await.unwrap_or_else(|_| {
+                let what = format!("the step did not end within {} s", PATIENCE.as_secs());
+                Err(Trouble::new(what, "look at the log above; if there is nothing, please report it"))
+            });
+            screen.step($title, SystemClock.now().since(started), &finding);
+            if finding.is_err() {
+                return false;
+            }
+        )*};
+    }
+    steps! {
+        "A workspace: a customer of the platform" => workspace,
+        "An app and a bot" => apps,
+        "The customer's vault and key" => vault_and_key,
+        "The role: without it nothing works" => role,
+        "The key is configured" => configure,
+        "Wrap and unwrap: the proof" => proof,
+        "Encrypt" => encrypt,
+        "Decrypt" => decrypt,
+        "A batch: one bad item fails alone" => batch,
+        "A stream" => stream,
+        "A ciphertext moved to another app is refused" => moved,
+        "The customer switches the key off" => switched_off,
+        "The customer switches the key on again" => switched_on,
+    }
+    true
+}
+
+impl Walk<'_> {
+    fn key(&self) -> Result<&CustomerKey, Trouble> {
+        self.key.as_ref().ok_or_else(|| unexpected("the step before this one found no key"))
+    }
+
+    fn key_name(&self) -> String {
+        format!("workspaces/{CUSTOMER}/key")
+    }
+}
+
+fn app(id: &str) -> String {
+    format!("workspaces/{CUSTOMER}/apps/{id}")
+}
+
+fn order() -> HashMap<String, String> {
+    HashMap::from([("order".to_owned(), "42".to_owned())])
+}
+
+/// What the service answered is not what it should have.
+fn unexpected(what: impl std::fmt::Display) -> Trouble {
+    Trouble::new(what, "this is a fault of byokd: please report it")
+}
+
+fn check(holds: bool, otherwise: impl std::fmt::Display) -> Result<(), Trouble> {
+    if holds { Ok(()) } else { Err(unexpected(otherwise)) }
+}
+
+/// A refusal for exactly this reason is what the step wants; anything else is a failure.
+fn refused<T>(outcome: Result<T, client::Error>, because: pb::Reason) -> Result<Refused, Trouble> {
+    match outcome {
+        Ok(_) => Err(unexpected(format_args!("nothing was refused, where {} belongs", because.as_str_name()))),
+        Err(client::Error::Refused(refused)) if refused.known_reason() == Some(because) => {
+            check(!refused.remedy.is_empty(), "the refusal has no remedy")?;
+            Ok(*refused)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl From<client::Error> for Trouble {
+    fn from(error: client::Error) -> Self {
+        let hint = error.refused().map(|refused| format!("{} [{}]", refused.remedy, refused.reason));
+        Self::new(&error, hint.unwrap_or_else(|| "look at the log above".into()))
+    }
+}
+
+impl From<client::StreamError> for Trouble {
+    fn from(error: client::StreamError) -> Self {
+        match error {
+            client::StreamError::Call(error) => error.into(),
+            client::StreamError::Read(_) | client::StreamError::Write(_) => unexpected(error),
+        }
+    }
+}
