@@ -8,8 +8,8 @@ use anyhow::Result;
 /// What the command line says.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Short turns of each contestant; an odd number has a middle.
-    #[arg(long, default_value_t = 31)]
+    /// Turns of a millisecond for each contestant; what takes longer has fewer.
+    #[arg(long, default_value_t = 301)]
     rounds: usize,
     /// Measure only this part; may be given more than once.
     #[arg(long, value_name = "PART")]

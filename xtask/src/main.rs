@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool talks on stdout")]
 
 mod bench;
+mod drill;
 mod layers;
 #[cfg(feature = "measure")]
 mod measure;
@@ -28,6 +29,8 @@ enum Task {
     Layers,
     /// Measure, and print the figures with what they were aimed at.
     Bench(bench::Options),
+    /// Break something on purpose, with real processes, and see that every promise held.
+    Drill(drill::Drill),
     /// Run every test, installing what it needs where this is root, or naming what is missing.
     Test {
         /// Run only this step; may be given more than once.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Layers => layers::run(),
         Task::Bench(options) => bench::run(&options),
+        Task::Drill(drill) => drill::run(drill),
         Task::Test { only } => test::run(&only),
     };
     match done {

@@ -5,6 +5,8 @@ mod cpu;
 mod openssl;
 mod report;
 mod rounds;
+mod rpc;
+mod storage;
 
 use anyhow::{Result, bail};
 
@@ -21,7 +23,7 @@ struct Effort {
 /// Adds its rows to the report. What is aimed at stands beside each row.
 type Part = fn(&Effort, &mut Report) -> Result<()>;
 
-const PARTS: &[(&str, Part)] = &[("cipher", cipher::measure)];
+const PARTS: &[(&str, Part)] = &[("cipher", cipher::measure), ("storage", storage::measure), ("rpc", rpc::measure)];
 
 /// Measures the parts (all, or those named) and prints the table.
 pub(crate) fn run(rounds: usize, only: &[String], gate: bool) -> Result<()> {
@@ -30,7 +32,7 @@ pub(crate) fn run(rounds: usize, only: &[String], gate: bool) -> Result<()> {
         bail!("there is no part {unknown:?}; the parts are: {}", names.join(", "));
     }
     println!("{}", cpu::described());
-    let effort = Effort { rounds, long_rounds: rounds.div_ceil(6) };
+    let effort = Effort { rounds, long_rounds: rounds.div_ceil(60) };
     let mut report = Report::default();
     for (name, measure) in PARTS.iter().filter(|(part, _)| only.is_empty() || only.iter().any(|name| name == part)) {
         println!("measuring: {name}");

@@ -1,6 +1,5 @@
 //! The load on the daemon while it dies: many clients that seal, across old apps and new ones.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,12 +41,7 @@ async fn one(client: &Client, workspaces: &[String], journal: &Journal, apps: &A
     let mut plaintext = vec![0; seed.below(200) as usize];
     plaintext.fill_with(|| seed.next() as u8);
     let context = vec![("round".to_owned(), round.to_string())];
-    let request = pb::EncryptRequest {
-        app: app.clone(),
-        plaintext: plaintext.clone().into(),
-        context: context.iter().cloned().collect::<HashMap<_, _>>(),
-    };
-    match client.encrypt(request).await {
+    match client.encrypt(&app, context.iter().cloned().collect(), plaintext.clone().into()).await {
         Ok(answer) => {
             journal.acknowledge(Acknowledged {
                 app,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::Effort;
 use super::report::{Report, Target};
 use super::rounds::{Contestant, interleave};
 use load::Load;
@@ -24,7 +25,7 @@ const CONNECTIONS: usize = 4;
 const TURN: Duration = Duration::from_millis(700);
 
 /// Encrypt ÷ echo at 1 KiB.
-pub(crate) fn measure(report: &mut Report, rounds: usize) -> Result<()> {
+pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
     let runtime = Rc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
     let directory = tempfile::tempdir()?;
     let encrypt = runtime.block_on(RunningServer::start(Kind::Encrypt, directory.path()))?;
@@ -45,7 +46,7 @@ pub(crate) fn measure(report: &mut Report, rounds: usize) -> Result<()> {
                 Ok(seconds / calls as f64)
             }));
         }
-        let times = interleave(rounds, &mut contestants)?;
+        let times = interleave(effort.long_rounds, &mut contestants)?;
         drop(contestants);
         let ratio = times.throughput_ratio("encrypt", "echo");
         let target = if size == 1024 { Target::AtLeast { gate: 0.90, stretch: 0.95 } } else { Target::None };

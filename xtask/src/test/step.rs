@@ -3,7 +3,6 @@
 use std::{ffi::OsString, fmt, io::Write, path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
-use serde_json::Value;
 
 use crate::{
     stopwatch::{Stopwatch, in_words},
@@ -43,13 +42,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn start() -> Result<Self> {
-        let cargo = Cargo::of_this_workspace();
-        let metadata: Value =
-            serde_json::from_str(&cargo.output(&["metadata", "--format-version", "1", "--no-deps"])?)?;
-        let Some(target) = metadata["target_directory"].as_str() else {
-            bail!("cargo metadata names no target directory")
-        };
-        Ok(Self { cargo, target: PathBuf::from(target), python: None, node: None })
+        let (cargo, target) = (Cargo::of_this_workspace(), tool::target_directory()?);
+        Ok(Self { cargo, target, python: None, node: None })
     }
 
     pub(crate) fn cargo(&self, args: &[&str]) -> Result<Done> {

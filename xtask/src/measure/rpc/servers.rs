@@ -13,10 +13,10 @@ use byokd::grpc::Grpc;
 use byokd::serve::{Answer, Incoming, Limits, Listener, Outgoing, Server, Workers};
 use domain::permission::{self, Caller, Target};
 use domain::{AppKind, KeyLocation, TenantId};
-use identity::TokenCallers;
+use identity::{TokenCallers, token_hash};
 use prost::Message;
 use service::{ConfigureKey, Options, Parts, Service};
-use sha2::{Digest, Sha256};
+use store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 use vault::memory::MemoryKeys;
@@ -57,8 +57,7 @@ impl RunningServer {
         let stopped = async { drop(stopped.await) };
         match kind {
             Kind::Encrypt => {
-                let digest: [u8; 32] = Sha256::digest(TOKEN.as_bytes()).into();
-                let callers = Arc::new(TokenCallers::new([("bench", digest)]));
+                let callers = Arc::new(TokenCallers::new([("bench", token_hash(TOKEN))])?);
                 let service = customer_service(&directory.join("service")).await?;
                 let (grpc, _health) =
                     Grpc::new(service, callers, Arc::new(SystemClock), Arc::new(SystemEntropy), &limits).await;
@@ -104,7 +103,7 @@ async fn customer_service(directory: &Path) -> Result<Arc<Service>> {
     let at = KeyRef { tenant: tenant.clone(), location: KeyLocation::from_vault_uri("https://acme.vault.azure.net", "byok")? };
     keys.create_key(&at);
     let service = Service::start(Parts {
-        store,
+        store: Arc::new(store),
         customer_keys: keys,
         platform,
         clock: Arc::new(SystemClock),

@@ -2,25 +2,37 @@
 //! every ciphertext it had acknowledged must open.
 //!
 //! Every run prints its seed and its options; the same seed picks the same instants and the same torn sectors.
+//!
+//! It needs most of our crates, which the other tasks do not wait for: it stands behind the feature `drill`, and this task
+//! builds itself again with it.
 
+#[cfg(feature = "drill")]
 mod checker;
+#[cfg(feature = "drill")]
 mod crash;
+#[cfg(feature = "drill")]
 mod daemon;
+#[cfg(feature = "drill")]
 mod journal;
+#[cfg(feature = "drill")]
 mod load;
+#[cfg(feature = "drill")]
 mod run;
+#[cfg(feature = "drill")]
 mod seed;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
 /// A drill and its options.
+#[cfg_attr(not(feature = "drill"), expect(dead_code, reason = "read by the build that has the drills"))]
 #[derive(Args)]
 pub(crate) struct Drill {
     #[command(subcommand)]
     name: Name,
 }
 
+#[cfg_attr(not(feature = "drill"), expect(dead_code, reason = "read by the build that has the drills"))]
 #[derive(Subcommand)]
 enum Name {
     /// Kill the daemon (SIGKILL) again and again under load; every acknowledged ciphertext must open afterwards.
@@ -39,6 +51,7 @@ enum Name {
 }
 
 /// Options that every drill takes.
+#[cfg_attr(not(feature = "drill"), expect(dead_code, reason = "read by the build that has the drills"))]
 #[derive(Args, Clone)]
 pub(crate) struct Options {
     /// How many times the daemon dies.
@@ -47,12 +60,13 @@ pub(crate) struct Options {
     /// Repeats a run. Absent: drawn, and printed.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// A built `byokd` and `azure-emulator` in this directory instead of building them now.
+    /// A built `byokd` in this directory instead of building them now.
     #[arg(long, value_name = "DIR")]
     binaries: Option<std::path::PathBuf>,
 }
 
 /// How the daemon dies.
+#[cfg(feature = "drill")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
     /// The process is gone; what it gave to the kernel survives.
@@ -64,6 +78,7 @@ enum Death {
     },
 }
 
+#[cfg(feature = "drill")]
 pub(crate) fn run(drill: Drill) -> Result<()> {
     let (death, options, rounds) = match drill.name {
         Name::Kill { options } => (Death::Kill, options, 1_000),
@@ -71,4 +86,15 @@ pub(crate) fn run(drill: Drill) -> Result<()> {
     };
     let rounds = options.rounds.unwrap_or(rounds);
     tokio::runtime::Runtime::new()?.block_on(run::run(death, rounds, &options))
+}
+
+#[cfg(not(feature = "drill"))]
+pub(crate) fn run(_: Drill) -> Result<()> {
+    use crate::tool::{self, Cargo};
+
+    let mut args: Vec<String> =
+        ["run", "--quiet", "--locked", "--package", "xtask", "--features", "drill", "--"].map(str::to_owned).into();
+    args.extend(std::env::args().skip(1));
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    tool::run(&mut Cargo::of_this_workspace().command(&args))
 }
