@@ -52,7 +52,13 @@ impl Checker {
     pub(crate) async fn check(&mut self, journal: &Journal, from: usize) -> Vec<String> {
         let mut entries = Vec::new();
         journal.each(from, |entry| {
-            entries.push((entry.app.clone(), entry.context.clone(), entry.ciphertext.clone(), entry.plaintext_hash, entry.round));
+            entries.push((
+                entry.app.clone(),
+                entry.context.clone(),
+                entry.ciphertext.clone(),
+                entry.plaintext_hash,
+                entry.round,
+            ));
         });
         let mut lost = Vec::new();
         for (app, context, ciphertext, plaintext_hash, round) in entries {
@@ -74,9 +80,15 @@ impl Checker {
             self.keys.insert(id.to_vec(), key);
         }
         let context = envelope::Context::from_entries(entry.context.iter().map(|(k, v)| (k.as_str(), v.as_str())))?;
-        let binding = envelope::Binding { workspace: &row.workspace, app: &row.app, protection: row.protection, context: &context };
+        let binding = envelope::Binding {
+            workspace: &row.workspace,
+            app: &row.app,
+            protection: row.protection,
+            context: &context,
+        };
         let mut plaintext = Vec::new();
-        let opened = self.keys[id.as_slice()].expose(|key| envelope::open(key, &binding, &entry.ciphertext, &mut plaintext));
+        let opened =
+            self.keys[id.as_slice()].expose(|key| envelope::open(key, &binding, &entry.ciphertext, &mut plaintext));
         ensure!(opened.is_ok(), "the ciphertext does not open");
         ensure!(<[u8; 32]>::from(Sha256::digest(&plaintext)) == entry.plaintext_hash, "it opens to another plaintext");
         Ok(())
@@ -112,11 +124,15 @@ impl Checker {
         let mut bound = identity.hash().to_vec();
         bound.push(row.wrapped_by);
         bound.extend_from_slice(&row.wrapping_key);
-        let Ok(blob) = self.root.open_blob(&row.sealed_blob, &bound) else { bail!("the platform's layer does not open") };
+        let Ok(blob) = self.root.open_blob(&row.sealed_blob, &bound) else {
+            bail!("the platform's layer does not open")
+        };
         let payload = match (row.wrapped_by, &row.kid, &row.tenant) {
             (1, _, _) => {
                 let key = domain::PlatformKeyId::from_bytes(row.wrapping_key.as_slice().try_into()?);
-                let Ok(payload) = self.root.unwrap(key, &blob, &bound) else { bail!("the platform's wrapping does not open") };
+                let Ok(payload) = self.root.unwrap(key, &blob, &bound) else {
+                    bail!("the platform's wrapping does not open")
+                };
                 payload
             }
             (2, Some(kid), Some(tenant)) => {

@@ -12,7 +12,14 @@ use super::seed::Seed;
 const CLIENTS: u64 = 8;
 
 /// Runs until the connection dies under it. Errors are expected: the daemon is killed on purpose; only an answer with OK counts.
-pub(crate) async fn run(client: Client, workspaces: Arc<[String]>, journal: Arc<Journal>, apps: Arc<AtomicU64>, round: u32, mut seed: Seed) {
+pub(crate) async fn run(
+    client: Client,
+    workspaces: Arc<[String]>,
+    journal: Arc<Journal>,
+    apps: Arc<AtomicU64>,
+    round: u32,
+    mut seed: Seed,
+) {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..CLIENTS {
         let (client, journal, workspaces, apps) = (client.clone(), journal.clone(), workspaces.clone(), apps.clone());
@@ -24,13 +31,21 @@ pub(crate) async fn run(client: Client, workspaces: Arc<[String]>, journal: Arc<
 
 /// One Encrypt, of a new app every eighth time, so that data keys are being made at the moment of death. False once the
 /// daemon is gone.
-async fn one(client: &Client, workspaces: &[String], journal: &Journal, apps: &AtomicU64, round: u32, seed: &mut Seed) -> bool {
+async fn one(
+    client: &Client,
+    workspaces: &[String],
+    journal: &Journal,
+    apps: &AtomicU64,
+    round: u32,
+    seed: &mut Seed,
+) -> bool {
     let workspace = &workspaces[seed.below(workspaces.len() as u64) as usize];
     let known = apps.load(Ordering::Relaxed);
     let app = if known == 0 || seed.below(8) == 0 {
         let number = apps.fetch_add(1, Ordering::Relaxed);
         let name = format!("{workspace}/apps/app-{number}");
-        let request = pb::UpsertAppRequest { name: name.clone(), kind: pb::AppKind::App.into(), display_name: "drill".into() };
+        let request =
+            pb::UpsertAppRequest { name: name.clone(), kind: pb::AppKind::App.into(), display_name: "drill".into() };
         match client.upsert_app(request).await {
             Ok(_) => name,
             Err(error) => return answered(&error),

@@ -176,7 +176,12 @@ impl Customer {
         let (clock, entropy) = (Arc::new(byokd::clock::SystemClock), Arc::new(byokd::entropy::SystemEntropy));
         let options = AzureOptions::new(app.client_id(), secret, clock, entropy)?.development(connector);
         let keys = Arc::new(AzureKeys::new(options)?);
-        Ok(Self { tenant: tenant.id().to_owned(), key: format!("{}/keys/byok", vault.url().trim_end_matches('/')), emulator, keys })
+        Ok(Self {
+            tenant: tenant.id().to_owned(),
+            key: format!("{}/keys/byok", vault.url().trim_end_matches('/')),
+            emulator,
+            keys,
+        })
     }
 }
 

@@ -34,7 +34,8 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
         let mut contestants = Vec::new();
         let mut cpu = Vec::new();
         for (name, server) in [("encrypt", &encrypt), ("echo", &echo)] {
-            let mut load = runtime.block_on(Load::connect(server.socket(), CONNECTIONS, IN_FLIGHT, &server.request(size)))?;
+            let mut load =
+                runtime.block_on(Load::connect(server.socket(), CONNECTIONS, IN_FLIGHT, &server.request(size)))?;
             runtime.block_on(load.run(TURN))?; // the key is made and everything is warm
             let spent = Rc::new(std::cell::RefCell::new(Vec::new()));
             cpu.push(spent.clone());
@@ -50,8 +51,18 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
         drop(contestants);
         let ratio = times.throughput_ratio("encrypt", "echo");
         let target = if size == 1024 { Target::AtLeast { gate: 0.90, stretch: 0.95 } } else { Target::None };
-        report.add(format!("Encrypt RPC ÷ echo on the same runtime, {name}, {IN_FLIGHT} in flight"), ratio, "×", target);
-        report.add(format!("Encrypt RPC, {name}, with the load on the same two cores"), 1e9 / times.nanoseconds("encrypt"), "/s", Target::None);
+        report.add(
+            format!("Encrypt RPC ÷ echo on the same runtime, {name}, {IN_FLIGHT} in flight"),
+            ratio,
+            "×",
+            target,
+        );
+        report.add(
+            format!("Encrypt RPC, {name}, with the load on the same two cores"),
+            1e9 / times.nanoseconds("encrypt"),
+            "/s",
+            Target::None,
+        );
         report.add(format!("server CPU per Encrypt, {name}"), median(&cpu[0].borrow()), "µs", Target::None);
         report.add(format!("server CPU per echo, {name}"), median(&cpu[1].borrow()), "µs", Target::None);
     }

@@ -19,9 +19,9 @@ use service::{ConfigureKey, Options, Parts, Service};
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
+use vault::KeyRef;
 use vault::memory::MemoryKeys;
 use vault::platform::PlatformRoot;
-use vault::KeyRef;
 
 use super::cpu_time;
 
@@ -100,7 +100,10 @@ async fn customer_service(directory: &Path) -> Result<Arc<Service>> {
     let store = super::super::stores::open(&directory.join("byokd.db"), &platform)?;
     let keys = MemoryKeys::new(Arc::new(SystemClock));
     let tenant: TenantId = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse()?;
-    let at = KeyRef { tenant: tenant.clone(), location: KeyLocation::from_vault_uri("https://acme.vault.azure.net", "byok")? };
+    let at = KeyRef {
+        tenant: tenant.clone(),
+        location: KeyLocation::from_vault_uri("https://acme.vault.azure.net", "byok")?,
+    };
     keys.create_key(&at);
     let service = Service::start(Parts {
         store: Arc::new(store),
@@ -155,4 +158,3 @@ impl tonic::server::UnaryService<pb::EncryptRequest> for EchoUnary {
         ready(Ok(Response::new(pb::EncryptResponse { ciphertext, ..Default::default() })))
     }
 }
-
