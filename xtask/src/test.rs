@@ -3,6 +3,7 @@
 mod install;
 mod javascript;
 mod python;
+mod sdk;
 mod step;
 
 use anyhow::{Result, bail};
@@ -20,6 +21,8 @@ const STEPS: &[Step] = &[
     Step { name: "production-build", run: production_build },
     Step { name: "tests", run: tests },
     Step { name: "python-reader", run: python::read_vectors },
+    Step { name: "python-sdk", run: sdk::python },
+    Step { name: "javascript-sdk", run: sdk::javascript },
 ];
 
 /// Runs the steps (all, or those named) and prints what ran, what was left out and why.

@@ -80,6 +80,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{shown} wrote something that is not UTF-8"))
 }
 
+/// Runs a command and returns its exit code, `None` when a signal ended it; what it says is dropped.
+pub(crate) fn exit_code(command: &mut Command) -> Result<Option<i32>> {
+    let shown = show(command);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(command.status().with_context(|| format!("cannot start {shown}"))?.code())
+}
+
 /// Whether a program answers `--version`.
 pub(crate) fn is_there(program: impl AsRef<OsStr>) -> bool {
     succeeds(Command::new(program).arg("--version"))
@@ -87,8 +94,7 @@ pub(crate) fn is_there(program: impl AsRef<OsStr>) -> bool {
 
 /// Whether a command can be started and exits with 0; what it says is dropped.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+    exit_code(command).is_ok_and(|code| code == Some(0))
 }
 
 fn show(command: &Command) -> String {

@@ -56,7 +56,9 @@ pub(crate) fn read_vectors(session: &mut Session) -> Result<Done> {
     if first.is_none() {
         bail!("there are no vectors in {}", vectors.display());
     }
-    tool::run(Command::new(python).arg(reader).arg("--vectors").arg(vectors)).map(|()| Done::Ran)
+    tool::run(Command::new(python).arg(&reader).arg("--vectors").arg(vectors))?;
+    // Its own tests: an export, a key in a file, and a vault over TLS.
+    tool::run(Command::new(python).arg(reader.with_file_name("test_byok_reader.py"))).map(|()| Done::Ran)
 }
 
 fn can_make_environments() -> bool {
