@@ -43,7 +43,9 @@ impl<'k> BatchSealer<'k> {
         if self.sealed == BATCH_LIMIT {
             return Err(BatchFull);
         }
-        seal_under(&self.derived, &self.data_key_id, &self.nonce, binding, plaintext, out);
+        let commitment = self.derived.commitment(split(&self.nonce).1);
+        let message_key = self.derived.message_key();
+        seal_under(message_key, &commitment, &self.data_key_id, &self.nonce, binding, plaintext, out);
         self.sealed += 1;
         let counter = self.nonce.last_chunk_mut::<4>().expect("24 is more than 4");
         *counter = u32::from_be_bytes(*counter).wrapping_add(1).to_be_bytes();
@@ -68,13 +70,14 @@ impl<'k> BatchOpener<'k> {
     /// As [`crate::open`]: a message that fails leaves `out` and the others as they are.
     pub fn open_next(&mut self, binding: &Binding<'_>, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<(), OpenFailed> {
         let message = Message::parse(ciphertext)?;
-        let prefix = split(&message.header.nonce).0;
+        let (prefix, suffix) = split(&message.header.nonce);
         let derived = match self.derived.take() {
             Some((of, derived)) if of == *prefix => derived,
             Some(_) | None => PrefixKey::derive(self.key, prefix),
         };
         let (_, derived) = self.derived.insert((*prefix, derived));
-        message.open_under(derived, binding, out)
+        let commitment = derived.commitment(suffix);
+        message.open_under(derived.message_key(), &commitment, binding, out)
     }
 }
 

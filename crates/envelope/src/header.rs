@@ -21,7 +21,7 @@ pub(crate) const AUTHENTICATED_LEN: usize = 48;
 const MAGIC: [u8; 4] = *b"BYOK";
 const VERSION: u8 = 1;
 const SUITE: u8 = 1;
-/// The last five bytes of a stream's nonce: segment number zero and the mark of the opening tag (F-40).
+/// The last five bytes of a stream's nonce: segment number zero and the mark of the opening tag (F-50).
 pub(crate) const STREAM_NONCE_TAIL: [u8; 5] = [0, 0, 0, 0, 2];
 
 /// What stands after the header.

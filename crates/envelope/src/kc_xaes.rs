@@ -5,7 +5,7 @@
 
 use subtle::ConstantTimeEq;
 
-use crate::kdf::{PrefixKey, split};
+use crate::kdf::{derive, split};
 use crate::message::{OpenFailed, TAG_LEN};
 
 /// Seals `in_out` where it stands; returns the tag and the commitment.
@@ -13,10 +13,8 @@ use crate::message::{OpenFailed, TAG_LEN};
 /// # Panics
 /// When `in_out` has 64 GiB or more, GCM's limit.
 pub fn seal(key: &[u8; 32], nonce: &[u8; 24], aad: &[u8], in_out: &mut [u8]) -> ([u8; TAG_LEN], [u8; 32]) {
-    let (prefix, suffix) = split(nonce);
-    let derived = PrefixKey::derive(key, prefix);
-    let commitment = derived.commitment(suffix);
-    (derived.message_key().seal(suffix, aad, in_out), commitment)
+    let (message_key, commitment) = derive(key, nonce);
+    (message_key.seal(split(nonce).1, aad, in_out), commitment)
 }
 
 /// Opens `in_out` where it stands. When it fails, `in_out` holds nothing of the plaintext.
@@ -28,10 +26,9 @@ pub fn open(
     commitment: &[u8; 32],
     in_out: &mut [u8],
 ) -> Result<(), OpenFailed> {
-    let (prefix, suffix) = split(nonce);
-    let derived = PrefixKey::derive(key, prefix);
-    if !bool::from(derived.commitment(suffix).ct_eq(commitment)) {
+    let (message_key, expected) = derive(key, nonce);
+    if !bool::from(expected.ct_eq(commitment)) {
         return Err(OpenFailed);
     }
-    derived.message_key().open(suffix, aad, tag, in_out)
+    message_key.open(split(nonce).1, aad, tag, in_out)
 }

@@ -13,44 +13,41 @@
 
 use aes::Aes256Enc;
 use aes::cipher::{Array, Block, BlockCipherEncrypt, KeyInit};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::optimization_barrier;
 
 use crate::gcm::MessageKey;
 
 type AesBlock = Block<Aes256Enc>;
 
+/// The key and the commitment of one message.
+#[inline]
+pub(crate) fn derive(key: &[u8; 32], nonce: &[u8; 24]) -> (MessageKey, [u8; 32]) {
+    let (prefix, suffix) = split(nonce);
+    let schedule = Schedule::expand(key, prefix);
+    let [key_1, key_2] = schedule.key_blocks(prefix);
+    let [commitment_1, commitment_2] = schedule.commitment_blocks(suffix);
+    let mut blocks = [key_1, key_2, commitment_1, commitment_2];
+    schedule.cipher.encrypt_blocks(&mut blocks);
+    let message_key = message_key(&blocks[0], &blocks[1]);
+    let commitment = join(&blocks[2], &blocks[3]);
+    wipe(&mut blocks);
+    (message_key, commitment)
+}
+
 /// What a data key gives for one prefix of nonces, `N[..12]`: shared by a batch's items and a stream's segments.
-///
-/// Wiped on drop: the cipher by `aes`'s `zeroize` feature, the key by AWS-LC, the block here.
 pub(crate) struct PrefixKey {
-    cipher: Aes256Enc,
-    /// `C ⊕ K1`
-    chain: Zeroizing<[u8; 16]>,
+    schedule: Schedule,
     key: MessageKey,
 }
 
 impl PrefixKey {
-    #[inline]
     pub(crate) fn derive(key: &[u8; 32], prefix: &[u8; 12]) -> Self {
-        let cipher = Aes256Enc::new(key.into());
-
-        let mut first = [Array([0; 16]), block(b"XCMT", prefix)];
-        cipher.encrypt_blocks(&mut first);
-        let [zero, chain] = &mut first;
-        let k1 = Zeroizing::new(double(&zero.0));
-        let chained = Zeroizing::new(xor(&chain.0, &k1));
-
-        let mut halves = [block(&[0, 1, b'X', 0], prefix), block(&[0, 2, b'X', 0], prefix)];
-        for half in &mut halves {
-            half.0 = xor(&half.0, &k1);
-        }
-        cipher.encrypt_blocks(&mut halves);
-        let mut message_key = Zeroizing::new([0; 32]);
-        join(&halves, &mut message_key);
-        wipe(&mut first);
-        wipe(&mut halves);
-
-        Self { cipher, chain: chained, key: MessageKey::new(&message_key) }
+        let schedule = Schedule::expand(key, prefix);
+        let mut blocks = schedule.key_blocks(prefix);
+        schedule.cipher.encrypt_blocks(&mut blocks);
+        let key = message_key(&blocks[0], &blocks[1]);
+        wipe(&mut blocks);
+        Self { schedule, key }
     }
 
     /// The AES-256-GCM key that all nonces with this prefix share.
@@ -61,16 +58,54 @@ impl PrefixKey {
     /// The commitment to (data key, prefix ‖ suffix). Public: it stands in the header.
     #[inline]
     pub(crate) fn commitment(&self, suffix: &[u8; 12]) -> [u8; 32] {
-        let mut halves = [1, 2].map(|i| {
+        let mut blocks = self.schedule.commitment_blocks(suffix);
+        self.schedule.cipher.encrypt_blocks(&mut blocks);
+        join(&blocks[0], &blocks[1])
+    }
+}
+
+/// The data key expanded, and what depends on nothing but it and the prefix. Wiped on drop: the cipher by `aes`'s
+/// `zeroize` feature, the rest below.
+struct Schedule {
+    cipher: Aes256Enc,
+    k1: [u8; 16],
+    /// `C ⊕ K1`
+    chain: [u8; 16],
+}
+
+impl Schedule {
+    #[inline]
+    fn expand(key: &[u8; 32], prefix: &[u8; 12]) -> Self {
+        let cipher = Aes256Enc::new(key.into());
+        let mut blocks = [Array([0; 16]), block(b"XCMT", prefix)];
+        cipher.encrypt_blocks(&mut blocks);
+        let k1 = double(&blocks[0].0);
+        let chain = xor(&blocks[1].0, &k1);
+        wipe(&mut blocks);
+        Self { cipher, k1, chain }
+    }
+
+    #[inline]
+    fn key_blocks(&self, prefix: &[u8; 12]) -> [AesBlock; 2] {
+        [1, 2].map(|i| Array(xor(&block(&[0, i, b'X', 0], prefix).0, &self.k1)))
+    }
+
+    #[inline]
+    fn commitment_blocks(&self, suffix: &[u8; 12]) -> [AesBlock; 2] {
+        [1, 2].map(|i| {
             let mut last = [0; 16];
             last[..12].copy_from_slice(suffix);
             last[12..].copy_from_slice(&[0, 1, 0, i]);
             Array(xor(&last, &self.chain))
-        });
-        self.cipher.encrypt_blocks(&mut halves);
-        let mut commitment = [0; 32];
-        join(&halves, &mut commitment);
-        commitment
+        })
+    }
+}
+
+impl Drop for Schedule {
+    fn drop(&mut self) {
+        self.k1 = [0; 16];
+        self.chain = [0; 16];
+        optimization_barrier(self);
     }
 }
 
@@ -98,15 +133,28 @@ fn block(head: &[u8; 4], prefix: &[u8; 12]) -> AesBlock {
     Array(bytes)
 }
 
-fn join(halves: &[AesBlock; 2], whole: &mut [u8; 32]) {
-    whole[..16].copy_from_slice(&halves[0].0);
-    whole[16..].copy_from_slice(&halves[1].0);
+#[inline]
+fn message_key(first: &AesBlock, second: &AesBlock) -> MessageKey {
+    let mut bytes = join(first, second);
+    let key = MessageKey::new(&bytes);
+    bytes = [0; 32];
+    optimization_barrier(&bytes);
+    key
 }
 
-fn wipe(blocks: &mut [AesBlock]) {
-    for block in blocks {
-        block.0.zeroize();
-    }
+fn join(first: &AesBlock, second: &AesBlock) -> [u8; 32] {
+    let mut whole = [0; 32];
+    whole[..16].copy_from_slice(&first.0);
+    whole[16..].copy_from_slice(&second.0);
+    whole
+}
+
+/// Zeroes whole blocks; the barrier keeps the compiler from leaving it out. `Zeroize` would go byte by byte, which
+/// costs more here than the encryption.
+#[inline]
+fn wipe<const N: usize>(blocks: &mut [AesBlock; N]) {
+    *blocks = [Array([0; 16]); N];
+    optimization_barrier(blocks);
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use subtle::ConstantTimeEq;
 
 use crate::aad::Aad;
 use crate::context::Binding;
+use crate::gcm::MessageKey;
 use crate::header::{AUTHENTICATED_LEN, HEADER_LEN, Header, Kind, authenticated};
-use crate::kdf::{PrefixKey, split};
+use crate::kdf::{derive, split};
 
 /// Bytes of a GCM tag.
 pub const TAG_LEN: usize = 16;
@@ -34,20 +35,21 @@ pub fn seal(
     plaintext: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let derived = PrefixKey::derive(key, split(nonce).0);
-    seal_under(&derived, data_key_id, nonce, binding, plaintext, out);
+    let (message_key, commitment) = derive(key, nonce);
+    seal_under(&message_key, &commitment, data_key_id, nonce, binding, plaintext, out);
 }
 
 /// Opens `ciphertext`, one whole message, and appends its plaintext to `out`; when it fails, `out` is as before.
 pub fn open(key: &[u8; 32], binding: &Binding<'_>, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<(), OpenFailed> {
     let message = Message::parse(ciphertext)?;
-    let derived = PrefixKey::derive(key, split(&message.header.nonce).0);
-    message.open_under(&derived, binding, out)
+    let (message_key, commitment) = derive(key, &message.header.nonce);
+    message.open_under(&message_key, &commitment, binding, out)
 }
 
-/// Seals under a key that was derived for the nonce's prefix.
+/// Seals under a key and with a commitment that were derived for this nonce.
 pub(crate) fn seal_under(
-    derived: &PrefixKey,
+    message_key: &MessageKey,
+    commitment: &[u8; 32],
     data_key_id: &[u8; 16],
     nonce: &[u8; 24],
     binding: &Binding<'_>,
@@ -61,10 +63,10 @@ pub(crate) fn seal_under(
 
     out.reserve(OVERHEAD + plaintext.len());
     out.extend_from_slice(&header);
-    out.extend_from_slice(&derived.commitment(suffix));
+    out.extend_from_slice(commitment);
     let body = out.len();
     out.extend_from_slice(plaintext);
-    let tag = derived.message_key().seal(suffix, aad, &mut out[body..]);
+    let tag = message_key.seal(suffix, aad, &mut out[body..]);
     out.extend_from_slice(&tag);
 }
 
@@ -88,23 +90,24 @@ impl<'a> Message<'a> {
         Ok(Self { header, authenticated, body, tag })
     }
 
-    /// Opens under a key that was derived for the nonce's prefix.
+    /// Opens under a key and against a commitment that were derived for this message's nonce.
     pub(crate) fn open_under(
         &self,
-        derived: &PrefixKey,
+        message_key: &MessageKey,
+        commitment: &[u8; 32],
         binding: &Binding<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), OpenFailed> {
         let suffix = split(&self.header.nonce).1;
-        // All 32 bytes, in constant time, and before GCM: GCM alone opens one ciphertext under many keys (F-31).
-        if !bool::from(derived.commitment(suffix).ct_eq(&self.header.commitment)) {
+        // All 32 bytes, in constant time, and before GCM: GCM alone opens one ciphertext under many keys (F-24).
+        if !bool::from(commitment.ct_eq(&self.header.commitment)) {
             return Err(OpenFailed);
         }
         let mut aad = Aad::new();
         let aad = aad.write(self.authenticated, binding);
         let before = out.len();
         out.extend_from_slice(self.body);
-        let opened = derived.message_key().open(suffix, aad, self.tag, &mut out[before..]);
+        let opened = message_key.open(suffix, aad, self.tag, &mut out[before..]);
         if opened.is_err() {
             out.truncate(before);
         }

@@ -24,11 +24,16 @@ thread_local! {
 /// `real_time_nanos` is the caller's reading of the real-time clock; any reading is safe, and a true one protects
 /// machines that are restored from a memory snapshot.
 pub fn fresh_nonce(real_time_nanos: u64) -> [u8; NONCE_LEN] {
-    let mut nonce = [0; NONCE_LEN];
+    let mut random = [0; NONCE_LEN];
     // A thread that is ending has no buffer any more; it still gets a nonce.
-    if BUFFER.try_with(|buffer| buffer.borrow_mut().take(&mut nonce)).is_err() {
-        fill(&mut nonce);
+    if BUFFER.try_with(|buffer| buffer.borrow_mut().take(&mut random)).is_err() {
+        fill(&mut random);
     }
+    mixed(random, real_time_nanos)
+}
+
+/// XORs the clock into the last eight bytes: what was uniformly random stays so.
+fn mixed(mut nonce: [u8; NONCE_LEN], real_time_nanos: u64) -> [u8; NONCE_LEN] {
     let tail = nonce.last_chunk_mut::<8>().expect("24 is more than 8");
     *tail = (u64::from_be_bytes(*tail) ^ real_time_nanos).to_be_bytes();
     nonce
@@ -68,4 +73,31 @@ impl Drop for Buffer {
 
 fn fill(bytes: &mut [u8]) {
     rand::fill(bytes).expect("AWS-LC's generator stops the process rather than fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two copies of one memory snapshot have the same random bytes; the clock tells them apart.
+    #[test]
+    fn the_clock_reaches_the_last_eight_bytes_and_no_others() {
+        let mixed = mixed([0xff; NONCE_LEN], 0x0102_0304_0506_0708);
+        assert_eq!(mixed[..16], [0xff; 16]);
+        assert_eq!(mixed[16..], [0xfe, 0xfd, 0xfc, 0xfb, 0xfa, 0xf9, 0xf8, 0xf7]);
+    }
+
+    #[test]
+    fn bytes_are_wiped_as_they_are_taken() {
+        let mut buffer = Buffer::new();
+        let mut nonce = [0; NONCE_LEN];
+        for taken in 1..=BUFFER_LEN / NONCE_LEN {
+            buffer.take(&mut nonce);
+            assert!(buffer.bytes[..taken * NONCE_LEN].iter().all(|byte| *byte == 0));
+            assert_ne!(nonce, [0; NONCE_LEN]);
+        }
+        assert_eq!(buffer.taken, BUFFER_LEN);
+        buffer.take(&mut nonce);
+        assert_eq!(buffer.taken, NONCE_LEN);
+    }
 }

@@ -83,7 +83,7 @@ impl StreamOpener {
     fn open_segment(&mut self, tail: &[u8], last: bool, out: &mut Vec<u8>) -> Result<(), OpenFailed> {
         let segments = &mut self.segments;
         let length = (self.pending.len() + tail.len()).checked_sub(TAG_LEN).ok_or(OpenFailed)?;
-        // An empty segment is the mark of an empty payload and of nothing else (F-45).
+        // An empty segment is the mark of an empty payload and of nothing else (F-53).
         if segments.next == SEGMENT_LIMIT || (length == 0 && segments.next > 0) {
             return Err(OpenFailed);
         }
