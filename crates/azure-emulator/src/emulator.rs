@@ -92,7 +92,8 @@ impl Emulator {
             None => (State::default(), Authority::create()?, Signer::create().map_err(|_| StartError::Signer)?),
         };
         let clock = options.clock.unwrap_or_else(|| Arc::new(RealClock));
-        let world = Arc::new(World::new(state, dir, signer, clock, Randomness::new(options.seed)));
+        let random = Randomness::new(options.seed, state.drawn);
+        let world = Arc::new(World::new(state, dir, signer, clock, random));
         let welcoming = world.clone();
         let config = tls::server_config(&authority, move |name| serve::welcome(&welcoming, name))?;
 

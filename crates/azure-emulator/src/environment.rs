@@ -37,8 +37,14 @@ pub(crate) struct Randomness {
 }
 
 impl Randomness {
-    pub(crate) fn new(seed: Option<u64>) -> Self {
-        Self { seed, drawn: AtomicU64::new(0), system: SystemRandom::new() }
+    /// `drawn`: how many identifiers a run with this seed has used up before, so that none comes twice.
+    pub(crate) fn new(seed: Option<u64>, drawn: u64) -> Self {
+        Self { seed, drawn: AtomicU64::new(drawn), system: SystemRandom::new() }
+    }
+
+    /// How many identifiers a seed has given so far.
+    pub(crate) fn drawn(&self) -> u64 {
+        self.drawn.load(Ordering::Relaxed)
     }
 
     fn bytes16(&self) -> [u8; 16] {
@@ -90,11 +96,14 @@ mod tests {
     /// A seed replays the identifiers of a run.
     #[test]
     fn the_same_seed_gives_the_same_identifiers() {
-        let (a, b, c) = (Randomness::new(Some(7)), Randomness::new(Some(7)), Randomness::new(Some(8)));
+        let start = |seed| Randomness::new(Some(seed), 0);
+        let (a, b, c) = (start(7), start(7), start(8));
         let first = a.guid();
         assert_eq!(first, b.guid());
         assert_ne!(first, c.guid());
         assert_ne!(first, a.guid());
         assert_eq!(a.client_secret().len(), 40);
+        let resumed = Randomness::new(Some(7), b.drawn());
+        assert_ne!(resumed.guid(), first);
     }
 }

@@ -130,7 +130,7 @@ impl Jwt {
 }
 
 pub(crate) fn seconds(claims: &Value, claim: &str) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "dates beyond i64 saturate, which is what a comparison needs")]
+    // Dates beyond i64 saturate, which is what a comparison needs.
     claims[claim].as_i64().or_else(|| claims[claim].as_f64().map(|s| s as i64))
 }
 

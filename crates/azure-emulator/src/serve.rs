@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -47,7 +48,7 @@ pub(crate) async fn run(world: Arc<World>, listener: TcpListener, tls: Arc<Serve
                 // Out of file descriptors, mostly: others will end and free some.
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -94,28 +95,31 @@ pub(crate) fn exists(world: &World, host: &str) -> bool {
 /// How a handler ends its connection instead of answering.
 #[derive(Clone)]
 pub(crate) struct Cutter {
-    socket: Arc<SocketForReset>,
+    /// A second handle on the socket, so that it can be told to reset instead of close. As long as it is there the
+    /// socket stays open, so it goes before the connection does.
+    socket: Arc<Mutex<Option<std::net::TcpStream>>>,
     cut: Arc<Notify>,
 }
-
-/// A second handle on the socket, so that it can be told to reset instead of close.
-struct SocketForReset(std::sync::Mutex<Option<TcpStream>>);
 
 impl Cutter {
     /// Ends the connection with FIN.
     pub(crate) fn close(&self) {
+        self.let_go();
         self.cut.notify_one();
     }
 
     /// Ends the connection with RST.
     pub(crate) fn reset(&self) {
-        let socket = self.socket.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(socket) = socket
-            && let Err(error) = socket.set_zero_linger()
+        if let Some(socket) = self.let_go()
+            && let Err(error) = TcpStream::from_std(socket).and_then(|s| s.set_zero_linger())
         {
             tracing::warn!(%error, "the connection closes instead of being reset");
         }
         self.cut.notify_one();
+    }
+
+    fn let_go(&self) -> Option<std::net::TcpStream> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -133,8 +137,8 @@ async fn connection(
         Ok(both) => both,
         Err(error) => return tracing::warn!(%error, "a connection could not be set up"),
     };
-    let cutter =
-        Cutter { socket: Arc::new(SocketForReset(std::sync::Mutex::new(Some(twin)))), cut: Arc::new(Notify::new()) };
+    let cutter = Cutter { socket: Arc::new(Mutex::new(Some(twin))), cut: Arc::new(Notify::new()) };
+    let ending = cutter.clone();
     let tls = match acceptor.accept(stream).await {
         Ok(tls) => tls,
         Err(error) => return tracing::debug!(%error, "a handshake failed"),
@@ -154,12 +158,14 @@ async fn connection(
         }
         () = cut.notified() => {}
     }
+    // Handlers may outlive the connection; the socket must not.
+    ending.let_go();
 }
 
-fn twins(stream: TcpStream) -> std::io::Result<(TcpStream, TcpStream)> {
+fn twins(stream: TcpStream) -> std::io::Result<(TcpStream, std::net::TcpStream)> {
     let stream = stream.into_std()?;
     let twin = stream.try_clone()?;
-    Ok((TcpStream::from_std(stream)?, TcpStream::from_std(twin)?))
+    Ok((TcpStream::from_std(stream)?, twin))
 }
 
 async fn answer(
@@ -189,13 +195,14 @@ async fn answer(
         Some(Site::Vault) => vault(world, &request, cutter).await,
         Some(Site::Login(cloud)) => {
             let operation = entra::operation(request.method.as_str(), &request.parts());
+            let call = call(world, &request, operation);
             let met = meet(world, &request, operation, None);
             if let Some((disturbance, one)) = wire::before(&met).await {
-                world.calls.add(call(world, &request, operation));
+                world.calls.add(call);
                 return wire::end(disturbance, &one, cutter).await;
             }
             let served = entra::serve(world, cloud, &request, operation, &met);
-            let call = Call { principal: served.principal, ..call(world, &request, operation) };
+            let call = Call { principal: served.principal, ..call };
             finish(world, &request, call, served.answer, &met, cutter).await
         }
         Some(Site::Admin) | None => plain(StatusCode::MISDIRECTED_REQUEST),

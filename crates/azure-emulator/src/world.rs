@@ -25,6 +25,9 @@ pub(crate) struct State {
     pub(crate) seen_as: Option<SeenAs>,
     /// Shortest and longest life of an access token, in seconds.
     pub(crate) token_life: TokenLife,
+    /// Identifiers drawn from a seed so far.
+    #[serde(default)]
+    pub(crate) drawn: u64,
 }
 
 /// Where vaults believe a caller to be.
@@ -119,6 +122,7 @@ impl World {
     pub(crate) fn change<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let answer = f(&mut state);
+        state.drawn = self.random.drawn();
         if let Some(dir) = &self.dir
             && let Err(error) = dir.keep(&state)
         {

@@ -46,6 +46,21 @@ async fn keys_tokens_secrets_and_the_authority_survive_a_restart() {
     assert_eq!(client.get(again.url("/healthstatus")).send().await.unwrap().status(), 200);
 }
 
+/// A seed that started over would give a new key the version, and so the file, of an old one.
+#[tokio::test]
+async fn a_seeded_emulator_never_gives_an_identifier_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Options { seed: Some(7), ..kept_in(dir.path()) };
+    let world = World::with(options()).await;
+    let before = (world.key.version.clone(), world.contoso.id().to_owned());
+    drop(world);
+    let again = World::with(options()).await;
+    let rotated = again.vault.rotate_key("k1").await.unwrap();
+    assert_eq!((again.key.version.as_str(), again.contoso.id()), (before.0.as_str(), before.1.as_str()));
+    assert_ne!(rotated.version, before.0);
+    assert_eq!(again.vault.versions("k1").unwrap().len(), 2);
+}
+
 #[tokio::test]
 async fn a_purged_key_leaves_no_file_behind() {
     let dir = tempfile::tempdir().unwrap();

@@ -56,7 +56,7 @@ fn check_usable(
     disabled_still_wraps: bool,
     now: i64,
 ) -> Result<(), Refused> {
-    if !version.enabled && !(seals && disabled_still_wraps) {
+    if !version.enabled && (!seals || !disabled_still_wraps) {
         return Err(VaultRefusal::KeyDisabled.into());
     }
     let permitted = KeyOperation::of(operation).is_some_and(|o| version.key_ops.contains(&o));

@@ -10,7 +10,7 @@ use crate::keyvault::access::{AccessModel, data_action, policy_admits, role_admi
 use crate::keyvault::refusal::{Circumstances, Refused, VaultRefusal};
 use crate::keyvault::route::Route;
 use crate::keyvault::vault::Vault;
-use crate::limits::{Window, weight};
+use crate::limits::weight;
 use crate::world::World;
 
 /// Who asks, as their token says.
@@ -98,9 +98,8 @@ pub(crate) fn check_rate(world: &World, vault: &Vault, subscription: &str, route
     };
     let now = world.micros();
     let mut usage = world.usage.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut admit = |place: &str, limit: u32| {
-        usage.entry(format!("{kind} {place}")).or_insert_with(Window::default).admit(now, weight, limit)
-    };
+    let mut admit =
+        |place: &str, limit: u32| usage.entry(format!("{kind} {place}")).or_default().admit(now, weight, limit);
     let admitted = admit(&vault.host(), limit).and_then(|()| admit(subscription, limit.saturating_mul(5)));
     admitted.map_err(|seconds| {
         let with = vault.limits.retry_after;
