@@ -84,12 +84,16 @@ impl Ground {
             if let Some(status) = process.try_wait()? {
                 bail!("it ended with {status}");
             }
-            let token = std::fs::read_to_string(self.files.join("token")).ok();
-            let options = Options { token, connect_timeout: Duration::from_secs(1), ..Options::default() };
-            match Client::connect(&Endpoint::Loopback(at), options).await {
+            // It listens before it is ready, so the token's file may not be there yet.
+            let attempt = async {
+                let token = Some(std::fs::read_to_string(self.files.join("token"))?);
+                let options = Options { token, connect_timeout: Duration::from_secs(1), ..Options::default() };
+                anyhow::Ok(Client::connect(&Endpoint::Loopback(at), options).await?)
+            };
+            match attempt.await {
                 Ok(client) => return Ok(client),
                 Err(_) if waited.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(5)).await,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }
