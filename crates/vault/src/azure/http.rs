@@ -88,7 +88,11 @@ impl Sender {
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TOTAL_TIMEOUT)
-            .pool_idle_timeout(Duration::from_secs(60))
+            // One request a connection at a time: a call that is given up takes its connection with it. Over HTTP/2 the next
+            // calls would go into the same silent connection.
+            .http1_only()
+            .tcp_keepalive(Duration::from_secs(15))
+            .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(32)
             .tcp_nodelay(true)
             .tls_backend_rustls()

@@ -2,7 +2,8 @@
 //! bound tenant as its own.
 //!
 //! It also answers the SDK's anonymous first request from the one challenge it has seen, so that fifty first calls make
-//! one challenge; and it has a rejected token thrown away, so that the SDK's one retry after a 401 goes out with another.
+//! one challenge; and it has a rejected token thrown away and tries once more with a fresh one, where the SDK would use the
+//! rejected one again.
 
 use std::{
     fmt,
@@ -33,6 +34,8 @@ use crate::{AnswerFault, KeyUnavailable, Trace};
 
 /// A vault that does not challenge in this time is not there.
 const CHALLENGE_DEADLINE: Duration = Duration::from_secs(10);
+
+const BEARER: &str = "Bearer ";
 
 type Flight = Shared<BoxFuture<'static, Result<Received, KeyUnavailable>>>;
 
@@ -135,6 +138,22 @@ impl Gate {
         Ok(received)
     }
 
+    /// Sends a request that carries a token; its answer must not come from another tenant's vault or lead elsewhere.
+    async fn send_with_token(&self, request: &Request) -> Result<Received, KeyUnavailable> {
+        let received = self.sender.send(request).await.map_err(no_answer)?;
+        let trace = || vault_answer::trace(&received.headers);
+        if (300..400).contains(&received.status) {
+            return Err(KeyUnavailable::AnswerInvalid { fault: AnswerFault::Redirect, trace: trace() });
+        }
+        let challenge = received.headers.get_optional_str(&WWW_AUTHENTICATE).filter(|_| received.status == 401);
+        if challenge.is_some_and(|text| challenge::tenant(text, &self.tenant) == Named::Another) {
+            // The vault has moved: what it said before no longer counts.
+            self.state().seen = None;
+            return Err(KeyUnavailable::TenantMismatch(trace()));
+        }
+        Ok(received)
+    }
+
     fn check_tenant(&self, headers: &Headers, trace: Trace) -> Result<(), KeyUnavailable> {
         let named = headers.get_optional_str(&WWW_AUTHENTICATE).map(|text| challenge::tenant(text, &self.tenant));
         match named {
@@ -167,33 +186,19 @@ impl VaultTransport {
         let Some(authorization) = request.headers().get_optional_str(&AUTHORIZATION) else {
             return self.challenge(request.clone()).await;
         };
-        let mut received = self.gate.sender.send(request).await.map_err(no_answer)?;
-        match received.status {
-            401 => {
-                self.tokens.invalidate(authorization.strip_prefix("Bearer ").unwrap_or_default());
-                let again = received.headers.get_optional_str(&WWW_AUTHENTICATE);
-                match again.map(|text| challenge::tenant(text, &self.gate.tenant)) {
-                    Some(Named::Bound) => {}
-                    Some(Named::Another) => {
-                        // The vault has moved: what it said before no longer counts.
-                        self.gate.state().seen = None;
-                        return Err(KeyUnavailable::TenantMismatch(vault_answer::trace(&received.headers)));
-                    }
-                    // Without a challenge the SDK would not try again; with the one seen before it does, once.
-                    Some(Named::None) | None => {
-                        if let Some(seen) = self.gate.state().seen.clone() {
-                            received.headers.insert(WWW_AUTHENTICATE, seen);
-                        }
-                    }
-                }
-                Ok(received)
-            }
-            300..=399 => {
-                let trace = vault_answer::trace(&received.headers);
-                Err(KeyUnavailable::AnswerInvalid { fault: AnswerFault::Redirect, trace })
-            }
-            _ => Ok(received),
+        let received = self.gate.send_with_token(request).await?;
+        if received.status != 401 {
+            return Ok(received);
         }
+        // Rejected: thrown away, and the request sent once more with a fresh one.
+        self.tokens.invalidate(authorization.strip_prefix(BEARER).unwrap_or_default());
+        let fresh = self.tokens.token().await?;
+        let mut again = request.clone();
+        again.insert_header(AUTHORIZATION, format!("{BEARER}{}", fresh.secret()));
+        let mut received = self.gate.send_with_token(&again).await?;
+        // The SDK would act on a challenge once more when it knows the vault, and not when it does not: that was the once.
+        received.headers.remove(WWW_AUTHENTICATE);
+        Ok(received)
     }
 }
 
