@@ -15,5 +15,6 @@ pub(crate) async fn interrupted() -> Failure {
         _ = terminate.recv() => {}
         _ = hangup.recv() => {}
     }
-    Failure { exit: Exit::Interrupted, message: "interrupted; no file was written".into(), hint: String::new() }
+    let hint = "run it again; what went into a pipe until now is not whole".into();
+    Failure { exit: Exit::Interrupted, message: "interrupted; no file was written".into(), hint }
 }

@@ -22,6 +22,9 @@ pub(crate) struct Destination {
 /// A file that does not have its name yet. Dropping it removes it.
 struct Pending {
     temporary: NamedTempFile,
+    /// As it was typed.
+    named: PathBuf,
+    /// What it leads to.
     path: PathBuf,
     replace: bool,
 }
@@ -43,6 +46,7 @@ impl Destination {
             Err(error) => return Err(unwritable(path, &error)),
         }
         // What a link leads to is replaced, not the link.
+        let named = path.to_owned();
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -59,7 +63,7 @@ impl Destination {
         let handle = temporary.as_file().try_clone().map_err(|error| unwritable(&path, &error))?;
         let mut writer = tokio::fs::File::from_std(handle);
         writer.set_max_buf_size(256 * 1024);
-        Ok(Self { writer: Box::new(writer), file: Some(Pending { temporary, path, replace }) })
+        Ok(Self { writer: Box::new(writer), file: Some(Pending { temporary, named, path, replace }) })
     }
 
     /// A device or a named pipe is no file: it is written as a pipe is, and never replaced by one.
@@ -79,9 +83,9 @@ impl Destination {
         self.file.is_none()
     }
 
-    /// The file's name as typed, resolved; `None` for a pipe.
+    /// The file's name as typed; `None` for a pipe.
     pub(crate) fn file_name(&self) -> Option<String> {
-        self.file.as_ref().map(|pending| pending.path.display().to_string())
+        self.file.as_ref().map(|pending| pending.named.display().to_string())
     }
 
     pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> Result<(), Failure> {
@@ -91,7 +95,7 @@ impl Destination {
     /// Everything is there: waits until it is on the disk and gives the file its name.
     pub(crate) async fn keep(mut self) -> Result<(), Failure> {
         self.writer.flush().await.map_err(client::StreamError::Write)?;
-        let Some(Pending { temporary, path, replace }) = self.file else { return Ok(()) };
+        let Some(Pending { temporary, path, replace, .. }) = self.file else { return Ok(()) };
         temporary.as_file().sync_all().map_err(|error| unwritable(&path, &error))?;
         let kept = if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
         kept.map_err(|refused| match refused.error.kind() {
