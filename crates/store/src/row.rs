@@ -85,17 +85,25 @@ pub(crate) struct SetHead {
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) rows: u64,
     pub(crate) sum: SetSum,
+    /// How many wrappings it has ever had: the last one's number.
+    pub(crate) wrappings: u64,
     pub(crate) audit_seq: u64,
     pub(crate) audit_hash: [u8; 32],
 }
 
 impl SetHead {
     pub(crate) fn new(workspace: Option<WorkspaceId>) -> Self {
-        Self { workspace, rows: 0, sum: SetSum::EMPTY, audit_seq: 0, audit_hash: crate::event::START }
+        Self { workspace, rows: 0, sum: SetSum::EMPTY, wrappings: 0, audit_seq: 0, audit_hash: crate::event::START }
     }
 }
 
-/// A wrapping with its number among its data key's wrappings, from 1; the highest is the one to unwrap.
+/// A data key with the number of the wrapping to unwrap.
+pub(crate) struct WrappedKey {
+    pub(crate) key: DataKey,
+    pub(crate) wrapping: u64,
+}
+
+/// A wrapping with its number among its workspace's, from 1.
 pub(crate) struct NumberedWrapping {
     pub(crate) number: u64,
     pub(crate) wrapping: Wrapping,
@@ -123,6 +131,7 @@ impl Row for SetHead {
     fn columns(&self, row: RowBytes) -> RowBytes {
         row.field(&self.rows.to_be_bytes())
             .field(&self.sum.to_bytes())
+            .field(&self.wrappings.to_be_bytes())
             .field(&self.audit_seq.to_be_bytes())
             .field(&self.audit_hash)
     }
@@ -185,21 +194,23 @@ impl Row for KeyVersion {
     }
 }
 
-impl Row for DataKey {
+impl Row for WrappedKey {
     const TABLE: &'static str = "data_keys";
     fn workspace(&self) -> &str {
-        self.workspace.as_str()
+        self.key.workspace.as_str()
     }
     fn columns(&self, row: RowBytes) -> RowBytes {
+        let key = &self.key;
         let row = row
-            .field(self.id.as_bytes())
-            .field(self.app.as_str().as_bytes())
-            .field(&[self.protection.byte()])
-            .number(state_code(self.state))
-            .field(&self.key_check_value)
-            .field(&self.wrap_epoch.to_be_bytes())
-            .number(self.created_at.micros());
-        optional_time(optional_time(row, self.activated_at), self.retired_at)
+            .field(key.id.as_bytes())
+            .field(key.app.as_str().as_bytes())
+            .field(&[key.protection.byte()])
+            .number(state_code(key.state))
+            .field(&key.key_check_value)
+            .field(&key.wrap_epoch.to_be_bytes())
+            .number(key.created_at.micros());
+        let row = optional_time(optional_time(row, key.activated_at), key.retired_at);
+        row.field(&self.wrapping.to_be_bytes())
     }
 }
 
@@ -210,8 +221,8 @@ impl Row for NumberedWrapping {
     }
     fn columns(&self, row: RowBytes) -> RowBytes {
         let (kind, key) = wrapping_key_code(self.wrapping.wrapped_by);
-        row.field(self.wrapping.data_key.as_bytes())
-            .field(&self.number.to_be_bytes())
+        row.field(&self.number.to_be_bytes())
+            .field(self.wrapping.data_key.as_bytes())
             .number(kind)
             .field(&key)
             .number(scheme_code(self.wrapping.scheme))

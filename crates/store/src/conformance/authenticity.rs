@@ -36,7 +36,7 @@ pub async fn an_edited_row_is_refused(db: &dyn Database) {
         "UPDATE key_configs SET lease = lease + 1 WHERE workspace = 'acme'",
         "UPDATE key_versions SET hsm = 1 - hsm WHERE workspace = 'acme'",
         "UPDATE data_keys SET created_at = created_at + 1 WHERE workspace = 'acme'",
-        "UPDATE wrappings SET created_at = created_at + 1 WHERE workspace = 'acme'",
+        "UPDATE wrappings SET created_at = created_at + 1 WHERE workspace = 'bell'",
         "UPDATE audit SET actor = 'bob' WHERE workspace = 'acme'",
     ] {
         db.tamper(sql).await;
@@ -52,7 +52,8 @@ pub async fn an_edited_row_is_refused(db: &dyn Database) {
     assert_eq!(store.data_key(&acme, &bot, data_key_id(1)).await, forged("data_keys"));
     assert_eq!(store.active_data_key(&acme, &bot, Protection::CustomerKey).await, forged("data_keys"));
     assert_eq!(store.data_keys(&acme, None, 10).await, forged("data_keys"));
-    assert_eq!(store.wrapping(&acme, data_key_id(1)).await, forged("wrappings"));
+    assert_eq!(store.wrapping(&acme, data_key_id(1)).await, forged("data_keys"));
+    assert_eq!(store.wrapping(&workspace_id("bell"), data_key_id(1)).await, forged("wrappings"));
     assert_eq!(store.audit(Some(&acme), 0, 10).await, forged("audit"));
     let mut tx = store.begin("read").await.unwrap();
     assert_eq!(tx.workspace(&acme).await, forged("workspaces"));
@@ -62,17 +63,16 @@ pub async fn an_edited_row_is_refused(db: &dyn Database) {
     assert!(matches!(store.verify().await, Err(StoreError::RowForged { .. })));
 }
 
-/// A row made for one workspace, app or data key and given another's name.
+/// A row made for one workspace, app or data key and given another's name; a data key sent to another's wrapping.
 pub async fn a_row_under_another_name_is_refused(db: &dyn Database) {
     drop(furnished(db).await);
-    db.tamper("UPDATE wrappings SET data_key = x'ffffffffffffffffffffffffffffffff' WHERE workspace = 'acme' AND data_key = x'd0d0d0d0d0d0d0d00000000000000002'")
-        .await;
-    db.tamper("UPDATE wrappings SET data_key = x'd0d0d0d0d0d0d0d00000000000000002' WHERE workspace = 'acme' AND data_key = x'd0d0d0d0d0d0d0d00000000000000001'")
-        .await;
+    db.tamper("UPDATE wrappings SET data_key = x'd0d0d0d0d0d0d0d00000000000000002' WHERE workspace = 'acme'").await;
     db.tamper("UPDATE apps SET app = 'crm' WHERE workspace = 'bell'").await;
+    db.tamper("UPDATE data_keys SET wrapping = 3 - wrapping WHERE workspace = 'bell'").await;
     let store = db.open().await;
-    assert_eq!(store.wrapping(&workspace_id("acme"), data_key_id(2)).await, forged("wrappings"));
+    assert_eq!(store.wrapping(&workspace_id("acme"), data_key_id(1)).await, forged("wrappings"));
     assert_eq!(store.app(&workspace_id("bell"), &app_id("crm")).await, forged("apps"));
+    assert_eq!(store.wrapping(&workspace_id("bell"), data_key_id(1)).await, forged("data_keys"));
 }
 
 /// Two authentic codes, each on the other's row.
@@ -97,6 +97,8 @@ pub async fn a_deleted_row_shows(db: &dyn Database) {
     db.tamper("DELETE FROM wrappings WHERE workspace = 'acme' AND data_key = x'd0d0d0d0d0d0d0d00000000000000002'")
         .await;
     let store = db.open().await;
+    // The data key names its wrapping, so whoever looks for it misses it; what nothing names only the set misses.
+    assert_eq!(store.wrapping(&workspace_id("acme"), data_key_id(2)).await, forged("wrappings"));
     let set = Err(StoreError::SetForged { workspace: Some(workspace_id("acme")) });
     assert_eq!(store.verify().await, set);
     drop(store);

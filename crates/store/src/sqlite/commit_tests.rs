@@ -20,6 +20,8 @@ enum Fault {
     Before,
     /// The rows are there, and the error came after.
     After,
+    /// Nothing is committed and success is claimed: the bug all of this is there to prevent.
+    Pretended,
     /// SQLite itself gives up the transaction, as when a disk is full.
     RolledBack,
 }
@@ -57,6 +59,7 @@ impl Failing {
                 _ if !fails => commit_durably(conn),
                 Fault::Before => Err(io_error()),
                 Fault::After => commit_durably(conn).and(Err(io_error())),
+                Fault::Pretended => Ok(()),
                 Fault::RolledBack => conn.execute_batch("ROLLBACK").and(Err(io_error())),
             }
         };
@@ -134,6 +137,18 @@ async fn writing_is_refused_until_a_commit_succeeds_again() {
     assert_eq!(store.data_keys(&acme, None, 10).await.unwrap().len(), 1);
     assert_eq!(store.audit(None, 0, 10).await.unwrap(), []);
     store.verify().await.unwrap();
+}
+
+/// Seeded bug: an acknowledgement without a commit is what the look afterwards would find, here and in every other test.
+#[tokio::test]
+async fn an_acknowledgement_without_a_commit_would_be_noticed() {
+    let failing = Failing::new();
+    let store = failing.open(Fault::Pretended);
+    furnish(&store, &["acme"], &["bot"]).await;
+    failing.fail_next(1);
+    let (key, wrapping) = platform_key("acme", "bot", 1);
+    store.insert_data_key(key.clone(), wrapping).await.expect("claimed");
+    assert_eq!(store.data_keys(&key.workspace, None, 10).await.unwrap(), [], "and not there");
 }
 
 /// A crowd that shares a failed commit hears of it as one, and none of it is there.

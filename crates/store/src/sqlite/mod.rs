@@ -43,7 +43,7 @@ use self::schema::{MIGRATIONS, Migration};
 use self::transaction::SqliteTransaction;
 use self::unit::{Commit, Step};
 use self::writer::{Command, Request, Writer};
-use crate::row::RowCodes;
+use crate::row::{RowCodes, WrappedKey};
 use crate::{Activation, ClusterId, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
 
 /// How many requests may wait for the writer before the next one waits to be let in.
@@ -250,8 +250,10 @@ impl Store for SqliteStore {
         data_key: DataKeyId,
     ) -> Result<Option<DataKey>, StoreError> {
         let (workspace, app) = (workspace.clone(), app.clone());
-        self.read(move |conn, codes| Ok(read::data_key(conn, codes, &workspace, &app, data_key)?.map(|kept| kept.row)))
-            .await
+        self.read(move |conn, codes| {
+            Ok(read::data_key(conn, codes, &workspace, &app, data_key)?.map(|kept| kept.row.key))
+        })
+        .await
     }
 
     async fn active_data_key(
@@ -262,7 +264,7 @@ impl Store for SqliteStore {
     ) -> Result<Option<DataKey>, StoreError> {
         let (workspace, app) = (workspace.clone(), app.clone());
         self.read(move |conn, codes| {
-            Ok(read::active_data_key(conn, codes, &workspace, &app, protection)?.map(|kept| kept.row))
+            Ok(read::active_data_key(conn, codes, &workspace, &app, protection)?.map(|kept| kept.row.key))
         })
         .await
     }
@@ -278,7 +280,9 @@ impl Store for SqliteStore {
         let after = after.map_or(Vec::new(), |after| after.as_bytes().to_vec());
         self.read(move |conn, codes| {
             let clause = "WHERE workspace = ?1 AND data_key > ?2 ORDER BY data_key LIMIT ?3";
-            read::many(conn, codes, clause, params![workspace.as_str(), after, page(limit)])
+            let found: Vec<WrappedKey> =
+                read::many(conn, codes, clause, params![workspace.as_str(), after, page(limit)])?;
+            Ok(found.into_iter().map(|found| found.key).collect())
         })
         .await
     }

@@ -9,8 +9,8 @@ use domain::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
-use super::fields::Fields;
-use crate::row::{self, Meta, NumberedWrapping, Row, RowCodes, SetHead};
+use super::fields::{Fields, stored};
+use crate::row::{self, Meta, NumberedWrapping, Row, RowCodes, SetHead, WrappedKey};
 use crate::set::SetSum;
 use crate::{RecordedEvent, StoreError};
 
@@ -122,9 +122,17 @@ pub(super) fn data_key(
     workspace: &WorkspaceId,
     app: &AppId,
     id: DataKeyId,
-) -> Result<Option<Kept<DataKey>>, StoreError> {
-    let found = one(conn, codes, "WHERE workspace = ?1 AND data_key = ?2", params![workspace.as_str(), id.as_bytes()])?;
-    Ok(found.filter(|found: &Kept<DataKey>| found.row.app == *app))
+) -> Result<Option<Kept<WrappedKey>>, StoreError> {
+    Ok(wrapped_key(conn, codes, workspace, id)?.filter(|found| found.row.key.app == *app))
+}
+
+fn wrapped_key(
+    conn: &Connection,
+    codes: &RowCodes,
+    workspace: &WorkspaceId,
+    id: DataKeyId,
+) -> Result<Option<Kept<WrappedKey>>, StoreError> {
+    one(conn, codes, "WHERE workspace = ?1 AND data_key = ?2", params![workspace.as_str(), id.as_bytes()])
 }
 
 pub(super) fn active_data_key(
@@ -133,7 +141,7 @@ pub(super) fn active_data_key(
     workspace: &WorkspaceId,
     app: &AppId,
     protection: Protection,
-) -> Result<Option<Kept<DataKey>>, StoreError> {
+) -> Result<Option<Kept<WrappedKey>>, StoreError> {
     one(
         conn,
         codes,
@@ -142,19 +150,23 @@ pub(super) fn active_data_key(
     )
 }
 
+/// The wrapping that the data key's row names. One that is not there, or is another key's, was taken away or put there.
 pub(super) fn newest_wrapping(
     conn: &Connection,
     codes: &RowCodes,
     workspace: &WorkspaceId,
     id: DataKeyId,
 ) -> Result<Option<Wrapping>, StoreError> {
-    let newest: Option<Kept<NumberedWrapping>> = one(
-        conn,
-        codes,
-        "WHERE workspace = ?1 AND data_key = ?2 ORDER BY number DESC LIMIT 1",
-        params![workspace.as_str(), id.as_bytes()],
-    )?;
-    Ok(newest.map(|newest| newest.row.wrapping))
+    let Some(Kept { row: WrappedKey { wrapping: number, .. }, .. }) = wrapped_key(conn, codes, workspace, id)? else {
+        return Ok(None);
+    };
+    let clause = "WHERE workspace = ?1 AND number = ?2";
+    let named: Option<Kept<NumberedWrapping>> =
+        one(conn, codes, clause, params![workspace.as_str(), stored("wrapping", number)?])?;
+    match named {
+        Some(named) if named.row.wrapping.data_key == id => Ok(Some(named.row.wrapping)),
+        Some(_) | None => Err(StoreError::RowForged { table: NumberedWrapping::TABLE }),
+    }
 }
 
 /// The set of a workspace, or the platform's.
@@ -253,11 +265,11 @@ impl Stored for KeyVersion {
     }
 }
 
-impl Stored for DataKey {
+impl Stored for WrappedKey {
     const COLUMNS: &'static str = "workspace, data_key, app, protection, state, key_check_value, wrap_epoch, created_at, \
-                                   activated_at, retired_at";
+                                   activated_at, retired_at, wrapping";
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
-        Ok(Self {
+        let key = DataKey {
             workspace: fields.parsed()?,
             id: DataKeyId::from_bytes(fields.array()?),
             app: fields.parsed()?,
@@ -268,17 +280,18 @@ impl Stored for DataKey {
             created_at: fields.time()?,
             activated_at: fields.optional_time()?,
             retired_at: fields.optional_time()?,
-        })
+        };
+        Ok(Self { key, wrapping: fields.count()? })
     }
 }
 
 impl Stored for NumberedWrapping {
     const COLUMNS: &'static str =
-        "workspace, data_key, number, wrapped_by, wrapping_key, scheme, sealed_blob, created_at";
+        "workspace, number, data_key, wrapped_by, wrapping_key, scheme, sealed_blob, created_at";
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         let workspace = fields.parsed()?;
-        let data_key = DataKeyId::from_bytes(fields.array()?);
         let number = fields.count()?;
+        let data_key = DataKeyId::from_bytes(fields.array()?);
         let kind = fields.number()?;
         let wrapped_by = row::wrapping_key(kind, fields.array()?).ok_or_else(|| fields.forged())?;
         let scheme = fields.code(row::scheme)?;
@@ -307,12 +320,13 @@ impl Stored for RecordedEvent {
 }
 
 impl Stored for SetHead {
-    const COLUMNS: &'static str = "workspace, rows, sum, audit_seq, audit_hash";
+    const COLUMNS: &'static str = "workspace, rows, sum, wrappings, audit_seq, audit_hash";
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             workspace: optional_workspace(fields)?,
             rows: fields.count()?,
             sum: SetSum::from_bytes(&fields.array()?),
+            wrappings: fields.count()?,
             audit_seq: fields.count()?,
             audit_hash: fields.array()?,
         })

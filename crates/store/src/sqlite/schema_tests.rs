@@ -107,7 +107,7 @@ async fn the_schema_refuses_what_must_never_happen() {
         ("UPDATE data_keys SET state = 1 WHERE state = 3", "never moves back"),
         ("UPDATE data_keys SET state = 4 WHERE state = 1", "never moves back"),
         (
-            "INSERT INTO data_keys SELECT workspace, randomblob(16), app, protection, 3, key_check_value, wrap_epoch, created_at, activated_at, retired_at, epoch, revision, mac_key, mac FROM data_keys WHERE state = 3",
+            "INSERT INTO data_keys SELECT workspace, randomblob(16), app, protection, 3, key_check_value, wrap_epoch, created_at, activated_at, retired_at, wrapping, epoch, revision, mac_key, mac FROM data_keys WHERE state = 3",
             "born pending",
         ),
         ("UPDATE audit SET actor = 'bob'", "an audit event never changes"),

@@ -123,6 +123,7 @@ impl<'c> Unit<'c> {
                 }
                 touched.now.sum.add(&code);
             }
+            Change::Numbered { wrapping } => touched.now.wrappings = wrapping,
             Change::Recorded { seq, hash } => (touched.now.audit_seq, touched.now.audit_hash) = (seq, hash),
         }
         touched.dirty = true;
@@ -193,6 +194,8 @@ fn roll_back(conn: &Connection) {
 enum Change {
     /// A row is there; `before` is the code of the one it replaces.
     Added { before: Option<RowMac>, code: RowMac },
+    /// This is the last wrapping's number now.
+    Numbered { wrapping: u64 },
     /// The chain now ends here.
     Recorded { seq: u64, hash: [u8; 32] },
 }
@@ -225,6 +228,14 @@ impl<'c> Step<'_, 'c> {
         self.head(&workspace)?;
         self.changes.push((workspace, Change::Added { before, code }));
         Sealed::new(stamp, code)
+    }
+
+    /// The number of the workspace's next wrapping. A step takes one.
+    pub(super) fn number_wrapping(&mut self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        let workspace = Some(workspace.clone());
+        let wrapping = self.head(&workspace)?.wrappings + 1;
+        self.changes.push((workspace, Change::Numbered { wrapping }));
+        Ok(wrapping)
     }
 
     /// The stamp and code of an audit event, which becomes the end of its chain.
@@ -271,15 +282,16 @@ impl Sealed {
 fn write_set(conn: &Connection, set: &SetHead, stamp: Stamp, code: &RowMac) -> Result<(), StoreError> {
     let sealed = Sealed::new(stamp, *code)?;
     conn.prepare_cached(
-        "INSERT INTO sets (workspace, rows, sum, audit_seq, audit_hash, epoch, revision, mac_key, mac)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-         ON CONFLICT (workspace) DO UPDATE SET rows = ?2, sum = ?3, audit_seq = ?4, audit_hash = ?5,
-           epoch = ?6, revision = ?7, mac_key = ?8, mac = ?9",
+        "INSERT INTO sets (workspace, rows, sum, wrappings, audit_seq, audit_hash, epoch, revision, mac_key, mac)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (workspace) DO UPDATE SET rows = ?2, sum = ?3, wrappings = ?4, audit_seq = ?5, audit_hash = ?6,
+           epoch = ?7, revision = ?8, mac_key = ?9, mac = ?10",
     )?
     .execute(params![
         Row::workspace(set),
         stored("rows", set.rows)?,
         set.sum.to_bytes(),
+        stored("wrappings", set.wrappings)?,
         stored("audit_seq", set.audit_seq)?,
         set.audit_hash,
         sealed.epoch,

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use domain::{App, DataKey, KeyConfig, KeyVersion, Workspace, WorkspaceId};
+use domain::{App, KeyConfig, KeyVersion, Workspace, WorkspaceId};
 use rusqlite::Connection;
 
 use super::read::{self, Kept, Stored};
-use crate::row::{NumberedWrapping, RowCodes, SetHead};
+use crate::row::{NumberedWrapping, RowCodes, SetHead, WrappedKey};
 use crate::set::SetSum;
 use crate::{RecordedEvent, StoreError, Verified, event};
 
@@ -34,7 +34,7 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
     count::<App>(&snapshot, codes, &mut found)?;
     count::<KeyConfig>(&snapshot, codes, &mut found)?;
     count::<KeyVersion>(&snapshot, codes, &mut found)?;
-    count::<DataKey>(&snapshot, codes, &mut found)?;
+    count::<WrappedKey>(&snapshot, codes, &mut found)?;
     count::<NumberedWrapping>(&snapshot, codes, &mut found)?;
     follow_chains(&snapshot, codes, &mut found)?;
     let verified = Verified {

@@ -10,7 +10,7 @@ use rusqlite::params;
 use super::fields::stored;
 use super::read::{self, Kept};
 use super::unit::{Known, Step};
-use crate::row::{self, NumberedWrapping};
+use crate::row::{self, NumberedWrapping, WrappedKey, state_code};
 use crate::{Activation, Conflict, Inserted, RecordedEvent, StoreError};
 
 /// Creates, renames or deletes a workspace.
@@ -172,13 +172,15 @@ pub(super) fn insert_data_key(
             return Err(Conflict::WrapEpoch { present: Some(wrap_epoch) }.into());
         }
     }
-    let sealed = step.seal(&key.workspace, key, None)?;
+    let number = step.number_wrapping(&key.workspace)?;
+    let row = WrappedKey { key: key.clone(), wrapping: number };
+    let sealed = step.seal(&key.workspace, &row, None)?;
     let inserted = step
         .conn()
         .prepare_cached(
             "INSERT INTO data_keys (workspace, data_key, app, protection, state, key_check_value, wrap_epoch, created_at,
-               activated_at, retired_at, epoch, revision, mac_key, mac)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+               activated_at, retired_at, wrapping, epoch, revision, mac_key, mac)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT (workspace, data_key) DO NOTHING",
         )?
         .execute(params![
@@ -186,12 +188,13 @@ pub(super) fn insert_data_key(
             key.id.as_bytes(),
             key.app.as_str(),
             key.protection.byte(),
-            row::state_code(key.state),
+            state_code(key.state),
             key.key_check_value,
             stored("wrap_epoch", key.wrap_epoch)?,
             key.created_at.micros(),
             key.activated_at.map(Timestamp::micros),
             key.retired_at.map(Timestamp::micros),
+            stored("wrapping", number)?,
             sealed.epoch,
             sealed.revision,
             sealed.mac_key,
@@ -200,7 +203,7 @@ pub(super) fn insert_data_key(
     if inserted == 0 {
         return Err(Conflict::Exists.into());
     }
-    insert_wrapping(step, &NumberedWrapping { number: 1, wrapping: wrapping.clone() })?;
+    insert_wrapping(step, &NumberedWrapping { number, wrapping: wrapping.clone() })?;
     Ok(Inserted)
 }
 
@@ -210,14 +213,14 @@ fn insert_wrapping(step: &mut Step<'_, '_>, numbered: &NumberedWrapping) -> Resu
     let (kind, wrapping_key) = row::wrapping_key_code(wrapping.wrapped_by);
     step.conn()
         .prepare_cached(
-            "INSERT INTO wrappings (workspace, data_key, number, wrapped_by, wrapping_key, scheme, sealed_blob, created_at,
+            "INSERT INTO wrappings (workspace, number, data_key, wrapped_by, wrapping_key, scheme, sealed_blob, created_at,
                epoch, revision, mac_key, mac)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             wrapping.workspace.as_str(),
-            wrapping.data_key.as_bytes(),
             stored("number", *number)?,
+            wrapping.data_key.as_bytes(),
             kind,
             wrapping_key,
             row::scheme_code(wrapping.scheme),
@@ -256,9 +259,9 @@ pub(super) fn activate_data_key(
 ) -> Result<Activation, StoreError> {
     live_app(step, workspace, app)?;
     let found = read::data_key(step.conn(), step.codes(), workspace, app, id)?.ok_or(Conflict::NoDataKey)?;
-    let active = read::active_data_key(step.conn(), step.codes(), workspace, app, found.row.protection)?;
-    let winner = active.map(|kept| kept.row.id);
-    match (found.row.state, winner) {
+    let active = read::active_data_key(step.conn(), step.codes(), workspace, app, found.row.key.protection)?;
+    let winner = active.map(|kept| kept.row.key.id);
+    match (found.row.key.state, winner) {
         (DataKeyState::Active, _) => Ok(Activation::Won),
         (DataKeyState::Abandoned, Some(winner)) => Ok(Activation::Lost { winner }),
         (DataKeyState::Pending | DataKeyState::Staged, Some(winner)) => {
@@ -278,11 +281,12 @@ pub(super) fn activate_data_key(
 /// Moves a data key forward; the domain says whether it may.
 fn move_data_key(
     step: &mut Step<'_, '_>,
-    found: Kept<DataKey>,
+    found: Kept<WrappedKey>,
     to: DataKeyState,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    let Kept { row: mut key, code: before } = found;
+    let Kept { mut row, code: before } = found;
+    let key = &mut row.key;
     if !key.state.may_become(to) {
         return Err(Conflict::State { data_key: key.id, state: key.state }.into());
     }
@@ -290,7 +294,8 @@ fn move_data_key(
     if to == DataKeyState::Active {
         key.activated_at = Some(at);
     }
-    let sealed = step.seal(&key.workspace, &key, Some(before))?;
+    let key = &row.key;
+    let sealed = step.seal(&key.workspace, &row, Some(before))?;
     step.conn()
         .prepare_cached(
             "UPDATE data_keys SET state = ?3, activated_at = ?4, epoch = ?5, revision = ?6, mac_key = ?7, mac = ?8
@@ -299,7 +304,7 @@ fn move_data_key(
         .execute(params![
             key.workspace.as_str(),
             key.id.as_bytes(),
-            row::state_code(key.state),
+            state_code(key.state),
             key.activated_at.map(Timestamp::micros),
             sealed.epoch,
             sealed.revision,

@@ -25,6 +25,7 @@ CREATE TABLE sets (
   workspace   TEXT NOT NULL PRIMARY KEY,
   rows        INTEGER NOT NULL CHECK (rows >= 0),
   sum         BLOB NOT NULL CHECK (length(sum) = 256),
+  wrappings   INTEGER NOT NULL CHECK (wrappings >= 0),
   audit_seq   INTEGER NOT NULL CHECK (audit_seq >= 0),
   audit_hash  BLOB NOT NULL CHECK (length(audit_hash) = 32),
   epoch       INTEGER NOT NULL,
@@ -110,6 +111,7 @@ CREATE TRIGGER wrap_epochs_only_rise BEFORE UPDATE ON key_configs WHEN NEW.wrap_
   BEGIN SELECT RAISE(ABORT, 'wrap epochs only rise'); END;
 CREATE TRIGGER key_configs_stay BEFORE DELETE ON key_configs BEGIN SELECT RAISE(ABORT, 'key configurations stay'); END;
 
+-- `wrapping` is the number of the wrapping to unwrap. It is covered by the row's code, so that a newer one taken away shows.
 -- States: 1 pending, 2 staged, 3 active, 4 retired, 5 abandoned. Protections: 1 platform key, 2 customer key.
 CREATE TABLE data_keys (
   workspace       TEXT NOT NULL,
@@ -122,6 +124,7 @@ CREATE TABLE data_keys (
   created_at      INTEGER NOT NULL,
   activated_at    INTEGER,
   retired_at      INTEGER,
+  wrapping        INTEGER NOT NULL CHECK (wrapping >= 1),
   epoch           INTEGER NOT NULL,
   revision        INTEGER NOT NULL,
   mac_key         BLOB NOT NULL CHECK (length(mac_key) = 16),
@@ -145,11 +148,12 @@ CREATE TRIGGER data_keys_move_forward BEFORE UPDATE OF state ON data_keys
   BEGIN SELECT RAISE(ABORT, 'a data key never moves back'); END;
 CREATE TRIGGER data_keys_stay BEFORE DELETE ON data_keys BEGIN SELECT RAISE(ABORT, 'data keys stay'); END;
 
--- I-4: rows are only added; the one with the highest number is unwrapped. wrapped_by: 1 a platform key, 2 a key version.
+-- I-4: rows are only added. Numbered through a workspace in the order they came, so that a batch of them fills pages one after
+-- the other instead of touching one page each. wrapped_by: 1 a platform key, 2 a key version.
 CREATE TABLE wrappings (
   workspace    TEXT NOT NULL,
-  data_key     BLOB NOT NULL,
   number       INTEGER NOT NULL CHECK (number >= 1),
+  data_key     BLOB NOT NULL,
   wrapped_by   INTEGER NOT NULL CHECK (wrapped_by IN (1, 2)),
   wrapping_key BLOB NOT NULL CHECK (length(wrapping_key) = 16),
   scheme       INTEGER NOT NULL,
@@ -159,7 +163,7 @@ CREATE TABLE wrappings (
   revision     INTEGER NOT NULL,
   mac_key      BLOB NOT NULL CHECK (length(mac_key) = 16),
   mac          BLOB NOT NULL CHECK (length(mac) = 32),
-  PRIMARY KEY (workspace, data_key, number),
+  PRIMARY KEY (workspace, number),
   FOREIGN KEY (workspace, data_key) REFERENCES data_keys (workspace, data_key)
 ) STRICT, WITHOUT ROWID;
 
