@@ -193,3 +193,26 @@ async fn a_stream_that_is_not_whole_is_refused() {
     assert_eq!(open(&changed).await.unwrap_err().reason(), Reason::DecryptionFailed);
     open(&sealed).await.unwrap();
 }
+
+/// I-10, for streams: a lease that runs out while a segment is being sealed keeps the segment in until the owner says yes
+/// again. Then the stream goes on; a no ends it, and the segment stays in.
+#[tokio::test]
+async fn a_lease_that_ends_within_a_segment_is_renewed_before_the_segment_goes_out() {
+    const LAPSED: std::time::Duration = std::time::Duration::from_secs(301);
+    let world = World::start();
+    let bot = app(&world).await;
+    let mut out = Vec::new();
+    let mut stream = world.service.encrypt_stream(&bot.may_encrypt(), &Context::empty(), &mut out).await.unwrap();
+    let asked = world.vault.calls().unwrap;
+    // The first reading of the clock admits the segment; before the second, which is after the work, the lease ends.
+    world.clock.jump_after(1, LAPSED);
+    stream.push(&[7; 100_000], &mut out).await.unwrap();
+    assert_eq!(world.vault.calls().unwrap, asked + 1, "the vault was asked once more");
+
+    let so_far = out.len();
+    world.vault.refuse_all(&vault::KeyUnavailable::Disabled(vault::Trace::default()));
+    world.clock.jump_after(1, LAPSED);
+    let refused = stream.push(&[7; 100_000], &mut out).await.unwrap_err();
+    assert_eq!(refused.reason(), Reason::KeyDisabled);
+    assert_eq!(out.len(), so_far, "a refusal gives nothing out");
+}

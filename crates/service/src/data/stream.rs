@@ -178,22 +178,24 @@ struct Place {
 }
 
 impl Place {
-    /// One step of a stream, made only with the right to the key, and refused if that ended before the step did (I-10). Where
-    /// the lease merely ran out, it is renewed first.
+    /// One step of a stream, made only with the right to the key, and given out only with it (I-10). Where the lease merely
+    /// ran out, before the step or during it, it is renewed first; a denial is the answer.
     async fn step<T>(&self, step: impl FnOnce() -> T) -> Result<T, Refusal> {
         let key = self.key.borrow();
         let mut step = Some(step);
+        let mut made = None;
         for _ in 0..ATTEMPTS {
-            let made = self.core.with_key_to_open(key, |_| step.take().map(|step| step()));
-            match made {
-                Some(Ok(Some(made))) => return Ok(made),
-                None => self.core.ready_to_open(key).await?,
-                // The step was made and its right ended meanwhile. It cannot be made twice; what ended it is the answer.
-                Some(Err(TooLate) | Ok(None)) => {
-                    self.core.ready_to_open(key).await?;
-                    break;
+            let outcome = self.core.with_key_to_open(key, |_| {
+                // It cannot be made twice. Made under a lease that ended meanwhile, it waits for the next one.
+                if let Some(step) = step.take() {
+                    made = Some(step());
                 }
+            });
+            match (outcome, made.take()) {
+                (Some(Ok(())), Some(out)) => return Ok(out),
+                (Some(Ok(()) | Err(TooLate)) | None, waiting) => made = waiting,
             }
+            self.core.ready_to_open(key).await?;
         }
         Err(Failure::TooLate.into())
     }
