@@ -46,7 +46,8 @@ impl Azure {
         let options = azure_emulator::Options { state_dir: Some(home.file("emulator")), ..Default::default() };
         let emulator = Emulator::start(options).await.map_err(|refused| {
             let cause = std::error::Error::source(&refused).map_or_else(String::new, |cause| format!(": {cause}"));
-            let hint = "use another directory with --data DIR, or remove its folder `emulator` and the database with it";
+            let hint =
+                "use another directory with --data DIR, or remove its folder `emulator` and the database with it";
             Trouble::new(format_args!("the emulator does not start: {refused}{cause}"), hint)
         })?;
         let ca_pem = emulator.ca_pem().as_bytes().to_vec();
@@ -133,7 +134,8 @@ impl Azure {
 
     /// How often the vault's own log says that this version was used so, with success.
     pub(super) async fn uses(&self, key: &CustomerKey, operation: &str) -> Result<usize, Trouble> {
-        let answer = self.admin.ask(Method::GET, &format!("/calls?operation={operation}"), serde_json::Value::Null).await?;
+        let answer =
+            self.admin.ask(Method::GET, &format!("/calls?operation={operation}"), serde_json::Value::Null).await?;
         let ours = |call: &&serde_json::Value| {
             call["host"] == key.host.as_str() && call["version"] == key.version.as_str() && call["status"] == 200
         };

@@ -25,7 +25,13 @@ pub(super) struct Running {
 }
 
 /// Starts it on what `home` holds.
-pub(super) async fn start(home: &Home, azure: &Azure, token: &str, durability: Durability, listener: Listener) -> Result<Running, Trouble> {
+pub(super) async fn start(
+    home: &Home,
+    azure: &Azure,
+    token: &str,
+    durability: Durability,
+    listener: Listener,
+) -> Result<Running, Trouble> {
     let platform = Arc::new(platform_root(home)?);
     let store = SqliteStore::create_or_open(SqliteOptions {
         path: home.file("byokd.db"),

@@ -33,8 +33,9 @@ impl Home {
     pub(super) fn open(data: Option<&Path>) -> Result<Self, Trouble> {
         let Some(path) = data else {
             let made = tempfile::Builder::new().prefix("byokd-dev-").tempdir();
-            let temporary =
-                made.map_err(|cause| Trouble::new(format_args!("no temporary directory: {cause}"), "name one with --data DIR"))?;
+            let temporary = made.map_err(|cause| {
+                Trouble::new(format_args!("no temporary directory: {cause}"), "name one with --data DIR")
+            })?;
             return Ok(Self { path: temporary.path().to_owned(), temporary: Some(temporary) });
         };
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -92,7 +93,10 @@ impl Home {
             .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
             .and_then(|()| std::fs::rename(&partial, path));
         written.map_err(|cause| {
-            Trouble::new(format_args!("{} cannot be written: {cause}", path.display()), "check its directory and the free space")
+            Trouble::new(
+                format_args!("{} cannot be written: {cause}", path.display()),
+                "check its directory and the free space",
+            )
         })
     }
 }

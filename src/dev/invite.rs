@@ -10,13 +10,20 @@ use super::walk::BOT;
 use crate::trouble::Trouble;
 
 /// Prints it.
-pub(super) fn print(screen: &mut Screen, endpoint: &Endpoint, token: &str, home: &Home, azure: &Azure) -> Result<(), Trouble> {
+pub(super) fn print(
+    screen: &mut Screen,
+    endpoint: &Endpoint,
+    token: &str,
+    home: &Home,
+    azure: &Azure,
+) -> Result<(), Trouble> {
     let ca = home.file("emulator-ca.pem");
     home.write(&ca, azure.ca_pem())?;
     let fate = if home.is_temporary() { "removed at the end" } else { "kept" };
     // Beside this program, if it was built; else cargo builds it.
     let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name("byokctl")).filter(|path| path.is_file());
-    let byokctl = beside.map_or("cargo run --quiet --release -p byokctl --".to_owned(), |path| path.display().to_string());
+    let byokctl =
+        beside.map_or("cargo run --quiet --release -p byokctl --".to_owned(), |path| path.display().to_string());
     let key = Azure::key_path();
 
     screen.line("");

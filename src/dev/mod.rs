@@ -61,7 +61,8 @@ pub fn run(args: Args) -> Result<ExitCode, Troubles> {
     telemetry::start(Format::Text, tracing::Level::ERROR);
     secmem::harden(secmem::MemoryLock::Preferred)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), "check the system's limits"))?;
+    let runtime =
+        runtime.map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), "check the system's limits"))?;
     runtime.block_on(begin(args)).map_err(Into::into)
 }
 
@@ -80,7 +81,11 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
     };
     let token = home.token()?;
 
-    screen.title(&format!("byokd {} on {endpoint}, with an emulated Azure on {}", env!("CARGO_PKG_VERSION"), azure.addr()));
+    screen.title(&format!(
+        "byokd {} on {endpoint}, with an emulated Azure on {}",
+        env!("CARGO_PKG_VERSION"),
+        azure.addr()
+    ));
     #[cfg(feature = "drill")]
     let durability = match args.lose_acknowledged_writes {
         true => store::sqlite::Durability::LosesAcknowledgedWritesForDrills,

@@ -44,8 +44,7 @@ struct Walk<'a> {
 
 /// Runs every step, in order, up to the first that fails. Whether all ran.
 pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mut Screen) -> bool {
-    let mut walk =
-        Walk { client, azure, home, before: false, tenant: String::new(), key: None, sealed: Bytes::new() };
+    let mut walk = Walk { client, azure, home, before: false, tenant: String::new(), key: None, sealed: Bytes::new() };
     macro_rules! steps {
         ($($title:literal => $step:ident,)*) => {$(
             let started = SystemClock.now();

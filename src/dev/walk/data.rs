@@ -45,7 +45,8 @@ impl Walk<'_> {
                 ""
             }
             true => {
-                let kept = std::fs::read(&path).map_err(|cause| unexpected(format_args!("{}: {cause}", path.display())))?;
+                let kept =
+                    std::fs::read(&path).map_err(|cause| unexpected(format_args!("{}: {cause}", path.display())))?;
                 let opened = self.client.decrypt(&app(BOT), order(), kept.into()).await?;
                 check(opened.plaintext == ORDER, "the first walk's ciphertext opens to something else")?;
                 " So did the first ciphertext of an earlier start."
@@ -53,7 +54,8 @@ impl Walk<'_> {
         };
         let mut other = order();
         other.insert("order".into(), "43".into());
-        let refusal = refused(self.client.decrypt(&app(BOT), other, self.sealed.clone()).await, pb::Reason::DecryptionFailed)?;
+        let refusal =
+            refused(self.client.decrypt(&app(BOT), other, self.sealed.clone()).await, pb::Reason::DecryptionFailed)?;
         Ok(format!("The same {} B came back.{earlier} With another context: {}.", ORDER.len(), refusal.reason))
     }
 
@@ -83,7 +85,10 @@ impl Walk<'_> {
                     check(*bytes == plaintext(i), format_args!("item {i} opened to something else"))?;
                 }
                 Some(pb::batch_decrypt_result::Outcome::Error(error)) if i == damaged => {
-                    check(error.reason() == pb::Reason::DecryptionFailed, "the damaged item failed for another reason")?;
+                    check(
+                        error.reason() == pb::Reason::DecryptionFailed,
+                        "the damaged item failed for another reason",
+                    )?;
                 }
                 Some(_) | None => return Err(unexpected(format_args!("item {i} has the wrong outcome"))),
             }

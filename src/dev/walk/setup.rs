@@ -40,7 +40,10 @@ impl Walk<'_> {
         self.tenant = self.azure.tenant().await?;
         let key = self.azure.key().await?;
         let how = if key.made { "made" } else { "found" };
-        let finding = format!("{}\nRSA, 3072 bits, {how} in the emulated vault; its private part never leaves it.", key.identifier);
+        let finding = format!(
+            "{}\nRSA, 3072 bits, {how} in the emulated vault; its private part never leaves it.",
+            key.identifier
+        );
         self.key = Some(key);
         Ok(finding)
     }

@@ -22,7 +22,10 @@ impl Walk<'_> {
         let attempt = loop {
             match self.open_sample().await {
                 Ok(()) if since(started) > LEASE + SLACK => {
-                    return Err(unexpected(format_args!("it still decrypts {:?} after the key was disabled", since(started))));
+                    return Err(unexpected(format_args!(
+                        "it still decrypts {:?} after the key was disabled",
+                        since(started)
+                    )));
                 }
                 Ok(()) => {
                     served += 1;

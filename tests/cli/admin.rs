@@ -1,0 +1,79 @@
+//! Workspaces, apps and keys from the command line, and whose fault a failure is.
+
+use crate::program::Byokctl;
+use crate::site::{KEY, Site, TENANT, TOKEN};
+
+/// What a person and what a program reads of the same things.
+#[tokio::test(flavor = "multi_thread")]
+async fn workspaces_and_apps_are_made_listed_and_deleted() {
+    let site = Site::start().await;
+    let ctl = Byokctl::of(&site);
+    ctl.run(&["workspace", "create", "acme", "--display-name", "Acme Inc"]).await.good();
+    ctl.run(&["workspace", "create", "globex"]).await.good();
+    ctl.run(&["app", "upsert", "acme/support-bot", "--kind", "bot"]).await.good();
+    ctl.run(&["app", "upsert", "workspaces/acme/apps/orders", "--display-name", "Orders"]).await.good();
+
+    let listed = ctl.run(&["workspace", "list", "--output", "json"]).await.good().json();
+    let names: Vec<_> = listed["workspaces"].as_array().unwrap().iter().map(|w| &w["name"]).collect();
+    assert_eq!(names, ["workspaces/acme", "workspaces/globex"]);
+    let apps = ctl.run(&["app", "list", "acme", "--output", "json"]).await.good().json();
+    let apps: Vec<_> = apps["apps"].as_array().unwrap().iter().map(|a| (&a["name"], &a["kind"])).collect();
+    assert_eq!(
+        apps,
+        [
+            (&"workspaces/acme/apps/orders".into(), &"APP".into()),
+            (&"workspaces/acme/apps/support-bot".into(), &"BOT".into())
+        ]
+    );
+    let table = String::from_utf8(ctl.run(&["app", "list", "acme"]).await.good().stdout).unwrap();
+    assert!(table.starts_with("NAME") && table.contains("Orders") && !table.contains('\u{1b}'), "{table}");
+
+    ctl.run(&["app", "delete", "acme/orders", "--yes"]).await.good();
+    ctl.run(&["workspace", "delete", "globex", "--yes"]).await.good();
+    ctl.run(&["workspace", "get", "globex"]).await.bad(2);
+    let again = ctl.run(&["workspace", "create", "globex"]).await.bad(2);
+    assert!(again.stderr.contains("ALREADY_EXISTS"), "an id was given out twice: {}", again.stderr);
+}
+
+/// Exit codes 2, 3 and 4 tell the caller's, the customer's and the service's faults apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_says_whose_fault_it_is() {
+    let mut site = Site::start().await;
+    site.acme().await;
+    let ctl = Byokctl::of(&site);
+    let configure = ["key", "configure", "acme", "--key-identifier", KEY, "--tenant", TENANT, "--lease", "300s"];
+
+    let unknown = ctl.run(&["workspace", "get", "nobody"]).await.bad(2);
+    assert!(unknown.stderr.contains("NOT_FOUND"), "{}", unknown.stderr);
+    let stranger = ctl.with_token("another-token").run(&["workspace", "list"]).await.bad(2);
+    assert!(stranger.stderr.contains("UNAUTHENTICATED") && !stranger.stderr.contains(TOKEN), "{}", stranger.stderr);
+    ctl.run(&["key", "status", "acme"]).await.bad(2);
+
+    // The customer's vault has no such key yet.
+    ctl.run(&configure).await.bad(3);
+    site.vault.create_key(&Site::key());
+    let key = ctl.run(&[&configure[..], &["--output", "json"]].concat()).await.good().json();
+    assert_eq!((&key["key_identifier"], &key["lease_seconds"]), (&KEY.into(), &300.into()));
+    let versions = ctl.run(&["key", "versions", "acme", "--output", "json"]).await.good().json();
+    assert!(versions["versions"][0]["kid"].as_str().unwrap().starts_with(KEY), "{versions}");
+
+    site.stop();
+    site.stopped().await;
+    ctl.run(&["workspace", "list"]).await.bad(4);
+}
+
+/// The customer disables the key: the error names it, the exit code is the customer's, and no file appears.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disabled_key_is_the_customers_to_enable() {
+    let site = Site::start().await;
+    site.acme().await;
+    let version = site.under_customer_key().await;
+    let ctl = Byokctl::of(&site);
+    site.vault.disable(&Site::key(), version);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let args = ["data", "encrypt", "--app", "acme/support-bot", "-o", out.to_str().unwrap()];
+    let refused = ctl.feed(&args, b"order 42").await.bad(3);
+    assert!(refused.stderr.contains("KEY_DISABLED") && refused.stderr.contains("re-enable"), "{}", refused.stderr);
+    assert!(crate::program::names(dir.path()).is_empty());
+}

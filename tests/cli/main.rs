@@ -1,0 +1,10 @@
+//! `byokctl` and `byokd dev` as a person has them: the programs, against a running daemon.
+
+mod admin;
+mod data;
+mod dev;
+mod leave;
+mod program;
+#[path = "../daemon/site.rs"]
+#[allow(dead_code, reason = "a daemon in this process, shared with the daemon's own tests, which use more of it")]
+mod site;
