@@ -52,7 +52,7 @@ pub struct Verified {
 
 /// The database. Every row read has had its code checked: [`StoreError::RowForged`] otherwise.
 ///
-/// Writes come in two kinds. The small ones (`insert_data_key`, `activate_data_key`, `record`) may share one commit with
+/// Writes come in two kinds. The small ones (`insert_data_key`, `activate_data_key`, `retire_data_key`, `record`) may share one commit with
 /// others, and one that fails fails alone. Everything else is a named [`Transaction`]. Both answer only when what they
 /// wrote survives a power loss. A future that is dropped midway may or may not have written.
 #[async_trait]
@@ -141,6 +141,15 @@ pub trait Store: Send + Sync + 'static {
         data_key: DataKeyId,
         at: Timestamp,
     ) -> Result<Activation, StoreError>;
+
+    /// Makes an `Active` data key `Retired`: it opens what it sealed and seals no more. Said again when asked again.
+    async fn retire_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Appends one event to its chain.
     async fn record(&self, event: AuditEvent) -> Result<(), StoreError>;

@@ -122,6 +122,40 @@ pub async fn activation_says_the_same_when_asked_again(db: &dyn Database) {
     assert_eq!(store.activate_data_key(&acme, &bot, first, at(8)).await, Ok(Activation::Won));
 }
 
+/// I-17, I-19: a retired key opens and seals no more, leaves its place to the next one, and never comes back.
+pub async fn a_retired_key_leaves_its_place_to_the_next(db: &dyn Database) {
+    let store = db.open().await;
+    furnish(&*store, &["acme"], &["bot"]).await;
+    let (acme, bot) = (workspace_id("acme"), app_id("bot"));
+    for n in [1, 2, 3] {
+        let (key, wrapping) = customer_key("acme", "bot", n);
+        store.insert_data_key(key, wrapping).await.unwrap();
+    }
+    let [first, second, third] = [1, 2, 3].map(data_key_id);
+    let early = store.retire_data_key(&acme, &bot, first, at(4)).await;
+    let pending = Conflict::State { data_key: first, state: DataKeyState::Pending };
+    assert_eq!(early, Err(pending.into()), "it was never active");
+    assert_eq!(store.activate_data_key(&acme, &bot, first, at(5)).await, Ok(Activation::Won));
+    for time in [6, 7] {
+        assert_eq!(store.retire_data_key(&acme, &bot, first, at(time)).await, Ok(()));
+    }
+    let protection = domain::Protection::CustomerKey;
+    assert_eq!(store.active_data_key(&acme, &bot, protection).await.unwrap(), None);
+    let back = store.activate_data_key(&acme, &bot, first, at(8)).await;
+    let retired = Conflict::State { data_key: first, state: DataKeyState::Retired };
+    assert_eq!(back, Err(retired.into()));
+    assert_eq!(store.activate_data_key(&acme, &bot, second, at(9)).await, Ok(Activation::Won));
+    let lost = Activation::Lost { winner: second };
+    assert_eq!(store.activate_data_key(&acme, &bot, third, at(9)).await, Ok(lost));
+    let nobody = store.retire_data_key(&acme, &bot, data_key_id(4), at(9)).await;
+    assert_eq!(nobody, Err(Conflict::NoDataKey.into()));
+    drop(store);
+    let store = db.open().await;
+    let kept = store.data_key(&acme, &bot, first).await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.activated_at, kept.retired_at), (DataKeyState::Retired, Some(at(5)), Some(at(6))));
+    store.verify().await.unwrap();
+}
+
 /// I-18, I-19: an app has one active key per protection and per workspace, independent of each other.
 pub async fn each_protection_has_its_own_active_key(db: &dyn Database) {
     let store = db.open().await;

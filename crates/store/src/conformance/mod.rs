@@ -41,6 +41,7 @@ macro_rules! conformance_suite {
             data_keys::a_data_key_id_is_taken_once
             data_keys::of_many_racing_to_be_active_one_wins
             data_keys::activation_says_the_same_when_asked_again
+            data_keys::a_retired_key_leaves_its_place_to_the_next
             data_keys::each_protection_has_its_own_active_key
             data_keys::another_apps_data_key_is_not_there
             data_keys::a_deleted_app_gets_no_data_key

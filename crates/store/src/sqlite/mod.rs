@@ -326,6 +326,17 @@ impl Store for SqliteStore {
         self.small(move |step| write::activate_data_key(step, &workspace, &app, data_key, at)).await
     }
 
+    async fn retire_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.small(move |step| write::retire_data_key(step, &workspace, &app, data_key, at)).await
+    }
+
     async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
         self.small(move |step| write::append_audit(step, &event)).await
     }

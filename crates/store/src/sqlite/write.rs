@@ -278,6 +278,24 @@ pub(super) fn activate_data_key(
     }
 }
 
+/// Makes the active data key a retired one.
+pub(super) fn retire_data_key(
+    step: &mut Step<'_, '_>,
+    workspace: &WorkspaceId,
+    app: &AppId,
+    id: DataKeyId,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    live_app(step, workspace, app)?;
+    let found = read::data_key(step.conn(), step.codes(), workspace, app, id)?.ok_or(Conflict::NoDataKey)?;
+    match found.row.key.state {
+        DataKeyState::Retired => Ok(()),
+        DataKeyState::Pending | DataKeyState::Staged | DataKeyState::Active | DataKeyState::Abandoned => {
+            move_data_key(step, found, DataKeyState::Retired, at)
+        }
+    }
+}
+
 /// Moves a data key forward; the domain says whether it may.
 fn move_data_key(
     step: &mut Step<'_, '_>,
@@ -291,14 +309,17 @@ fn move_data_key(
         return Err(Conflict::State { data_key: key.id, state: key.state }.into());
     }
     key.state = to;
-    if to == DataKeyState::Active {
-        key.activated_at = Some(at);
+    match to {
+        DataKeyState::Active => key.activated_at = Some(at),
+        DataKeyState::Retired => key.retired_at = Some(at),
+        DataKeyState::Pending | DataKeyState::Staged | DataKeyState::Abandoned => {}
     }
     let key = &row.key;
     let sealed = step.seal(&key.workspace, &row, Some(before))?;
     step.conn()
         .prepare_cached(
-            "UPDATE data_keys SET state = ?3, activated_at = ?4, epoch = ?5, revision = ?6, mac_key = ?7, mac = ?8
+            "UPDATE data_keys SET state = ?3, activated_at = ?4, epoch = ?5, revision = ?6, mac_key = ?7, mac = ?8,
+               retired_at = ?9
              WHERE workspace = ?1 AND data_key = ?2",
         )?
         .execute(params![
@@ -310,6 +331,7 @@ fn move_data_key(
             sealed.revision,
             sealed.mac_key,
             sealed.mac,
+            key.retired_at.map(Timestamp::micros),
         ])?;
     Ok(())
 }
