@@ -25,14 +25,12 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 /// A drill and its options.
-#[cfg_attr(not(feature = "drill"), expect(dead_code, reason = "read by the build that has the drills"))]
 #[derive(Args)]
 pub(crate) struct Drill {
     #[command(subcommand)]
     name: Name,
 }
 
-#[cfg_attr(not(feature = "drill"), expect(dead_code, reason = "read by the build that has the drills"))]
 #[derive(Subcommand)]
 enum Name {
     /// Kill the daemon (SIGKILL) again and again under load; every acknowledged ciphertext must open afterwards.
@@ -51,7 +49,6 @@ enum Name {
 }
 
 /// Options that every drill takes.
-#[cfg_attr(not(feature = "drill"), expect(dead_code, reason = "read by the build that has the drills"))]
 #[derive(Args, Clone)]
 pub(crate) struct Options {
     /// How many times the daemon dies.

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that is checked before a change counts, with what it needs installed on the way.
 
+mod drills;
 mod install;
 mod javascript;
 mod python;
@@ -23,6 +24,8 @@ const STEPS: &[Step] = &[
     Step { name: "python-reader", run: python::read_vectors },
     Step { name: "python-sdk", run: sdk::python },
     Step { name: "javascript-sdk", run: sdk::javascript },
+    Step { name: "drill-kill", run: drills::kill },
+    Step { name: "drill-power-loss", run: drills::power_loss },
 ];
 
 /// Runs the steps (all, or those named) and prints what ran, what was left out and why.

@@ -1,11 +1,8 @@
 //! Does Azure's own SDK, which we did not write, take the emulator for Azure?
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::step::{Done, Session};
 use crate::tool::{self, workspace_root};
@@ -32,7 +29,7 @@ pub(crate) fn javascript(session: &mut Session) -> Result<Done> {
 }
 
 fn check(session: &Session, interpreter: &Path, script: &str) -> Result<Done> {
-    let emulator = build_emulator(session)?;
+    let emulator = session.binaries()?.join("azure-emulator");
     let command = || {
         let mut command = Command::new(interpreter);
         command.arg(workspace_root().join("tests/sdk").join(script)).arg("--emulator-binary").arg(&emulator);
@@ -45,12 +42,4 @@ fn check(session: &Session, interpreter: &Path, script: &str) -> Result<Done> {
         Some(0) => bail!("{script} passes with {FAULT} put in: it checks nothing"),
         code => bail!("{script} could not run with {FAULT} put in ({code:?})"),
     }
-}
-
-/// The emulator as a program, with the same features as in the tests, so that nothing is built twice.
-fn build_emulator(session: &Session) -> Result<PathBuf> {
-    let args = ["build", "--workspace", "--all-features", "--locked", "--bin", "azure-emulator"];
-    session.cargo(&args)?;
-    let emulator = session.target.join("debug/azure-emulator");
-    emulator.canonicalize().with_context(|| format!("cargo built no {}", emulator.display()))
 }

@@ -50,6 +50,13 @@ impl Session {
         tool::run(&mut self.cargo.command(args)).map(|()| Done::Ran)
     }
 
+    /// Builds every program, with the features the tests are built with so that nothing is built twice, and says where
+    /// they are.
+    pub(crate) fn binaries(&self) -> Result<PathBuf> {
+        self.cargo(&["build", "--quiet", "--workspace", "--bins", "--all-features", "--locked"])?;
+        Ok(self.target.join("debug"))
+    }
+
     /// Tells tests which interpreters are set up. A test that needs one and is not told says that it was skipped.
     pub(crate) fn interpreters(&self) -> Vec<(&'static str, OsString)> {
         let python = self.python.iter().map(|path| ("BYOKD_PYTHON", path.into()));

@@ -97,7 +97,13 @@ async fn customer_service(directory: &Path) -> Result<Arc<Service>> {
     std::fs::create_dir_all(directory)?;
     let entropy = Arc::new(SystemEntropy);
     let platform = Arc::new(PlatformRoot::init_file(&directory.join("platform.key"), &*entropy)?);
-    let store = super::super::stores::open(&directory.join("byokd.db"), &platform)?;
+    let store = SqliteStore::create_or_open(SqliteOptions {
+        path: directory.join("byokd.db"),
+        row_seal: platform.row_seal(),
+        root_check: platform.check_value(),
+        cluster: platform.cluster_id(),
+        durability: Durability::Full,
+    })?;
     let keys = MemoryKeys::new(Arc::new(SystemClock));
     let tenant: TenantId = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse()?;
     let at = KeyRef {
@@ -123,7 +129,7 @@ async fn customer_service(directory: &Path) -> Result<Arc<Service>> {
     let request = ConfigureKey {
         key_identifier: at.location.to_string(),
         key_name: None,
-        tenant: tenant.to_string(),
+        tenant_id: tenant.to_string(),
         lease: None,
     };
     service.configure_key(&permission::permit(&caller, of())?, request).await.map_err(refused).context("configure")?;

@@ -1,0 +1,27 @@
+//! The drills in their reduced form: enough rounds to notice a fault on every change, far fewer than the full runs.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::step::{Done, Session};
+use crate::tool;
+
+/// Killed fifty times under load, no acknowledged ciphertext is lost.
+pub(crate) fn kill(session: &mut Session) -> Result<Done> {
+    drill(session, &["kill", "--rounds", "50"])
+}
+
+/// Nor when what was not synced is gone; and without syncing the same drill finds losses.
+pub(crate) fn power_loss(session: &mut Session) -> Result<Done> {
+    drill(session, &["power-loss", "--rounds", "20"])?;
+    println!("and with syncing switched off: losses must be found");
+    drill(session, &["power-loss", "--rounds", "20", "--seeded-bug"])
+}
+
+fn drill(session: &Session, args: &[&str]) -> Result<Done> {
+    let binaries = session.binaries()?;
+    let mut command = Command::new(binaries.join("xtask"));
+    command.arg("drill").args(args).arg("--binaries").arg(&binaries);
+    tool::run(&mut command).map(|()| Done::Ran)
+}
