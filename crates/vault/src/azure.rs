@@ -18,6 +18,7 @@ mod credential;
 mod entra_answer;
 mod entra_transport;
 mod http;
+mod options;
 mod resolve;
 mod token;
 mod vault_answer;
@@ -47,14 +48,17 @@ use azure_security_keyvault_keys::{
         KeyOperationParameters,
     },
 };
-use domain::{Clock, Cloud, Entropy, KeyVersionId, TenantId};
+use domain::{Cloud, KeyVersionId, TenantId};
 use futures::TryStreamExt;
 use secmem::Secret;
 
+#[cfg(feature = "development-connector")]
+pub use self::options::DevelopmentConnector;
 pub use self::{
     assertion::{CertificateKey, CertificateRefused},
     credential::{ClientSecret, PlatformCredential},
     http::ConnectorRefused,
+    options::{AzureOptions, AzureRefused},
 };
 use self::{
     credential::AskDirectory,
@@ -73,91 +77,6 @@ const API_VERSION: &str = "2025-07-01";
 const PAGE: i32 = 25;
 /// 10,000 versions: a list longer than this does not end.
 const MOST_PAGES: usize = 400;
-
-/// How vaults are reached, and as whom.
-pub struct AzureOptions {
-    client_id: TenantLikeGuid,
-    credential: PlatformCredential,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    #[cfg(feature = "development-connector")]
-    connector: Option<DevelopmentConnector>,
-    #[cfg(feature = "development-connector")]
-    known: resolve::KnownNames,
-}
-
-/// A client id has the same form as a tenant's.
-type TenantLikeGuid = TenantId;
-
-/// The options were refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AzureRefused {
-    /// Not a GUID.
-    #[error("the client id is not a GUID; copy the Application (client) ID from the app registration")]
-    ClientId,
-    /// The connection cannot be set up.
-    #[error(transparent)]
-    Connector(#[from] ConnectorRefused),
-}
-
-/// Leads every vault's and login host's real name to an emulator on this machine. In development builds only; a production
-/// build has no way to say where a vault is reached.
-#[cfg(feature = "development-connector")]
-#[derive(Debug, Clone)]
-pub struct DevelopmentConnector {
-    /// Where the emulator listens; loopback.
-    pub addr: std::net::SocketAddr,
-    /// The emulator's own CA, in PEM. No other is trusted.
-    pub ca_pem: Vec<u8>,
-}
-
-impl AzureOptions {
-    /// As the platform's application `client_id`, which shows `credential`.
-    ///
-    /// # Errors
-    /// [`AzureRefused::ClientId`].
-    pub fn new(
-        client_id: &str,
-        credential: PlatformCredential,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-    ) -> Result<Self, AzureRefused> {
-        Ok(Self {
-            client_id: client_id.parse().map_err(|_| AzureRefused::ClientId)?,
-            credential,
-            clock,
-            entropy,
-            #[cfg(feature = "development-connector")]
-            connector: None,
-            #[cfg(feature = "development-connector")]
-            known: None,
-        })
-    }
-
-    /// Reaches an emulator instead of Azure.
-    #[cfg(feature = "development-connector")]
-    #[must_use]
-    pub fn development(mut self, connector: DevelopmentConnector) -> Self {
-        self.connector = Some(connector);
-        self
-    }
-
-    /// Of the names the emulator is reached under, only those `known` knows resolve.
-    #[cfg(feature = "development-connector")]
-    #[must_use]
-    pub fn development_names(mut self, known: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Self {
-        self.known = Some(known);
-        self
-    }
-
-    fn sender(&self) -> Result<Sender, ConnectorRefused> {
-        #[cfg(feature = "development-connector")]
-        if let Some(connector) = &self.connector {
-            return Sender::development(connector, self.known.clone());
-        }
-        Sender::production()
-    }
-}
 
 /// Customer keys in Azure Key Vault.
 pub struct AzureKeys {

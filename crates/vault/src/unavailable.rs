@@ -107,7 +107,7 @@ pub enum KeyUnavailable {
     NotRsa(Trace),
 
     // -- The key is gone.
-    /// 404 KeyNotFound, and any other 404.
+    /// 404 KeyNotFound.
     NotFound(Trace),
     /// 409 ObjectIsDeletedButRecoverable.
     SoftDeleted(Trace),
@@ -216,96 +216,61 @@ pub enum KeyUnavailable {
 }
 
 impl KeyUnavailable {
+    /// The table: what it does to keys in memory, and the reason as clients see it.
+    const fn row(&self) -> (Class, Reason) {
+        match self {
+            Self::TenantMismatch(_) => (Class::Denied, Reason::VaultTenantMismatch),
+            Self::RoleMissing(_) => (Class::Denied, Reason::VaultRoleMissing),
+            Self::AccessPolicyMissing(_) => (Class::Denied, Reason::VaultAccessPolicyMissing),
+            Self::Firewall(_) => (Class::Denied, Reason::VaultFirewall),
+            Self::PublicAccessOff(_) => (Class::Denied, Reason::VaultPublicAccessOff),
+            Self::OperationForbidden(_) => (Class::Denied, Reason::KeyOperationForbidden),
+            Self::Disabled(_) => (Class::Denied, Reason::KeyDisabled),
+            Self::Expired(_) => (Class::Denied, Reason::KeyExpired),
+            Self::NotYetValid(_) => (Class::Denied, Reason::KeyNotYetValid),
+            Self::Denied(_) => (Class::Denied, Reason::VaultDenied),
+            Self::NotRsa(_) => (Class::Denied, Reason::KeyUnsuitable),
+            Self::NotFound(_) => (Class::Gone, Reason::KeyNotFound),
+            Self::SoftDeleted(_) => (Class::Gone, Reason::KeySoftDeleted),
+            Self::Throttled { .. } => (Class::Transient, Reason::VaultThrottled),
+            Self::ServerError { .. } => (Class::Transient, Reason::VaultUnavailable),
+            Self::TimedOut { .. } => (Class::Transient, Reason::VaultTimeout),
+            Self::Unreachable => (Class::Transient, Reason::VaultUnreachable),
+            Self::NameUnknown => (Class::Transient, Reason::VaultNameUnknown),
+            Self::AddressForbidden => (Class::Ours, Reason::VaultNameUnknown),
+            Self::AudienceWrong(_) => (Class::Ours, Reason::VaultAudienceWrong),
+            Self::BadParameter(_) => (Class::Ours, Reason::VaultBadParameter),
+            Self::Refused { .. } => (Class::Ours, Reason::VaultRefusedUnknown),
+            Self::AnswerInvalid { .. } => (Class::Ours, Reason::VaultAnswerInvalid),
+            Self::OutOfLockedMemory => (Class::Ours, Reason::Internal),
+            Self::DirectoryUnknown(_) => (Class::Denied, Reason::EntraTenantUnknown),
+            Self::AppNotInDirectory(_) => (Class::Denied, Reason::EntraAppNotInTenant),
+            Self::ConsentMissing(_) => (Class::Denied, Reason::EntraConsentMissing),
+            Self::AppDisabled(_) => (Class::Denied, Reason::EntraAppDisabled),
+            Self::SecretWrong(_) => (Class::Ours, Reason::EntraSecretWrong),
+            Self::SecretExpired(_) => (Class::Ours, Reason::EntraSecretExpired),
+            Self::CertificateRefused(_) => (Class::Ours, Reason::EntraCertificateRefused),
+            Self::FederationMismatch(_) => (Class::Ours, Reason::EntraFederationMismatch),
+            Self::ConditionalAccess(_) => (Class::Denied, Reason::EntraConditionalAccess),
+            Self::DirectoryThrottled { .. } => (Class::Transient, Reason::EntraThrottled),
+            Self::UserNotAssigned(_) => (Class::Denied, Reason::EntraUserNotAssigned),
+            Self::UserNotInDirectory(_) => (Class::Denied, Reason::EntraUserNotInTenant),
+            Self::RedirectMismatch(_) => (Class::Ours, Reason::EntraRedirectMismatch),
+            Self::DirectoryDenied { .. } => (Class::Denied, Reason::EntraDenied),
+            Self::DirectoryRefused { .. } => (Class::Ours, Reason::EntraRefused),
+            Self::DirectoryUnreachable => (Class::Transient, Reason::EntraUnreachable),
+            Self::CredentialUnusable(_) => (Class::Ours, Reason::CredentialUnusable),
+        }
+    }
+
     /// What it does to keys in memory.
     pub const fn class(&self) -> Class {
-        match self {
-            Self::TenantMismatch(_)
-            | Self::RoleMissing(_)
-            | Self::AccessPolicyMissing(_)
-            | Self::Firewall(_)
-            | Self::PublicAccessOff(_)
-            | Self::OperationForbidden(_)
-            | Self::Disabled(_)
-            | Self::Expired(_)
-            | Self::NotYetValid(_)
-            | Self::Denied(_)
-            | Self::NotRsa(_)
-            | Self::DirectoryUnknown(_)
-            | Self::AppNotInDirectory(_)
-            | Self::ConsentMissing(_)
-            | Self::AppDisabled(_)
-            | Self::ConditionalAccess(_)
-            | Self::UserNotAssigned(_)
-            | Self::UserNotInDirectory(_)
-            | Self::DirectoryDenied { .. } => Class::Denied,
-            Self::NotFound(_) | Self::SoftDeleted(_) => Class::Gone,
-            Self::Throttled { .. }
-            | Self::ServerError { .. }
-            | Self::TimedOut { .. }
-            | Self::Unreachable
-            | Self::NameUnknown
-            | Self::DirectoryThrottled { .. }
-            | Self::DirectoryUnreachable => Class::Transient,
-            Self::AddressForbidden
-            | Self::AudienceWrong(_)
-            | Self::BadParameter(_)
-            | Self::Refused { .. }
-            | Self::AnswerInvalid { .. }
-            | Self::OutOfLockedMemory
-            | Self::SecretWrong(_)
-            | Self::SecretExpired(_)
-            | Self::CertificateRefused(_)
-            | Self::FederationMismatch(_)
-            | Self::RedirectMismatch(_)
-            | Self::DirectoryRefused { .. }
-            | Self::CredentialUnusable(_) => Class::Ours,
-        }
+        self.row().0
     }
 
     /// The reason as clients see it.
     pub const fn reason(&self) -> Reason {
-        match self {
-            Self::TenantMismatch(_) => Reason::VaultTenantMismatch,
-            Self::RoleMissing(_) => Reason::VaultRoleMissing,
-            Self::AccessPolicyMissing(_) => Reason::VaultAccessPolicyMissing,
-            Self::Firewall(_) => Reason::VaultFirewall,
-            Self::PublicAccessOff(_) => Reason::VaultPublicAccessOff,
-            Self::OperationForbidden(_) => Reason::KeyOperationForbidden,
-            Self::Disabled(_) => Reason::KeyDisabled,
-            Self::Expired(_) => Reason::KeyExpired,
-            Self::NotYetValid(_) => Reason::KeyNotYetValid,
-            Self::Denied(_) => Reason::VaultDenied,
-            Self::NotRsa(_) => Reason::KeyUnsuitable,
-            Self::NotFound(_) => Reason::KeyNotFound,
-            Self::SoftDeleted(_) => Reason::KeySoftDeleted,
-            Self::Throttled { .. } => Reason::VaultThrottled,
-            Self::ServerError { .. } => Reason::VaultUnavailable,
-            Self::TimedOut { .. } => Reason::VaultTimeout,
-            Self::Unreachable => Reason::VaultUnreachable,
-            Self::NameUnknown | Self::AddressForbidden => Reason::VaultNameUnknown,
-            Self::AudienceWrong(_) => Reason::VaultAudienceWrong,
-            Self::BadParameter(_) => Reason::VaultBadParameter,
-            Self::Refused { .. } => Reason::VaultRefusedUnknown,
-            Self::AnswerInvalid { .. } => Reason::VaultAnswerInvalid,
-            Self::OutOfLockedMemory => Reason::Internal,
-            Self::DirectoryUnknown(_) => Reason::EntraTenantUnknown,
-            Self::AppNotInDirectory(_) => Reason::EntraAppNotInTenant,
-            Self::ConsentMissing(_) => Reason::EntraConsentMissing,
-            Self::AppDisabled(_) => Reason::EntraAppDisabled,
-            Self::SecretWrong(_) => Reason::EntraSecretWrong,
-            Self::SecretExpired(_) => Reason::EntraSecretExpired,
-            Self::CertificateRefused(_) => Reason::EntraCertificateRefused,
-            Self::FederationMismatch(_) => Reason::EntraFederationMismatch,
-            Self::ConditionalAccess(_) => Reason::EntraConditionalAccess,
-            Self::DirectoryThrottled { .. } => Reason::EntraThrottled,
-            Self::UserNotAssigned(_) => Reason::EntraUserNotAssigned,
-            Self::UserNotInDirectory(_) => Reason::EntraUserNotInTenant,
-            Self::RedirectMismatch(_) => Reason::EntraRedirectMismatch,
-            Self::DirectoryDenied { .. } => Reason::EntraDenied,
-            Self::DirectoryRefused { .. } => Reason::EntraRefused,
-            Self::DirectoryUnreachable => Reason::EntraUnreachable,
-            Self::CredentialUnusable(_) => Reason::CredentialUnusable,
-        }
+        self.row().1
     }
 
     /// Who can fix it.
@@ -318,56 +283,12 @@ impl KeyUnavailable {
         self.reason().remedy()
     }
 
-    /// How long the other side asks us to wait.
-    pub const fn retry_after(&self) -> Option<Duration> {
+    /// What the other side said beside its no: the ids of the call, and how long to wait.
+    const fn said(&self) -> (Option<&Trace>, Option<Duration>) {
         match self {
-            Self::Throttled { retry_after, .. }
-            | Self::ServerError { retry_after, .. }
-            | Self::DirectoryThrottled { retry_after, .. } => *retry_after,
-            Self::TenantMismatch(_)
-            | Self::RoleMissing(_)
-            | Self::AccessPolicyMissing(_)
-            | Self::Firewall(_)
-            | Self::PublicAccessOff(_)
-            | Self::OperationForbidden(_)
-            | Self::Disabled(_)
-            | Self::Expired(_)
-            | Self::NotYetValid(_)
-            | Self::Denied(_)
-            | Self::NotRsa(_)
-            | Self::NotFound(_)
-            | Self::SoftDeleted(_)
-            | Self::TimedOut { .. }
-            | Self::Unreachable
-            | Self::NameUnknown
-            | Self::AddressForbidden
-            | Self::AudienceWrong(_)
-            | Self::BadParameter(_)
-            | Self::Refused { .. }
-            | Self::AnswerInvalid { .. }
-            | Self::OutOfLockedMemory
-            | Self::DirectoryUnknown(_)
-            | Self::AppNotInDirectory(_)
-            | Self::ConsentMissing(_)
-            | Self::AppDisabled(_)
-            | Self::SecretWrong(_)
-            | Self::SecretExpired(_)
-            | Self::CertificateRefused(_)
-            | Self::FederationMismatch(_)
-            | Self::ConditionalAccess(_)
-            | Self::UserNotAssigned(_)
-            | Self::UserNotInDirectory(_)
-            | Self::RedirectMismatch(_)
-            | Self::DirectoryDenied { .. }
-            | Self::DirectoryRefused { .. }
-            | Self::DirectoryUnreachable
-            | Self::CredentialUnusable(_) => None,
-        }
-    }
-
-    /// The ids of the call, where there was an answer.
-    pub const fn trace(&self) -> Option<&Trace> {
-        match self {
+            Self::Throttled { retry_after, trace }
+            | Self::ServerError { retry_after, trace, .. }
+            | Self::DirectoryThrottled { retry_after, trace } => (Some(trace), *retry_after),
             Self::TenantMismatch(trace)
             | Self::RoleMissing(trace)
             | Self::AccessPolicyMissing(trace)
@@ -381,12 +302,8 @@ impl KeyUnavailable {
             | Self::NotRsa(trace)
             | Self::NotFound(trace)
             | Self::SoftDeleted(trace)
-            | Self::Throttled { trace, .. }
-            | Self::ServerError { trace, .. }
             | Self::AudienceWrong(trace)
             | Self::BadParameter(trace)
-            | Self::Refused { trace, .. }
-            | Self::AnswerInvalid { trace, .. }
             | Self::DirectoryUnknown(trace)
             | Self::AppNotInDirectory(trace)
             | Self::ConsentMissing(trace)
@@ -396,20 +313,31 @@ impl KeyUnavailable {
             | Self::CertificateRefused(trace)
             | Self::FederationMismatch(trace)
             | Self::ConditionalAccess(trace)
-            | Self::DirectoryThrottled { trace, .. }
             | Self::UserNotAssigned(trace)
             | Self::UserNotInDirectory(trace)
             | Self::RedirectMismatch(trace)
+            | Self::Refused { trace, .. }
+            | Self::AnswerInvalid { trace, .. }
             | Self::DirectoryDenied { trace, .. }
-            | Self::DirectoryRefused { trace, .. } => Some(trace),
+            | Self::DirectoryRefused { trace, .. } => (Some(trace), None),
             Self::TimedOut { .. }
             | Self::Unreachable
             | Self::NameUnknown
             | Self::AddressForbidden
             | Self::OutOfLockedMemory
             | Self::DirectoryUnreachable
-            | Self::CredentialUnusable(_) => None,
+            | Self::CredentialUnusable(_) => (None, None),
         }
+    }
+
+    /// How long the other side asks us to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.said().1
+    }
+
+    /// The ids of the call, where there was an answer.
+    pub const fn trace(&self) -> Option<&Trace> {
+        self.said().0
     }
 
     /// Key Vault's id of the call.
