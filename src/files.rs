@@ -83,7 +83,10 @@ pub fn read_private(path: &Path) -> Result<Vec<u8>, FileRefused> {
 }
 
 /// Opens, then looks at what was opened: the path cannot be exchanged in between.
-fn read_if(path: &Path, check: impl FnOnce(&std::fs::Metadata) -> Result<(), FileRefused>) -> Result<Vec<u8>, FileRefused> {
+fn read_if(
+    path: &Path,
+    check: impl FnOnce(&std::fs::Metadata) -> Result<(), FileRefused>,
+) -> Result<Vec<u8>, FileRefused> {
     let refused = |cause: std::io::Error| match cause.kind() {
         ErrorKind::NotFound => FileRefused::Missing { path: path.into() },
         ErrorKind::PermissionDenied => FileRefused::Forbidden { path: path.into() },

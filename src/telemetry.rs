@@ -27,9 +27,9 @@ pub fn subscriber<W>(format: Format, level: Level, writer: W) -> impl Subscriber
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let targets = OURS.iter().fold(Targets::new().with_default(LevelFilter::WARN), |targets, ours| {
-        targets.with_target(*ours, level)
-    });
+    let targets = OURS
+        .iter()
+        .fold(Targets::new().with_default(LevelFilter::WARN), |targets, ours| targets.with_target(*ours, level));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
     let lines = match format {
         Format::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
@@ -42,11 +42,16 @@ where
 pub fn start(format: Format, level: Level) {
     // A second call keeps the first's choice.
     let _ = tracing::subscriber::set_global_default(subscriber(format, level, std::io::stderr));
+    log_panics();
+}
+
+/// Has panics logged with their place, and with their words only where those are a literal of the program.
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|at| (at.file(), at.line()));
         let (file, line) = place.unwrap_or(("unknown", 0));
         // A formatted message may quote what was being worked on; a literal cannot.
-        let message = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(message withheld)");
-        tracing::error!(file, line, message, "a panic was caught");
+        let words = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(withheld)");
+        tracing::error!(file, line, words, "a panic was caught");
     }));
 }

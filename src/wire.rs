@@ -20,10 +20,10 @@ use zeroize::Zeroizing;
 use crate::clock::SystemClock;
 use crate::config::{self, AzureCredential, CallerToken, Config, Listen, PlatformKey};
 use crate::entropy::SystemEntropy;
+use crate::files;
 use crate::grpc::{Grpc, Health};
 use crate::serve::{BindRefused, Drained, Limits, Listener, Server, Workers, server_tls};
 use crate::trouble::{Trouble, Troubles};
-use crate::files;
 
 /// How long the platform's own vault may take at the start.
 const PLATFORM_VAULT: Duration = Duration::from_secs(30);
@@ -83,7 +83,8 @@ impl Assembly {
     pub async fn start(self) -> Result<Daemon, StartFailed> {
         let Self { store, customer_keys, platform, callers, clock, entropy, limits, options } = self;
         let (grpc_clock, grpc_entropy) = (clock.clone(), entropy.clone());
-        let service = Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
+        let service =
+            Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
         Ok(Daemon { service, grpc, health, limits, entropy })
     }

@@ -7,9 +7,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
 use crate::serve::Workers;
+use crate::telemetry;
 use crate::trouble::{Trouble, Troubles};
 use crate::wire::{self, Assembly};
-use crate::telemetry;
 
 /// Serves until SIGTERM or SIGINT, then lets the calls under way finish. A second signal ends it at once.
 pub fn serve(path: &Path) -> Result<(), Troubles> {

@@ -127,7 +127,12 @@ impl<'d, 't> Section<'d, 't> {
                     Some(near) => format!("did you mean {near}?"),
                     None => format!("known here: {known}"),
                 };
-                self.faults.add(Some(key.span().start..value.span().end), &format!("{}{name}", self.prefix), "is not known", hint);
+                self.faults.add(
+                    Some(key.span().start..value.span().end),
+                    &format!("{}{name}", self.prefix),
+                    "is not known",
+                    hint,
+                );
             }
         }
     }
@@ -187,7 +192,8 @@ impl<'d, 't> Section<'d, 't> {
         let text = self.text(key)?;
         let duration = parse_duration(text).filter(|duration| (least..=most).contains(duration));
         if duration.is_none() {
-            let hint = format!("write a duration from {least:?} to {most:?}, such as \"500ms\", \"30s\", \"5m\" or \"1h\"");
+            let hint =
+                format!("write a duration from {least:?} to {most:?}, such as \"500ms\", \"30s\", \"5m\" or \"1h\"");
             self.fault(key, "is not a duration within its bounds", hint);
         }
         duration

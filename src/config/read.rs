@@ -30,7 +30,11 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
 
     let listen: Vec<_> = whole.sections("listen").into_iter().filter_map(|one| listen(one, &file)).collect();
     if listen.is_empty() && faults.is_empty() {
-        whole.fault("listen", "is missing", "add a [[listen]] table with `unix`, or with `tls`, `certificate` and `key`");
+        whole.fault(
+            "listen",
+            "is missing",
+            "add a [[listen]] table with `unix`, or with `tls`, `certificate` and `key`",
+        );
     }
     let limits = limits(whole.section("limits"));
     let workers = whole.count("workers", 1..1_025).and_then(|count| usize::try_from(count).ok());
@@ -79,11 +83,19 @@ fn listen(mut one: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Option<L
         (Some(address), None) => {
             let parsed = address.parse().ok();
             if parsed.is_none() {
-                one.fault("tls", "is not an address and port", "write an IP address and port, such as \"0.0.0.0:7444\"");
+                one.fault(
+                    "tls",
+                    "is not an address and port",
+                    "write an IP address and port, such as \"0.0.0.0:7444\"",
+                );
             }
             let certificate = one.required("certificate", "write the path of the certificate's PEM file").map(file);
             let key = one.required("key", "write the path of the private key's PEM file").map(file);
-            parsed.zip(certificate).zip(key).map(|((address, certificate), key)| Listen::Tls { address, certificate, key })
+            parsed.zip(certificate).zip(key).map(|((address, certificate), key)| Listen::Tls {
+                address,
+                certificate,
+                key,
+            })
         }
         (None, Some(path)) => {
             let mode = match one.text("mode") {
@@ -139,7 +151,11 @@ fn platform_key(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -
         match parsed {
             Ok(KeyIdentifier { location, version: None }) => Some(location),
             Ok(_) => {
-                section.fault("vault_key", "names a version", "leave the version out: the file names the ones it needs");
+                section.fault(
+                    "vault_key",
+                    "names a version",
+                    "leave the version out: the file names the ones it needs",
+                );
                 None
             }
             Err(invalid) => {
@@ -157,7 +173,11 @@ fn platform_key(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -
     });
     let both = (section.has("vault_key"), section.has("tenant"));
     if both.0 != both.1 {
-        section.fault("", "`vault_key` and `tenant` belong together", "write both, or neither for a root kept in the file");
+        section.fault(
+            "",
+            "`vault_key` and `tenant` belong together",
+            "write both, or neither for a root kept in the file",
+        );
     }
     section.close();
     let vault_key = key.zip(tenant).map(|(location, tenant)| VaultKey { location, tenant });
@@ -312,16 +332,36 @@ level = "debug"
         let cases = [
             ("database = \"byokd.db\"", "", "database: is missing"),
             ("database = \"byokd.db\"", "database = \"\"", "line 2: database: is empty"),
-            ("database = \"byokd.db\"", "database = [1]", "line 2: database: is an array where a text in quotes belongs"),
+            (
+                "database = \"byokd.db\"",
+                "database = [1]",
+                "line 2: database: is an array where a text in quotes belongs",
+            ),
             ("[platform_key]\nfile = \"/etc/byokd/platform.key\"", "", "platform_key.file: is missing"),
-            ("file = \"/etc", "vault_key = \"https://evil.example/keys/k\"\nfile = \"/etc", "line 7: platform_key.vault_key: the host must"),
+            (
+                "file = \"/etc",
+                "vault_key = \"https://evil.example/keys/k\"\nfile = \"/etc",
+                "line 7: platform_key.vault_key: the host must",
+            ),
             ("key = \"tls/key.pem\"", "", "line 9: listen[0].key: is missing"),
-            ("unix = \"/run/byokd/byokd.sock\"", "", "line 14: listen[1].: a place to listen on is either `tls` or `unix`"),
+            (
+                "unix = \"/run/byokd/byokd.sock\"",
+                "",
+                "line 14: listen[1].: a place to listen on is either `tls` or `unix`",
+            ),
             ("unix =", "tcp = \"0.0.0.0:1\"\nunix =", "line 15: listen[1].tcp: is not known"),
-            ("client_id = \"8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01\"", "client_id = \"app\"", "line 19: azure.client_id: is not a GUID"),
+            (
+                "client_id = \"8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01\"",
+                "client_id = \"app\"",
+                "line 19: azure.client_id: is not a GUID",
+            ),
             ("certificate_file = \"app.pem\"", "", "line 18: azure.: 0 credentials are given where one belongs"),
             ("certificate_file", "client_secret_file = \"x\"\ncertificate_file", "line 18: azure.: 2 credentials"),
-            ("certificate_file", "endpoint = \"https://vault.example\"\ncertificate_file", "line 20: azure.endpoint: is not known"),
+            (
+                "certificate_file",
+                "endpoint = \"https://vault.example\"\ncertificate_file",
+                "line 20: azure.endpoint: is not known",
+            ),
             ("idle = \"5m\"", "idle = 300", "line 23: limits.idle: is an integer where a text in quotes belongs"),
             ("idle = \"5m\"", "idle = \"5 minutes\"", "line 23: limits.idle: is not a duration within its bounds"),
             ("name = \"platform\"", "name = \"a\\nb\"", "line 27: callers[0].name: is not a caller's name"),

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::RequestId;
 use domain::permission::{self, Action, Caller, Permit, Target};
-use domain::{RequestId};
 use envelope::Context;
 use service::{Refusal, Service};
 use tokio::time::Instant;

@@ -107,16 +107,57 @@ pub fn status(refusal: &Refusal, request: RequestId) -> Status {
         ("remedy".to_owned(), reason.remedy().to_owned()),
         ("request_id".to_owned(), request.to_string()),
     ]);
-    let traces = [
-        ("vault_request_id", refusal.vault_request_id()),
-        ("entra_correlation_id", refusal.correlation_id()),
-    ];
+    let traces = [("vault_request_id", refusal.vault_request_id()), ("entra_correlation_id", refusal.correlation_id())];
     metadata.extend(traces.into_iter().filter_map(|(key, id)| Some((key.to_owned(), id?.to_owned()))));
     let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata);
     if let Some(usual) = usual_delay(reason) {
         details.set_retry_info(Some(refusal.wait().unwrap_or(usual)));
     }
     Status::with_error_details(code(reason), refusal.message(), details)
+}
+
+/// The table of all reasons, as `docs/errors.md` shows it.
+pub fn table() -> String {
+    let mut text = String::from(
+        "# Errors\n\n\
+         Every refused call carries `google.rpc.ErrorInfo` with the domain `byokd` and one of these reasons; its metadata holds \
+         `owner`,\n`remedy` and `request_id`, and where a vault or a directory was asked, `vault_request_id` and \
+         `entra_correlation_id`. `UNAVAILABLE`\nand `RESOURCE_EXHAUSTED` also carry `google.rpc.RetryInfo`. Failed items of a \
+         batch name the reason in `ItemError`.\n\n\
+         The owner is who can fix it: whoever made the call, the customer whose vault it is, or the platform that runs the \
+         service.\n\n\
+         This table is generated; a test compares it with the program.\n\n\
+         | reason | owner | gRPC code | what is wrong | what to do |\n|---|---|---|---|---|\n",
+    );
+    for reason in Reason::ALL {
+        let (owner, summary, remedy) = (reason.owner(), reason.summary(), reason.remedy());
+        let code = name(code(*reason));
+        text.push_str(&format!("| `{reason}` | {owner} | `{code}` | {summary} | {remedy} |\n"));
+    }
+    text
+}
+
+/// A code as the gRPC documentation writes it.
+const fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
 }
 
 #[cfg(test)]

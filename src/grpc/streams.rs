@@ -211,7 +211,9 @@ struct Reader<M> {
 
 impl<M: Message> Reader<M> {
     async fn next(&mut self) -> Result<Option<Part>, Refusal> {
-        let Some(message) = self.incoming.message().await.map_err(|status| unreadable(&status))? else { return Ok(None) };
+        let Some(message) = self.incoming.message().await.map_err(|status| unreadable(&status))? else {
+            return Ok(None);
+        };
         message.part().map(Some).ok_or_else(|| invalid("a message of the stream is empty"))
     }
 

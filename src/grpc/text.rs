@@ -1,8 +1,8 @@
 //! Resource names and times as answers print them.
 
-use domain::{AppId, DataKeyId, KeyVersionId, Timestamp, WorkspaceId};
 use api::byok::v1 as pb;
 use domain::permission::{Action, Permit, Target};
+use domain::{AppId, DataKeyId, KeyVersionId, Timestamp, WorkspaceId};
 use prost_types::Timestamp as Stamp;
 use service::{Opened, Sealed};
 

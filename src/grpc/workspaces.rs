@@ -25,7 +25,10 @@ impl Workspaces for Call {
         .await
     }
 
-    async fn get_workspace(&self, request: Request<pb::GetWorkspaceRequest>) -> Result<Response<pb::Workspace>, Status> {
+    async fn get_workspace(
+        &self,
+        request: Request<pb::GetWorkspaceRequest>,
+    ) -> Result<Response<pb::Workspace>, Status> {
         let pb::GetWorkspaceRequest { name } = request.into_inner();
         self.answer("Workspaces/GetWorkspace", async {
             let permit = self.permit_workspace::<permission::ReadWorkspaces>(&name)?;
@@ -92,7 +95,10 @@ impl Workspaces for Call {
         .await
     }
 
-    async fn delete_app(&self, request: Request<pb::DeleteAppRequest>) -> Result<Response<pb::DeleteAppResponse>, Status> {
+    async fn delete_app(
+        &self,
+        request: Request<pb::DeleteAppRequest>,
+    ) -> Result<Response<pb::DeleteAppResponse>, Status> {
         let pb::DeleteAppRequest { name } = request.into_inner();
         self.answer("Workspaces/DeleteApp", async {
             let permit = self.permit_app::<permission::ChangeApps>(&name)?;

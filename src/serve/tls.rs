@@ -44,8 +44,12 @@ impl TlsRefused {
             Self::NoCertificate { .. } => {
                 "the file must hold the server's certificate, then its intermediates, as PEM (BEGIN CERTIFICATE)"
             }
-            Self::NoKey { .. } => "the file must hold the certificate's private key as unencrypted PEM (BEGIN PRIVATE KEY)",
-            Self::Mismatch { .. } => "use the key the certificate was issued for, and put the server's certificate first",
+            Self::NoKey { .. } => {
+                "the file must hold the certificate's private key as unencrypted PEM (BEGIN PRIVATE KEY)"
+            }
+            Self::Mismatch { .. } => {
+                "use the key the certificate was issued for, and put the server's certificate first"
+            }
         }
     }
 }

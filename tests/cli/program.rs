@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use crate::site::{Site, TOKEN};
 
 /// `byokctl`, from the same build.
-pub fn byokctl_path() -> PathBuf {
+pub(crate) fn byokctl_path() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_byokd")).with_file_name("byokctl");
     assert!(
         path.is_file(),
@@ -21,23 +21,23 @@ pub fn byokctl_path() -> PathBuf {
 }
 
 /// How a program ended.
-pub struct Ended {
+pub(crate) struct Ended {
     /// `None`: by a signal.
-    pub code: Option<i32>,
-    pub stdout: Vec<u8>,
-    pub stderr: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
     #[track_caller]
-    pub fn good(self) -> Self {
+    pub(crate) fn good(self) -> Self {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
         self
     }
 
     /// One `error:`, one `hint:`, and this exit code.
     #[track_caller]
-    pub fn bad(self, code: i32) -> Self {
+    pub(crate) fn bad(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{}", self.stderr);
         let lines: Vec<&str> = self.stderr.lines().collect();
         assert!(
@@ -48,29 +48,29 @@ impl Ended {
         self
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.stdout).unwrap()
     }
 }
 
 /// `byokctl` against one daemon.
 #[derive(Clone)]
-pub struct Byokctl {
+pub(crate) struct Byokctl {
     server: String,
     token: String,
 }
 
 impl Byokctl {
-    pub fn at(server: &str, token: &str) -> Self {
+    pub(crate) fn at(server: &str, token: &str) -> Self {
         byokctl_path();
         Self { server: server.into(), token: token.into() }
     }
 
-    pub fn of(site: &Site) -> Self {
+    pub(crate) fn of(site: &Site) -> Self {
         Self::at(&format!("unix:{}", site.socket().display()), TOKEN)
     }
 
-    pub fn with_token(&self, token: &str) -> Self {
+    pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: token.into(), ..self.clone() }
     }
 
@@ -82,16 +82,16 @@ impl Byokctl {
     }
 
     /// Starts it with open pipes.
-    pub fn spawn(&self, args: &[&str]) -> Child {
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
         self.command(args).spawn().unwrap()
     }
 
-    pub async fn run(&self, args: &[&str]) -> Ended {
+    pub(crate) async fn run(&self, args: &[&str]) -> Ended {
         self.feed(args, &[]).await
     }
 
     /// Runs it with this on standard input.
-    pub async fn feed(&self, args: &[&str], input: &[u8]) -> Ended {
+    pub(crate) async fn feed(&self, args: &[&str], input: &[u8]) -> Ended {
         let mut child = self.spawn(args);
         let mut stdin = child.stdin.take().unwrap();
         let write = async {
@@ -105,7 +105,7 @@ impl Byokctl {
 }
 
 /// Waits for the end, reading what is written meanwhile.
-pub async fn ended(mut child: Child) -> Ended {
+pub(crate) async fn ended(mut child: Child) -> Ended {
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let read_out = async {
         let mut bytes = Vec::new();
@@ -126,17 +126,17 @@ pub async fn ended(mut child: Child) -> Ended {
 }
 
 /// A running `byokd dev` that serves.
-pub struct Dev {
+pub(crate) struct Dev {
     child: Child,
     /// What it printed until it served.
-    pub printed: String,
-    pub endpoint: String,
-    pub token: String,
+    pub(crate) printed: String,
+    pub(crate) endpoint: String,
+    pub(crate) token: String,
 }
 
 impl Dev {
     /// Starts it on a free port and waits until it invites to type something.
-    pub async fn start(data: &Path, more: &[&str]) -> Self {
+    pub(crate) async fn start(data: &Path, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_byokd"));
         command.args(["dev", "--grpc", "127.0.0.1:0", "--data"]).arg(data).args(more);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true).spawn().unwrap();
@@ -158,29 +158,29 @@ impl Dev {
         Self { child, printed, endpoint, token }
     }
 
-    pub fn byokctl(&self) -> Byokctl {
+    pub(crate) fn byokctl(&self) -> Byokctl {
         Byokctl::at(&self.endpoint, &self.token)
     }
 
     /// Ctrl-C, and the exit code.
-    pub async fn interrupt(mut self) -> Option<i32> {
+    pub(crate) async fn interrupt(mut self) -> Option<i32> {
         signal(&self.child, rustix::process::Signal::INT);
         self.child.wait().await.unwrap().code()
     }
 
     /// The hard way.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 }
 
-pub fn signal(child: &Child, signal: rustix::process::Signal) {
+pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).unwrap())).unwrap();
     rustix::process::kill_process(pid, signal).unwrap();
 }
 
 /// The names in a directory.
-pub fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = dir.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names

@@ -152,11 +152,7 @@ mod tests {
     #[test]
     fn a_token_ends_when_it_says() {
         let clock = Arc::new(Hand(AtomicI64::new(999)));
-        let token = Token {
-            name: "job".into(),
-            sha256: token_hash("t"),
-            expires: Some(Timestamp::from_micros(1_000)),
-        };
+        let token = Token { name: "job".into(), sha256: token_hash("t"), expires: Some(Timestamp::from_micros(1_000)) };
         let callers = TokenCallers::with_expiry([token.clone()], clock.clone()).unwrap();
         assert_eq!(name(&callers, "t"), Some("job"));
         clock.0.store(1_000, Ordering::Relaxed);

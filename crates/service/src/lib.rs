@@ -15,6 +15,9 @@ pub mod options;
 pub mod refusal;
 pub mod service;
 
+#[cfg(feature = "measure")]
+pub mod measure;
+
 mod core;
 mod keys;
 mod seeded_bug;

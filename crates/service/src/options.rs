@@ -18,8 +18,10 @@ pub const USUAL_PAGE: usize = 100;
 pub const EXPORT_PAGE: usize = 500;
 /// How long what the store said of a workspace and its apps is believed without reading it again (C).
 pub const CONTROL_LEASE: Duration = Duration::from_secs(300);
-/// The most messages a data key seals in its life (I-17).
-pub const MOST_SEALS: u64 = 1 << 40;
+/// How many messages a process seals under a data key, from each time it opens it, before it retires it and makes another. A
+/// data key seals at most 2⁴⁰ in its life (I-17); counts are kept in memory alone, and this leaves room for 256 openings, one
+/// after the other or in as many processes side by side, that each come close to it.
+pub const SEALS_PER_OPENING: u64 = 1 << 32;
 
 /// What an operator or a test may set. [`Options::default`] is what production uses.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ pub struct Options {
     /// How many calls to one workspace's vault may be under way at once. 16: a vault that hangs holds up its own
     /// workspace and nobody else.
     pub vault_calls_per_workspace: usize,
-    /// How many messages this process seals under one data key before it refuses. [`MOST_SEALS`].
+    /// How many messages this process seals under one data key before it goes over to a new one. [`SEALS_PER_OPENING`].
     pub seals_per_data_key: u64,
     /// How many unknown data keys are remembered as unknown. 32,768.
     pub unknown_keys: usize,
@@ -41,7 +43,7 @@ impl Default for Options {
         Self {
             vault_deadline: Duration::from_secs(10),
             vault_calls_per_workspace: 16,
-            seals_per_data_key: MOST_SEALS,
+            seals_per_data_key: SEALS_PER_OPENING,
             unknown_keys: 32_768,
         }
     }

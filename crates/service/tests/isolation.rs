@@ -209,7 +209,7 @@ async fn flood(world: &World, ids: u32) -> (u64, u64) {
     )
 }
 
-/// 10⁵ made-up ids make no vault call; an id asked for again makes no call to the database either.
+/// 10⁵ requests with made-up ids make no vault call; an id asked for again makes no call to the database either.
 #[tokio::test]
 async fn made_up_ids_reach_no_vault_and_the_database_once() {
     // Standing (workspace, app, key) and the data key's row: four reads and no more for each id.

@@ -112,7 +112,8 @@ async fn an_unsuitable_key_is_refused_with_what_to_change() {
     assert_eq!(acme.configure(acme.request()).await.unwrap_err().reason(), Reason::KeyNotFound);
     let version = world.vault.create_key(&acme.key());
     let now = domain::Clock::now(&*world.clock).wall;
-    let cases: [(fn(&mut vault::memory::Attributes, domain::Timestamp), Reason); 6] = [
+    type Spoil = fn(&mut vault::memory::Attributes, domain::Timestamp);
+    let cases: [(Spoil, Reason); 6] = [
         (|key, _| key.managed = true, Reason::KeyManaged),
         (|key, _| key.key_ops = vec!["wrapKey".into()], Reason::KeyUnsuitable),
         (|key, _| key.key_ops = vec!["unwrapKey".into()], Reason::KeyUnsuitable),

@@ -257,6 +257,17 @@ impl Store for FaultyStore {
         Ok(activation)
     }
 
+    async fn retire_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.read()?;
+        self.inner.retire_data_key(workspace, app, data_key, at).await
+    }
+
     async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
         self.read()?;
         self.inner.record(event).await

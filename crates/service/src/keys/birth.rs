@@ -131,10 +131,10 @@ impl Core {
     /// Hands an unwrapped key to the table under its row's name.
     pub(crate) fn admit(&self, standing: &Standing, row: &DataKey, unwrapped: Unwrapped) -> Result<(), NotAdmitted> {
         let Unwrapped { secret, version, proof } = unwrapped;
-        let name = AppRef { workspace: &row.workspace, app: &row.app }.data_key(row.id).to_owned();
+        let name = AppRef { workspace: &row.workspace, app: &row.app }.data_key(row.id);
         let lease = self.table.lease_of(&standing.workspace, version);
         let under: (Protection, _) = (row.protection, version);
-        let key = OpenKey::new(name, under, secret, lease, standing.workspace.clone(), Stamp::of(standing));
-        self.table.admit(key, proof, standing)
+        let key = OpenKey::new(row.id, under, secret, lease, standing.workspace.clone(), Stamp::of(standing));
+        self.table.admit(name, key, proof, standing)
     }
 }

@@ -38,9 +38,6 @@ pub(crate) enum Failure {
     /// answer took longer than the lease it gives.
     #[error("the proof came too late")]
     TooLate,
-    /// The data key has sealed as many messages as one may.
-    #[error("the data key has sealed as many messages as it may")]
-    Exhausted,
     /// The work panicked.
     #[error("the work ended in a panic")]
     Crashed,
@@ -63,9 +60,7 @@ impl From<Failure> for Refusal {
             Failure::Platform(why) => Self::because(why.reason()).caused_by(why),
             Failure::Corrupt(_) => Self::because(Reason::WrappedKeyCorrupt).caused_by(failure),
             Failure::TooLate => Self::because(Reason::VaultTimeout).caused_by(failure),
-            Failure::OutOfMemory | Failure::Exhausted | Failure::Crashed => {
-                Self::because(Reason::Internal).caused_by(failure)
-            }
+            Failure::OutOfMemory | Failure::Crashed => Self::because(Reason::Internal).caused_by(failure),
         }
     }
 }

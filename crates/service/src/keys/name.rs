@@ -1,4 +1,7 @@
 //! Under what a key is found: always workspace, app and data key together (I-14).
+//!
+//! A name stands in the table as a [`Label`], whose texts are beside the id and not behind pointers: in a table of a million
+//! keys every pointer that is followed costs more than everything else a look-up does.
 
 use std::hash::{Hash, Hasher};
 
@@ -13,7 +16,7 @@ pub(crate) struct AppRef<'a> {
 }
 
 /// An app, owned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct AppName {
     pub(crate) workspace: WorkspaceId,
     pub(crate) app: AppId,
@@ -27,7 +30,7 @@ pub(crate) struct DataKeyRef<'a> {
 }
 
 /// A data key of an app, owned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct DataKeyName {
     pub(crate) app: AppName,
     pub(crate) id: DataKeyId,
@@ -63,17 +66,37 @@ impl DataKeyName {
     }
 }
 
-// Owned and borrowed names hash alike, or a look-up would miss what is there: both go through the borrowed form.
-impl Hash for AppRef<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.workspace.hash(state);
-        self.app.hash(state);
+impl Label {
+    fn parts(&self) -> (&[u8], &[u8]) {
+        match self {
+            Self::Short { workspace, app, text } => {
+                let (workspace, app) = (usize::from(*workspace), usize::from(*app));
+                (&text[..workspace], &text[workspace..workspace + app])
+            }
+            Self::Long { workspace, text } => text.split_at(usize::from(*workspace)),
+        }
+    }
+
+    fn matches(&self, app: AppRef<'_>) -> bool {
+        self.parts() == (app.workspace.as_str().as_bytes(), app.app.as_str().as_bytes())
     }
 }
 
-impl Hash for AppName {
+// A label and the name it stands for hash alike, or a look-up would miss what is there.
+fn hash_parts<H: Hasher>((workspace, app): (&[u8], &[u8]), state: &mut H) {
+    workspace.hash(state);
+    app.hash(state);
+}
+
+impl Hash for AppRef<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.borrow().hash(state);
+        hash_parts((self.workspace.as_str().as_bytes(), self.app.as_str().as_bytes()), state);
+    }
+}
+
+impl Hash for AppLabel {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash_parts(self.0.parts(), state);
     }
 }
 
@@ -84,22 +107,92 @@ impl Hash for DataKeyRef<'_> {
     }
 }
 
-impl Hash for DataKeyName {
+impl Hash for DataKeyLabel {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.borrow().hash(state);
+        state.write(self.id.as_bytes());
+        hash_parts(self.app.parts(), state);
     }
 }
 
-impl Equivalent<AppName> for AppRef<'_> {
-    fn equivalent(&self, key: &AppName) -> bool {
-        *self == key.borrow()
+impl PartialEq for AppLabel {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.parts() == other.0.parts()
     }
 }
 
-impl Equivalent<DataKeyName> for DataKeyRef<'_> {
-    fn equivalent(&self, key: &DataKeyName) -> bool {
-        // The id first: 16 random bytes tell almost every two keys apart without a second memory access.
-        self.id == key.id && *self == key.borrow()
+impl Eq for AppLabel {}
+
+impl PartialEq for DataKeyLabel {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.app.parts() == other.app.parts()
+    }
+}
+
+impl Eq for DataKeyLabel {}
+
+/// An app's name in the table.
+pub(crate) struct AppLabel(Label);
+
+/// A data key's name in the table.
+pub(crate) struct DataKeyLabel {
+    id: DataKeyId,
+    app: Label,
+}
+
+/// Workspace and app, one text after the other, and where the first one ends.
+enum Label {
+    Short { workspace: u8, app: u8, text: [u8; SHORT] },
+    Long { workspace: u8, text: Box<[u8]> },
+}
+
+/// So long that almost every pair of ids fits, and that a data key's name fills one cache line.
+const SHORT: usize = 45;
+
+impl From<AppRef<'_>> for Label {
+    fn from(app: AppRef<'_>) -> Self {
+        let (workspace, app) = (app.workspace.as_str().as_bytes(), app.app.as_str().as_bytes());
+        // Ids have at most 63 bytes.
+        let [ends, rest] = [workspace, app].map(|id| u8::try_from(id.len()).expect("an id has at most 63 bytes"));
+        let both = [workspace, app].concat();
+        let mut text = [0; SHORT];
+        match text.get_mut(..both.len()) {
+            Some(start) => {
+                start.copy_from_slice(&both);
+                Self::Short { workspace: ends, app: rest, text }
+            }
+            None => Self::Long { workspace: ends, text: both.into() },
+        }
+    }
+}
+
+impl AppLabel {
+    /// Used by a seeded fault only: whether the app has this id, in whatever workspace.
+    pub(crate) fn is_of_app(&self, app: &AppId) -> bool {
+        self.0.parts().1 == app.as_str().as_bytes()
+    }
+}
+
+impl From<AppRef<'_>> for AppLabel {
+    fn from(app: AppRef<'_>) -> Self {
+        Self(app.into())
+    }
+}
+
+impl From<DataKeyRef<'_>> for DataKeyLabel {
+    fn from(key: DataKeyRef<'_>) -> Self {
+        Self { id: key.id, app: key.app.into() }
+    }
+}
+
+impl Equivalent<AppLabel> for AppRef<'_> {
+    fn equivalent(&self, label: &AppLabel) -> bool {
+        label.0.matches(*self)
+    }
+}
+
+impl Equivalent<DataKeyLabel> for DataKeyRef<'_> {
+    fn equivalent(&self, label: &DataKeyLabel) -> bool {
+        self.id == label.id && label.app.matches(self.app)
     }
 }
 
@@ -108,10 +201,13 @@ mod tests {
     use super::*;
     use std::hash::BuildHasher;
 
-    /// I-14: a name equals itself in both forms, and no other workspace's, app's or data key's.
+    /// I-14: a label stands for its own name and for no other workspace's, app's or data key's, however long the ids are.
     #[test]
     fn a_name_has_all_three_parts() {
-        let names: Vec<DataKeyName> = [("acme", "bot"), ("acme", "bots"), ("acm", "ebot"), ("bot", "acme")]
+        let long = "a".repeat(63);
+        let pairs =
+            [("acme", "bot"), ("acme", "bots"), ("acm", "ebot"), ("bot", "acme"), (&*long, "bot"), ("bot", &*long)];
+        let names: Vec<DataKeyName> = pairs
             .iter()
             .flat_map(|(workspace, app)| {
                 [1, 2].map(|id| DataKeyName {
@@ -121,11 +217,21 @@ mod tests {
             })
             .collect();
         let hasher = foldhash::fast::FixedState::default();
-        for (i, a) in names.iter().enumerate() {
-            for (j, b) in names.iter().enumerate() {
-                assert_eq!(a.borrow().equivalent(b), i == j);
-                assert_eq!(hasher.hash_one(a.borrow()) == hasher.hash_one(b), i == j);
+        for (i, a) in names.iter().map(DataKeyName::borrow).enumerate() {
+            for (j, b) in names.iter().map(DataKeyName::borrow).enumerate() {
+                let (label, app) = (DataKeyLabel::from(b), AppLabel::from(b.app));
+                assert_eq!(a.equivalent(&label), i == j);
+                assert_eq!(hasher.hash_one(a) == hasher.hash_one(&label), i == j);
+                assert_eq!(a.app.equivalent(&app), i / 2 == j / 2);
+                assert_eq!(hasher.hash_one(a.app) == hasher.hash_one(&app), i / 2 == j / 2);
+                assert_eq!(DataKeyLabel::from(a) == label, i == j);
             }
         }
+    }
+
+    /// The figure that the layout is chosen for.
+    #[test]
+    fn a_label_fills_one_cache_line() {
+        assert_eq!(size_of::<DataKeyLabel>(), 64);
     }
 }

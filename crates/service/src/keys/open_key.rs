@@ -7,12 +7,11 @@ use domain::{DataKeyId, KeyVersionId, Moment, Protection};
 use secmem::Secret;
 
 use super::lease::{Right, VersionLease};
-use super::name::DataKeyName;
 use super::standing::{Stamp, WorkspaceState};
 
 /// A data key in the clear, with everything that decides whether it may be used now. Wiped when the last reader lets go.
 pub(crate) struct OpenKey {
-    pub(crate) name: DataKeyName,
+    pub(crate) id: DataKeyId,
     pub(crate) protection: Protection,
     /// The version that unwrapped it; absent under the platform's key.
     pub(crate) version: Option<KeyVersionId>,
@@ -29,7 +28,7 @@ const COUNTED_TOGETHER: u64 = 64;
 
 impl OpenKey {
     pub(crate) fn new(
-        name: DataKeyName,
+        id: DataKeyId,
         under: (Protection, Option<KeyVersionId>),
         secret: Secret<32>,
         lease: Arc<VersionLease>,
@@ -37,11 +36,11 @@ impl OpenKey {
         stamp: Stamp,
     ) -> Self {
         let (protection, version) = under;
-        Self { name, protection, version, secret, lease, workspace, stamp, sealed: AtomicU64::new(0) }
+        Self { id, protection, version, secret, lease, workspace, stamp, sealed: AtomicU64::new(0) }
     }
 
     pub(crate) fn id(&self) -> DataKeyId {
-        self.name.id
+        self.id
     }
 
     /// The right to open with it at `now`: its lease holds, and its app was there in what the store said at most C ago.

@@ -79,7 +79,8 @@ impl Core {
         self.table.with_open(key, |key| key.right_to_open(now).is_some()) == Some(true)
     }
 
-    /// Finds the app's active data key under the protection it stands under, or makes it, and opens it.
+    /// Finds the app's active data key under the protection it stands under, or makes it, and opens it. One that has sealed as
+    /// many messages as it may is retired first (I-17).
     async fn open_for_sealing(self: Arc<Self>, app: AppName) -> Result<(), Failure> {
         let (app, budget) = (app.borrow(), self.budget());
         for _ in 0..ATTEMPTS {
@@ -97,7 +98,11 @@ impl Core {
                 self.ready_to_open(key).await?;
             }
             if self.table.with_open(key, |key| self.is_spent(key)) == Some(true) {
-                return Err(Failure::Exhausted);
+                // It goes on opening. The next one is made like the first; where others do so too, one wins (I-19).
+                let now = self.clock.now().wall;
+                self.stored(&budget, self.store.retire_data_key(app.workspace, app.app, id, now)).await?;
+                tracing::info!(workspace = %app.workspace, app = %app.app, data_key = %id, "a data key has sealed enough and rests");
+                continue;
             }
             if self.table.seal_under(key, &standing) {
                 return Ok(());

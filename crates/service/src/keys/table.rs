@@ -13,14 +13,15 @@ use foldhash::fast::RandomState;
 use vault::KeyUnavailable;
 
 use super::lease::VersionLease;
+use super::name::{AppLabel, DataKeyLabel};
 use super::standing::{Denial, Held, Stamp, Version, WorkspaceState};
-use super::{AppName, AppRef, DataKeyName, DataKeyRef, OpenKey, Standing, lock};
+use super::{AppRef, DataKeyRef, OpenKey, Standing, lock};
 use crate::seeded_bug::{Bugs, SeededBug};
 
 /// Open data keys by name, and by the app that encrypts under them.
 pub(crate) struct KeyTable {
-    open: papaya::HashMap<DataKeyName, ArcSwapOption<OpenKey>, RandomState>,
-    sealing: papaya::HashMap<AppName, Sealing, RandomState>,
+    open: papaya::HashMap<DataKeyLabel, ArcSwapOption<OpenKey>, RandomState>,
+    sealing: papaya::HashMap<AppLabel, Sealing, RandomState>,
     workspaces: papaya::HashMap<WorkspaceId, Arc<WorkspaceState>, RandomState>,
     platform_lease: Arc<VersionLease>,
     vault_calls: usize,
@@ -75,7 +76,7 @@ impl KeyTable {
     pub(crate) fn with_sealing<T>(&self, app: AppRef<'_>, f: impl FnOnce(&OpenKey, &Stamp) -> T) -> Option<T> {
         let guard = self.sealing.guard();
         let found = if self.bugs.has(SeededBug::WorkspaceForgotten) {
-            self.sealing.iter(&guard).find(|(name, _)| name.app == *app.app).map(|(_, sealing)| sealing)
+            self.sealing.iter(&guard).find(|(label, _)| label.is_of_app(app.app)).map(|(_, sealing)| sealing)
         } else {
             self.sealing.get(&app, &guard)
         };
@@ -104,7 +105,13 @@ impl KeyTable {
     }
 
     /// Takes in an open key, unless what it rests on has changed. A proof renews the lease of every key under its version.
-    pub(crate) fn admit(&self, key: OpenKey, proof: Option<Proof>, standing: &Standing) -> Result<(), NotAdmitted> {
+    pub(crate) fn admit(
+        &self,
+        name: DataKeyRef<'_>,
+        key: OpenKey,
+        proof: Option<Proof>,
+        standing: &Standing,
+    ) -> Result<(), NotAdmitted> {
         let workspace = &standing.workspace;
         let mut held = lock(&workspace.held);
         if workspace.epoch() != standing.epoch {
@@ -113,9 +120,9 @@ impl KeyTable {
         if let Some(proof) = proof {
             self.take_proof(&mut held, proof)?;
         }
-        held.keys.insert((key.name.app.app.clone(), key.id()), key.version);
+        held.keys.insert((name.app.app.clone(), name.id), key.version);
         let open = self.open.pin();
-        let cell = open.get_or_insert_with(key.name.clone(), ArcSwapOption::empty);
+        let cell = open.get_or_insert_with(name.into(), ArcSwapOption::empty);
         match &*cell.load() {
             // The same key is here already: readers and the count of its messages stay with it.
             Some(present) => present.stamp.set(standing),
@@ -158,7 +165,7 @@ impl KeyTable {
         let Some(present) = open.get(&key).and_then(|cell| cell.load_full()) else { return false };
         let sealing = self.sealing.pin();
         let fresh = || Sealing { key: ArcSwapOption::empty(), stamp: Stamp::stale() };
-        let cell = sealing.get_or_insert_with(key.app.to_owned(), fresh);
+        let cell = sealing.get_or_insert_with(key.app.into(), fresh);
         // The key first: a reader that sees the new stamp sees the new key.
         cell.key.store(Some(present));
         cell.stamp.set(standing);
@@ -228,6 +235,9 @@ impl KeyTable {
             let mut held = lock(&workspace.held);
             let lapsed: Vec<_> =
                 held.versions.iter().filter(|(_, v)| v.lease.lapsed(now, ago)).map(|(id, _)| *id).collect();
+            if lapsed.is_empty() {
+                continue;
+            }
             self.take_away(&workspace, &mut held, |_, under| under.is_some_and(|version| lapsed.contains(&version)));
         }
     }

@@ -1,0 +1,113 @@
+//! A key table filled by hand, so that the look-up can be measured without a million vault calls before.
+
+use std::time::Duration;
+
+use domain::lease::KeyLease;
+use domain::{Clock, DataKeyId, Entropy, KeyVersionId, Moment, Protection, Timestamp, WorkspaceId};
+use secmem::Secret;
+
+use crate::keys::standing::Stamp;
+use crate::keys::table::Proof;
+use crate::keys::{AppRef, DataKeyName, KeyTable, OpenKey, Standing};
+use crate::seeded_bug::Bugs;
+
+/// A table of open data keys, one for each app.
+pub struct FilledTable {
+    table: KeyTable,
+    clock: Box<dyn Clock>,
+}
+
+/// A data key's name, as a request brings it: its texts are no one else's.
+pub struct Name(DataKeyName);
+
+impl Name {
+    /// The data key's id.
+    pub fn id(&self) -> [u8; 16] {
+        *self.0.id.as_bytes()
+    }
+}
+
+impl FilledTable {
+    /// `workspaces` × `apps` data keys under the customers' keys, all leases fresh by `clock`.
+    ///
+    /// # Panics
+    /// When memory runs out.
+    pub fn new(workspaces: usize, apps: usize, clock: Box<dyn Clock>, entropy: &dyn Entropy) -> (Self, Vec<Name>) {
+        let (table, now) = (KeyTable::new(1, Bugs::default()), clock.now());
+        let mut names = Vec::with_capacity(workspaces * apps);
+        for w in 0..workspaces {
+            let id: WorkspaceId = format!("workspace-{w}").parse().expect("a well-formed id");
+            let workspace = table.existing_workspace(&id);
+            let standing =
+                Standing { workspace: workspace.clone(), epoch: workspace.epoch(), asked_at: now, config: None };
+            let version = KeyVersionId::from_bytes([1; 16]);
+            let lease = table.lease_of(&workspace, Some(version));
+            let asked_in = lease.generation();
+            let proof = Proof { version, lease: KeyLease::from_proof(now, Duration::from_secs(300)), asked_in };
+            for a in 0..apps {
+                let app = format!("app-{a}").parse().expect("a well-formed id");
+                let data_key = DataKeyId::from_bytes(domain::entropy::random(entropy));
+                let name = AppRef { workspace: &id, app: &app }.data_key(data_key).to_owned();
+                let secret = Secret::fill(|key| entropy.fill(key)).expect("memory for a key");
+                let under = (Protection::CustomerKey, Some(version));
+                let stamp = Stamp::of(&standing);
+                let key = OpenKey::new(data_key, under, secret, lease.clone(), workspace.clone(), stamp);
+                table
+                    .admit(name.borrow(), key, Some(proof), &standing)
+                    .unwrap_or_else(|_| unreachable!("nobody else changes this table"));
+                assert!(table.seal_under(name.borrow(), &standing), "the key was just taken in");
+                names.push(Name(name));
+            }
+        }
+        (Self { table, clock }, names)
+    }
+
+    /// Names in the given order, with texts of their own that lie in memory in that order.
+    ///
+    /// # Panics
+    /// When an index is out of range.
+    pub fn requests(names: &[Name], order: impl IntoIterator<Item = usize>) -> Vec<Name> {
+        let fresh = |name: &Name| {
+            let app = &name.0.app;
+            let workspace = app.workspace.as_str().parse().expect("it was well formed");
+            let id = app.app.as_str().parse().expect("it was well formed");
+            Name(AppRef { workspace: &workspace, app: &id }.data_key(name.0.id).to_owned())
+        };
+        order.into_iter().map(|i| fresh(&names[i])).collect()
+    }
+
+    /// Finds each key as Decrypt does, checks its lease and standing, and reads one byte of it. The sum is there so that
+    /// nothing is optimised away.
+    pub fn find_to_open(&self, requests: &[Name]) -> u64 {
+        let now = self.clock.now();
+        let read = |key: &OpenKey| key.right_to_open(now).map(|_| first_byte(key));
+        requests.iter().map(|name| self.table.with_open(name.0.borrow(), read).flatten().map_or(0, u64::from)).sum()
+    }
+
+    /// Finds each app's key as Encrypt does, checks its lease and standing, and reads one byte of it.
+    pub fn find_to_seal(&self, requests: &[Name]) -> u64 {
+        let now = self.clock.now();
+        let read = |key: &OpenKey, stamp: &Stamp| {
+            let right = key.lease.right(now).filter(|_| stamp.is_fresh(&key.workspace, now));
+            right.map(|_| first_byte(key))
+        };
+        requests
+            .iter()
+            .map(|name| self.table.with_sealing(name.0.app.borrow(), read).flatten().map_or(0, u64::from))
+            .sum()
+    }
+}
+
+fn first_byte(key: &OpenKey) -> u8 {
+    // Never zero: a sum of zero means that nothing was found.
+    key.secret.expose(|key| key[0] | 1)
+}
+
+/// A clock that stands still.
+pub struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Moment {
+        Moment { wall: Timestamp::from_micros(1_800_000_000_000_000), boot: Duration::from_secs(1_000) }
+    }
+}

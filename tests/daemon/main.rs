@@ -1,0 +1,14 @@
+//! The daemon from outside, through a real listener: one file for each promise.
+
+mod bad_start;
+mod deadline;
+mod docs;
+mod drain;
+mod errors;
+mod health;
+mod limits;
+mod panics;
+mod raw;
+mod secrets;
+mod site;
+mod streams;

@@ -1,0 +1,229 @@
+//! A daemon with a database of its own and vaults in memory, listening on a Unix socket.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use api::byok::v1 as pb;
+use api::byok::v1::encryption_client::EncryptionClient;
+use api::byok::v1::enterprise_keys_client::EnterpriseKeysClient;
+use api::byok::v1::workspaces_client::WorkspacesClient;
+use byokd::entropy::SystemEntropy;
+use byokd::serve::{Drained, Limits, Listener, Workers};
+use byokd::wire::Assembly;
+use domain::KeyVersionId;
+use hyper_util::rt::TokioIo;
+use identity::{TokenCallers, token_hash};
+use store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use tempfile::TempDir;
+use testkit::{FaultyStore, HandClock};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use vault::memory::MemoryKeys;
+use vault::platform::PlatformRoot;
+use vault::{CustomerKeys, KeyRef};
+
+/// The token every client of a site shows.
+pub(crate) const TOKEN: &str = "token-5f1d6b0c9a7e";
+/// The vault's tenant.
+pub(crate) const TENANT: &str = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01";
+/// The customer's key.
+pub(crate) const KEY: &str = "https://contoso-kv.vault.azure.net/keys/byok";
+/// The app most tests encrypt for.
+pub(crate) const APP: &str = "workspaces/acme/apps/support-bot";
+
+/// A running daemon.
+pub(crate) struct Site {
+    pub(crate) vault: Arc<MemoryKeys>,
+    pub(crate) store: Arc<FaultyStore>,
+    pub(crate) clock: Arc<HandClock>,
+    socket: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<Drained>,
+    _dir: TempDir,
+}
+
+pub(crate) type Client = InterceptedService<Channel, Bearer>;
+
+/// Shows a token with every call.
+#[derive(Clone)]
+pub(crate) struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(crate) async fn limited(change: impl FnOnce(&mut Limits)) -> Self {
+        Self::with(|assembly| change(&mut assembly.limits)).await
+    }
+
+    /// With other parts than the usual ones.
+    pub(crate) async fn with(change: impl FnOnce(&mut Assembly)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let platform = Arc::new(PlatformRoot::init_file(&dir.path().join("platform.key"), &SystemEntropy).unwrap());
+        let database = SqliteStore::create_or_open(SqliteOptions {
+            path: dir.path().join("byokd.db"),
+            row_seal: platform.row_seal(),
+            root_check: platform.check_value(),
+            cluster: platform.cluster_id(),
+            durability: Durability::Full,
+        });
+        let store = FaultyStore::new(Arc::new(database.unwrap()));
+        let clock = HandClock::new();
+        let vault = MemoryKeys::new(clock.clone());
+        let callers = Arc::new(TokenCallers::new([("tester", token_hash(TOKEN))]).unwrap());
+        let mut assembly = Assembly::new(store.clone(), vault.clone(), platform, callers);
+        assembly.clock = clock.clone();
+        change(&mut assembly);
+        let daemon = assembly.start().await.unwrap();
+        let socket = dir.path().join("byokd.sock");
+        let listener = Listener::unix(&socket, 0o600).unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            daemon.serve(vec![listener], Workers::here(), stopped).await.unwrap()
+        });
+        Self { vault, store, clock, socket, stop: Some(stop), served, _dir: dir }
+    }
+
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Gives the order to stop; [`Site::stopped`] waits for the end.
+    pub(crate) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    pub(crate) async fn stopped(mut self) -> Drained {
+        self.stop();
+        self.served.await.unwrap()
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        let socket = self.socket.clone();
+        let connect = tower::service_fn(move |_| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        Endpoint::from_static("http://byokd").connect_with_connector(connect).await.unwrap()
+    }
+
+    pub(crate) async fn with_token(&self, token: &str) -> Client {
+        InterceptedService::new(self.channel().await, Bearer(format!("Bearer {token}").parse().unwrap()))
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        self.with_token(TOKEN).await
+    }
+
+    pub(crate) async fn encryption(&self) -> EncryptionClient<Client> {
+        EncryptionClient::new(self.client().await).max_decoding_message_size(8 << 20)
+    }
+
+    pub(crate) async fn keys(&self) -> EnterpriseKeysClient<Client> {
+        EnterpriseKeysClient::new(self.client().await)
+    }
+
+    /// Creates the workspace acme with the apps support-bot and other-app.
+    pub(crate) async fn acme(&self) -> &Self {
+        let mut workspaces = WorkspacesClient::new(self.client().await);
+        let create = pb::CreateWorkspaceRequest { workspace_id: "acme".into(), display_name: "Acme".into() };
+        workspaces.create_workspace(create).await.unwrap();
+        for (name, kind) in [(APP, pb::AppKind::Bot), ("workspaces/acme/apps/other-app", pb::AppKind::App)] {
+            let upsert = pb::UpsertAppRequest { name: name.into(), kind: kind.into(), display_name: "App".into() };
+            workspaces.upsert_app(upsert).await.unwrap();
+        }
+        self
+    }
+
+    /// Where the customer's key is.
+    pub(crate) fn key() -> KeyRef {
+        KeyRef {
+            tenant: TENANT.parse().unwrap(),
+            location: domain::key_identifier::KeyIdentifier::parse(KEY).unwrap().location,
+        }
+    }
+
+    /// Creates the customer's key and puts it in force.
+    pub(crate) async fn under_customer_key(&self) -> KeyVersionId {
+        let version = self.vault.create_key(&Self::key());
+        self.keys().await.configure_key(Self::configure()).await.unwrap();
+        version
+    }
+
+    pub(crate) fn configure() -> pb::ConfigureKeyRequest {
+        pb::ConfigureKeyRequest {
+            name: "workspaces/acme/key".into(),
+            key_identifier: KEY.into(),
+            tenant_id: TENANT.into(),
+            ..Default::default()
+        }
+    }
+}
+
+pub(crate) fn encrypt(plaintext: impl Into<bytes::Bytes>) -> pb::EncryptRequest {
+    pb::EncryptRequest { app: APP.into(), plaintext: plaintext.into(), ..Default::default() }
+}
+
+pub(crate) fn decrypt(ciphertext: impl Into<bytes::Bytes>) -> pb::DecryptRequest {
+    pb::DecryptRequest { app: APP.into(), ciphertext: ciphertext.into(), ..Default::default() }
+}
+
+/// A provider that panics when it is asked to describe a key; for the rest, one in memory.
+pub(crate) struct Panicking(pub(crate) Arc<MemoryKeys>, pub(crate) String);
+
+#[async_trait::async_trait]
+impl CustomerKeys for Panicking {
+    async fn describe(
+        &self,
+        _: &KeyRef,
+        _: Option<KeyVersionId>,
+        _: std::time::Duration,
+    ) -> Result<vault::KeyDescription, vault::KeyUnavailable> {
+        panic!("working on {}", self.1)
+    }
+
+    async fn versions(
+        &self,
+        at: &KeyRef,
+        deadline: std::time::Duration,
+    ) -> Result<Vec<vault::VersionListing>, vault::KeyUnavailable> {
+        self.0.versions(at, deadline).await
+    }
+
+    async fn wrap(
+        &self,
+        at: &KeyRef,
+        version: KeyVersionId,
+        payload: &secmem::Secret<{ vault::PAYLOAD_LEN }>,
+        deadline: std::time::Duration,
+    ) -> Result<vault::WrappedBlob, vault::KeyUnavailable> {
+        self.0.wrap(at, version, payload, deadline).await
+    }
+
+    async fn unwrap(
+        &self,
+        at: &KeyRef,
+        version: KeyVersionId,
+        blob: &[u8],
+        deadline: std::time::Duration,
+    ) -> Result<secmem::Secret<{ vault::PAYLOAD_LEN }>, vault::KeyUnavailable> {
+        self.0.unwrap(at, version, blob, deadline).await
+    }
+}
