@@ -41,7 +41,6 @@ pub(crate) const APP: &str = "workspaces/acme/apps/support-bot";
 pub(crate) struct Site {
     pub(crate) vault: Arc<MemoryKeys>,
     pub(crate) store: Arc<FaultyStore>,
-    pub(crate) clock: Arc<HandClock>,
     socket: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<Drained>,
@@ -86,7 +85,7 @@ impl Site {
         let vault = MemoryKeys::new(clock.clone());
         let callers = Arc::new(TokenCallers::new([("tester", token_hash(TOKEN))]).unwrap());
         let mut assembly = Assembly::new(store.clone(), vault.clone(), platform, callers);
-        assembly.clock = clock.clone();
+        assembly.clock = clock;
         change(&mut assembly);
         let daemon = assembly.start().await.unwrap();
         let socket = dir.path().join("byokd.sock");
@@ -98,7 +97,7 @@ impl Site {
             };
             daemon.serve(vec![listener], Workers::here(), stopped).await.unwrap()
         });
-        Self { vault, store, clock, socket, stop: Some(stop), served, _dir: dir }
+        Self { vault, store, socket, stop: Some(stop), served, _dir: dir }
     }
 
     pub(crate) fn socket(&self) -> &Path {

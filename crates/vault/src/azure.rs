@@ -83,8 +83,11 @@ pub struct AzureKeys {
     options: AzureOptions,
     sender: Sender,
     tokens: Mutex<HashMap<(TenantId, Cloud), Arc<TokenSource>>>,
-    vaults: Mutex<HashMap<(TenantId, Cloud, Box<str>), Arc<Vault>>>,
+    vaults: Mutex<HashMap<VaultName, Arc<Vault>>>,
 }
+
+/// A vault is known by its tenant too: the same name under another tenant's token is another client.
+type VaultName = (TenantId, Cloud, Box<str>);
 
 /// One vault as one tenant's token reaches it.
 struct Vault {

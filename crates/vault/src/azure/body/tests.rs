@@ -83,7 +83,7 @@ fn an_unreadable_answer_is_refused() {
     let good = answer(KID, &[7; 65]);
     for len in 0..good.len() {
         assert_eq!(
-            fault(unwrapped(good[..len].as_bytes(), &asked(), &trace())),
+            fault(unwrapped(&good.as_bytes()[..len], &asked(), &trace())),
             AnswerFault::Unreadable,
             "cut to {len}"
         );
