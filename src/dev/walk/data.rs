@@ -115,7 +115,7 @@ impl Walk<'_> {
             Err(Ok(error)) => refused::<()>(Err(error), pb::Reason::DecryptionFailed)?,
             Ok(_) => return Err(unexpected("a stream without its end was taken for a whole one")),
         };
-        let rate = (2 * STREAM >> 20) as f64 / took.as_secs_f64();
+        let rate = ((2 * STREAM) >> 20) as f64 / took.as_secs_f64();
         Ok(format!(
             "{} MiB there and back in pieces, {rate:.0} MiB/s. With its end cut off: {}.",
             STREAM >> 20,
