@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use azure_emulator::ADMIN_HOST;
 use http::{Method, Request, StatusCode, header};
@@ -17,6 +18,8 @@ use crate::trouble::Trouble;
 
 /// An answer longer than this is not the admin API's.
 const LONGEST_ANSWER: usize = 64 << 20;
+/// How long one question may take; making a large RSA key is the longest.
+const PATIENCE: Duration = Duration::from_secs(20);
 const HINT: &str = "check that --emulator and --emulator-ca name a running azure-emulator with its admin API on";
 
 /// The way to an emulator's admin API.
@@ -32,6 +35,9 @@ impl Admin {
         for certificate in CertificateDer::pem_slice_iter(ca_pem) {
             let certificate = certificate.map_err(|cause| trouble(format_args!("the authority is no PEM: {cause}")))?;
             roots.add(certificate).map_err(|cause| trouble(format_args!("the authority is unusable: {cause}")))?;
+        }
+        if roots.is_empty() {
+            return Err(trouble(format_args!("the authority's file holds no certificate")));
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -60,7 +66,14 @@ impl Admin {
         accepted(path, self.send(method, path, &body).await?)
     }
 
+    /// What listens there may be something else, which takes the connection and says nothing.
     async fn send(&self, method: Method, path: &str, body: &Value) -> Result<(StatusCode, Value), Trouble> {
+        let exchange = self.exchange(method, path, body);
+        let answered = tokio::time::timeout(PATIENCE, exchange).await;
+        answered.unwrap_or_else(|_| Err(trouble(format_args!("the emulator at {} does not answer", self.addr))))
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: &Value) -> Result<(StatusCode, Value), Trouble> {
         let failed = |cause: &dyn std::fmt::Display| trouble(format_args!("the emulator at {}: {cause}", self.addr));
         let stream = TcpStream::connect(self.addr).await.map_err(|cause| failed(&cause))?;
         let name = ServerName::try_from(ADMIN_HOST).map_err(|cause| failed(&cause))?;

@@ -17,7 +17,7 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
                 key_identifier,
                 key_name: key_name.unwrap_or_default(),
                 tenant_id: tenant.to_string(),
-                lease: lease.map(|lease| client::whole_seconds(lease)),
+                lease: lease.map(client::whole_seconds),
             };
             show(global, connect(global).await?.configure_key(request).await?.into())
         }
