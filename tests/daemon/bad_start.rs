@@ -14,7 +14,7 @@ struct Folder(TempDir);
 impl Folder {
     fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
-        folder.keep("config.toml", &folder.config(), 0o644);
+        folder.keep("config.toml", folder.config(), 0o644);
         folder.keep("client-secret", "s3cret\n", 0o600);
         let made = folder.run(&["platform-key", "init", "--file", "platform.key"]);
         assert!(made.status.success(), "{made:?}");

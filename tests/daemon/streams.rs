@@ -47,7 +47,7 @@ fn reason(status: &Status) -> String {
 async fn what_goes_in_comes_out() {
     let site = Site::start().await;
     site.acme().await;
-    let payload: Vec<u8> = (0..700_001u32).map(|i| (i * 7 >> 3) as u8).collect();
+    let payload: Vec<u8> = (0..700_001u32).map(|i| ((i * 7) >> 3) as u8).collect();
     for (length, size) in [(0, 1), (1, 1), (65_535, 1_000), (65_536, 65_536), (65_537, 999_999), (700_001, 100_003)] {
         let payload = &payload[..length];
         let messages = std::iter::once(ToSeal::Header(header())).chain(in_pieces(payload, size).map(ToSeal::Plaintext));

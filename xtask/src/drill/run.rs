@@ -88,7 +88,7 @@ async fn one_round(
     let load = load::run(daemon.client.clone(), workspaces.clone(), journal.clone(), apps.clone(), round, seed.split());
     let load = tokio::spawn(load);
     // Every other time while it is still cold and keys are being made and opened, else under full load.
-    let life = if round % 2 == 0 { 20 + seed.below(180) } else { 200 + seed.below(400) };
+    let life = if round.is_multiple_of(2) { 20 + seed.below(180) } else { 200 + seed.below(400) };
     tokio::time::sleep(Duration::from_millis(life)).await;
     daemon.kill();
     load.await?;
