@@ -18,9 +18,14 @@ pub(crate) struct Raw {
 }
 
 pub(crate) async fn connect(site: &Site) -> Raw {
+    try_connect(site).await.unwrap()
+}
+
+/// A connection, if the daemon does not close it at once.
+pub(crate) async fn try_connect(site: &Site) -> Result<Raw, hyper::Error> {
     let stream = UnixStream::connect(site.socket()).await.unwrap();
-    let (send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    Raw { send, ended: tokio::spawn(connection) }
+    let (send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    Ok(Raw { send, ended: tokio::spawn(connection) })
 }
 
 /// A request with one message as gRPC frames it.
@@ -50,4 +55,36 @@ pub(crate) async fn call(raw: &mut Raw, request: http::Request<Full<Bytes>>) -> 
     }
     let trailers = body.collect().await?.trailers().cloned().unwrap_or_default();
     Ok(Status::from_header_map(&trailers).unwrap_or_else(|| Status::unknown(head.status.as_str().to_owned())))
+}
+
+// Frame types, a flag and error codes of RFC 9113 sections 6 and 7.
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+pub(crate) const END_HEADERS: u8 = 4;
+pub(crate) const CANCEL: u32 = 8;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// One frame (RFC 9113 section 4.1).
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(9 + payload.len());
+    frame.put_uint(payload.len() as u64, 3);
+    frame.put_slice(&[kind, flags]);
+    frame.put_u32(stream);
+    frame.put_slice(payload);
+    frame
+}
+
+/// The error code of the GOAWAY among these frames.
+pub(crate) fn goaway(mut frames: &[u8]) -> Option<u32> {
+    while let Some((head, rest)) = frames.split_at_checked(9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let (payload, rest) = rest.split_at_checked(length)?;
+        if head[3] == GOAWAY {
+            return Some(u32::from_be_bytes(payload.get(4..8)?.try_into().ok()?));
+        }
+        frames = rest;
+    }
+    None
 }

@@ -30,7 +30,9 @@ async fn to_the_end<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     match tokio::spawn(change).await {
         Ok(outcome) => outcome,
-        Err(ended) => Err(Refusal::because(Reason::Internal).caused_by(ended)),
+        // Not the error itself: it quotes the panic's words, and with them what was being worked on.
+        Err(ended) if ended.is_panic() => Err(Refusal::because(Reason::Internal).detail("the change panicked")),
+        Err(_) => Err(Refusal::because(Reason::Internal).detail("the change was cut off by the end of the process")),
     }
 }
 

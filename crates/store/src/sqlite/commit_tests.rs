@@ -159,19 +159,18 @@ async fn a_shared_commit_fails_for_everybody_in_it() {
     furnish(&*store, &["acme"], &["bot"]).await;
     // Held up by a transaction, the crowd gathers into one batch.
     let gate = store.begin("gate").await.unwrap();
-    let mut crowd = tokio::task::JoinSet::new();
+    let mut crowd = Vec::new();
     for n in 0..100 {
-        let store = Arc::clone(&store);
-        crowd.spawn(async move {
-            let (key, wrapping) = platform_key("acme", "bot", n);
-            store.insert_data_key(key, wrapping).await
-        });
+        let (key, wrapping) = platform_key("acme", "bot", n);
+        let mut write = store.insert_data_key(key, wrapping);
+        // Polled once, a write stands in the writer's queue.
+        assert!(futures::poll!(&mut write).is_pending());
+        crowd.push(write);
     }
-    tokio::task::yield_now().await;
     failing.fail_next(1);
     drop(gate);
-    for outcome in crowd.join_all().await {
-        assert_eq!(outcome, Err(StoreError::Unavailable(Outage::Disk)));
+    for write in crowd {
+        assert_eq!(write.await, Err(StoreError::Unavailable(Outage::Disk)));
     }
     assert_eq!(store.data_keys(&workspace_id("acme"), None, 1_000).await.unwrap(), []);
     store.verify().await.unwrap();
