@@ -57,7 +57,12 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EntraConditionalAccess
         | Reason::EntraUserNotAssigned
         | Reason::EntraUserNotInTenant
-        | Reason::EntraDenied => Code::FailedPrecondition,
+        | Reason::EntraDenied
+        | Reason::OwnershipNotProven
+        | Reason::VaultOpensDamaged
+        | Reason::KeyPurgeable
+        | Reason::KeyExportable
+        | Reason::KeyExpires => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

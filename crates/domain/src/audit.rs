@@ -1,6 +1,7 @@
 //! What is recorded of an administrative change or a vault's denial.
 
-use crate::{AppId, KeyVersionId, Reason, Timestamp, WorkspaceId};
+use crate::key_test::Step;
+use crate::{AppId, KeyTestId, KeyVersionId, Reason, Timestamp, WorkspaceId};
 
 /// One event in a chain: the workspace's, or the platform's when `workspace` is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,13 @@ pub enum AuditKind {
         /// The version asked for.
         version: KeyVersionId,
     },
+    /// The configuration was tested.
+    KeyTested {
+        /// Which test; its steps are in the history.
+        test: KeyTestId,
+        /// The first step that did not pass, and why; absent when all passed.
+        failed: Option<(Step, Option<Reason>)>,
+    },
 }
 
 impl AuditKind {
@@ -63,6 +71,14 @@ impl AuditKind {
             Self::WrappedKeysExported { count } => ("key.exported", vec![("count", count.to_string())]),
             Self::VaultDenied { reason, version } => {
                 ("vault.denied", vec![("reason", reason.as_str().to_owned()), ("version", version.to_string())])
+            }
+            Self::KeyTested { test, failed } => {
+                let mut details = vec![("test", test.to_string())];
+                if let Some((step, reason)) = failed {
+                    details.push(("failed", step.as_str().to_owned()));
+                    details.extend(reason.map(|reason| ("reason", reason.as_str().to_owned())));
+                }
+                ("key.tested", details)
             }
         }
     }

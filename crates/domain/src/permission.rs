@@ -74,6 +74,8 @@ actions! {
     ConfigureKey = "key.configure";
     /// Read a key's configuration and versions.
     ReadKey = "key.read";
+    /// Test a key's configuration: asks the customer's vault.
+    TestKey = "key.test";
     /// Export wrapped keys.
     ExportWrappedKeys = "key.export";
 }

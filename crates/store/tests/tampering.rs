@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use domain::row_seal::{RowMac, RowSeal};
 use rusqlite::types::Value;
-use store::conformance::sample::{app_id, at, customer_key, data_key_id, event, furnish, platform_key, workspace_id};
+use store::conformance::sample::{
+    app_id, at, customer_key, data_key_id, event, furnish, key_test, platform_key, workspace_id,
+};
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
 use store::{Store as _, StoreError};
@@ -28,6 +30,7 @@ async fn every_column_of_every_row_is_covered() {
     let (deleted, mut bell) = (at(6), store.workspace(&workspace_id("bell")).await.unwrap().unwrap());
     bell.deleted_at = Some(deleted);
     let mut tx = store.begin("delete").await.unwrap();
+    tx.add_key_test(&key_test("acme", 1)).await.unwrap();
     tx.put_workspace(&bell).await.unwrap();
     tx.commit().await.unwrap();
     store.record(event(None, 1)).await.unwrap();
@@ -35,9 +38,18 @@ async fn every_column_of_every_row_is_covered() {
 
     let raw = file.raw();
     let mut tried = 0;
-    for table in
-        ["meta", "sets", "workspaces", "apps", "key_configs", "key_versions", "data_keys", "wrappings", "audit"]
-    {
+    for table in [
+        "meta",
+        "sets",
+        "workspaces",
+        "apps",
+        "key_configs",
+        "key_versions",
+        "key_tests",
+        "data_keys",
+        "wrappings",
+        "audit",
+    ] {
         raw.execute_batch(&format!("CREATE TABLE kept AS SELECT * FROM {table}")).unwrap();
         let rows: i64 = raw.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap();
         assert!(rows > 0, "{table} is empty");

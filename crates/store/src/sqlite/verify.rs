@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{App, KeyConfig, KeyVersion, Workspace, WorkspaceId};
+use domain::{App, KeyConfig, KeyTest, KeyVersion, Workspace, WorkspaceId};
 use rusqlite::Connection;
 
 use super::read::{self, Kept, Stored};
@@ -34,6 +34,7 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
     count::<App>(&snapshot, codes, &mut found)?;
     count::<KeyConfig>(&snapshot, codes, &mut found)?;
     count::<KeyVersion>(&snapshot, codes, &mut found)?;
+    count::<KeyTest>(&snapshot, codes, &mut found)?;
     count::<WrappedKey>(&snapshot, codes, &mut found)?;
     count::<NumberedWrapping>(&snapshot, codes, &mut found)?;
     follow_chains(&snapshot, codes, &mut found)?;
