@@ -189,6 +189,10 @@ pub(crate) struct Panicking(pub(crate) Arc<MemoryKeys>, pub(crate) String);
 
 #[async_trait::async_trait]
 impl CustomerKeys for Panicking {
+    fn approach(&self) -> &dyn vault::Approach {
+        self.0.approach()
+    }
+
     async fn describe(
         &self,
         _: &KeyRef,

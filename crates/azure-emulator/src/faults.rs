@@ -36,6 +36,10 @@ pub enum Falsified {
     WrongPlaintext,
     /// The key's modulus is another one under the same `kid`.
     WrongPublicKey,
+    /// The key is said to be an elliptic-curve key.
+    OtherKeyType,
+    /// The key's modulus has 1,024 bits.
+    SmallKey,
     /// `nextLink` leads to another origin.
     ForeignNextLink,
     /// The challenge names another tenant's authority.
@@ -105,11 +109,13 @@ impl Disturbance {
 
 impl Falsified {
     /// Every one.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::BadJson,
         Self::WrongKid,
         Self::WrongPlaintext,
         Self::WrongPublicKey,
+        Self::OtherKeyType,
+        Self::SmallKey,
         Self::ForeignNextLink,
         Self::ChallengeTenant,
         Self::ChallengeResource,

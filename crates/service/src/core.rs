@@ -7,6 +7,7 @@ use store::Store;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
+use crate::control::Tests;
 use crate::keys::KeyTable;
 use crate::keys::flight::Flights;
 use crate::keys::unknown::Unknown;
@@ -24,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) table: KeyTable,
     pub(crate) flights: Arc<Flights>,
     pub(crate) unknown: Unknown,
+    /// Tests of configurations under way.
+    pub(crate) tests: Tests,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: tokio::sync::Semaphore,

@@ -22,7 +22,10 @@ mod core;
 mod keys;
 mod seeded_bug;
 
-pub use control::{AppPage, ConfigureKey, Configured, ExportPages, KeyWarning, WorkspacePage, WrappedKey};
+pub use control::{
+    AppPage, ConfigureKey, Configured, ExportPages, KeyWarning, OWNERSHIP_TAG, TestConfiguration, TestEvent, TestRun,
+    WorkspacePage, WrappedKey,
+};
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;
 pub use refusal::Refusal;

@@ -29,6 +29,8 @@ pub struct Options {
     /// How long one piece of work behind a cold key may take, all its vault and database calls together. 10 s.
     /// It belongs to the work and not to the caller: others may be waiting for the same key.
     pub vault_deadline: Duration,
+    /// How long a test of a configuration may take, all its steps together. 30 s; each call has `vault_deadline` besides.
+    pub test_deadline: Duration,
     /// How many calls to one workspace's vault may be under way at once. 16: a vault that hangs holds up its own
     /// workspace and nobody else.
     pub vault_calls_per_workspace: usize,
@@ -42,6 +44,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             vault_deadline: Duration::from_secs(10),
+            test_deadline: Duration::from_secs(30),
             vault_calls_per_workspace: 16,
             seals_per_data_key: SEALS_PER_OPENING,
             unknown_keys: 32_768,

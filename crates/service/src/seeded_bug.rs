@@ -21,6 +21,14 @@ pub enum SeededBug {
     IdentityNotCompared,
     /// I-18: a configured key does not make new data keys.
     ProtectionCrosses,
+    /// A test of a configuration does not ask the vault for its tenant.
+    TenantStepSkipped,
+    /// A test of a configuration takes every vault for the workspace's.
+    OwnershipNotAsked,
+    /// A test of a configuration tells what a vault says that nobody proved theirs.
+    UnprovenAnswersShown,
+    /// A test of a configuration does not compare what was unwrapped.
+    TestNotCompared,
     /// I-26: every waiter unwraps for itself.
     NoSingleFlight,
     /// An unknown data key id is not remembered as unknown.

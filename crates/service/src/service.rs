@@ -9,6 +9,7 @@ use store::Store;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
+use crate::control::Tests;
 use crate::core::Core;
 use crate::keys::KeyTable;
 use crate::keys::unknown::Unknown;
@@ -80,6 +81,7 @@ impl Service {
         }
         let zero = [
             ("vault_deadline", options.vault_deadline.is_zero()),
+            ("test_deadline", options.test_deadline.is_zero()),
             ("vault_calls_per_workspace", options.vault_calls_per_workspace == 0),
             ("seals_per_data_key", options.seals_per_data_key == 0),
             ("unknown_keys", options.unknown_keys == 0),
@@ -91,6 +93,7 @@ impl Service {
             table: KeyTable::new(options.vault_calls_per_workspace, bugs),
             flights: Arc::default(),
             unknown: Unknown::new(options.unknown_keys),
+            tests: Tests::default(),
             shared_places: tokio::sync::Semaphore::new(options.vault_calls_per_workspace),
             store,
             customer_keys,

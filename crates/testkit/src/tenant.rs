@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use domain::permission::{
     ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, Decrypt, DeleteWorkspace, Encrypt, ExportWrappedKeys,
-    Permit, ReEncrypt, ReadApps, ReadKey, ReadWorkspaces, Target,
+    Permit, ReEncrypt, ReadApps, ReadKey, ReadWorkspaces, Target, TestKey,
 };
-use domain::{AppId, AppKind, Cloud, KeyLocation, KeyVersionId, WorkspaceId};
+use domain::{AppId, AppKind, Cloud, KeyLocation, KeyTest, KeyVersionId, WorkspaceId};
 use envelope::Context;
-use service::{ConfigureKey, Configured, Refusal, Service};
+use service::{ConfigureKey, Configured, Refusal, Service, TestConfiguration, TestEvent};
 use vault::KeyRef;
 use vault::memory::MemoryKeys;
 
@@ -77,6 +77,35 @@ impl TestWorkspace {
     /// Permission to configure its key.
     pub fn may_configure(&self) -> Permit<ConfigureAction> {
         allow(self.target())
+    }
+
+    /// Permission to test its key.
+    pub fn may_test(&self) -> Permit<TestKey> {
+        allow(self.target())
+    }
+
+    /// Sets the tag by which its owner proves the key theirs.
+    ///
+    /// # Panics
+    /// When no key is connected.
+    pub async fn prove_ownership(&self) {
+        let config = self.service.read_key(&self.may_read_key()).await.expect("a connected key");
+        let nonce = self.service.ownership_nonce(&config);
+        self.vault.change(&self.key(), config.current_version, |attributes| {
+            attributes.tags.insert(service::OWNERSHIP_TAG.to_owned(), nonce);
+        });
+    }
+
+    /// Tests its configuration to the end.
+    pub async fn test_key(&self) -> Result<KeyTest, Refusal> {
+        let mut run = self.service.test_configuration(&self.may_test(), TestConfiguration::default()).await?;
+        loop {
+            match run.next().await? {
+                Some(TestEvent::Finished(test)) => return Ok(test),
+                Some(TestEvent::Started(_) | TestEvent::Ended(_)) => {}
+                None => panic!("a test ends with its result"),
+            }
+        }
     }
 
     /// Permission to export.

@@ -2,6 +2,7 @@
 //!
 //! | module | fences in |
 //! |---|---|
+//! | `approach` | answers from memory, where a test asks how things are |
 //! | `http` | one client for all; no redirects, no proxy, TLS only, bounded answers, wiped buffers |
 //! | `resolve` | names that lead to this machine or its metadata service |
 //! | `vault_transport` | tokens sent elsewhere (`nextLink`), to a vault of another tenant, or again after a 401; a herd of challenges |
@@ -11,6 +12,7 @@
 //! | `body` | answers for another key; plaintext keys in buffers nobody wipes |
 //! | `assertion` | certificates by OpenSSL, PKCS#12 and SHA-1 |
 
+mod approach;
 mod assertion;
 mod body;
 mod challenge;
@@ -67,8 +69,8 @@ use self::{
     vault_transport::VaultTransport,
 };
 use crate::{
-    AnswerFault, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, VersionListing,
-    WrappedBlob,
+    AnswerFault, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace,
+    VersionListing, WrappedBlob,
 };
 
 /// The newest generally available version of Key Vault's API, and the SDK's default.
@@ -108,19 +110,24 @@ impl AzureKeys {
 
     /// One token for each (tenant, client), whatever vaults it opens.
     fn tokens(&self, tenant: &TenantId, cloud: Cloud) -> Arc<TokenSource> {
-        let AzureOptions { client_id, credential, clock, entropy, .. } = &self.options;
         cached(&self.tokens, (tenant.clone(), cloud), || {
-            let ask = AskDirectory {
-                sender: self.sender.clone(),
-                cloud,
-                tenant: tenant.clone(),
-                client_id: client_id.to_string(),
-                credential: credential.clone(),
-                clock: Arc::clone(clock),
-                entropy: Arc::clone(entropy),
-            };
-            TokenSource::new(Box::new(ask), Arc::clone(clock))
+            let ask = self.ask(tenant, cloud, self.sender.clone());
+            TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock))
         })
+    }
+
+    /// What asks a tenant's directory for a token, and holds none.
+    fn ask(&self, tenant: &TenantId, cloud: Cloud, sender: Sender) -> AskDirectory {
+        let AzureOptions { client_id, credential, clock, entropy, .. } = &self.options;
+        AskDirectory {
+            sender,
+            cloud,
+            tenant: tenant.clone(),
+            client_id: client_id.to_string(),
+            credential: credential.clone(),
+            clock: Arc::clone(clock),
+            entropy: Arc::clone(entropy),
+        }
     }
 
     fn vault(&self, at: &KeyRef) -> Result<Arc<Vault>, KeyUnavailable> {
@@ -230,6 +237,10 @@ impl AzureKeys {
 
 #[async_trait::async_trait]
 impl CustomerKeys for AzureKeys {
+    fn approach(&self) -> &dyn Approach {
+        self
+    }
+
     async fn describe(
         &self,
         at: &KeyRef,

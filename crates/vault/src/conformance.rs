@@ -68,6 +68,9 @@ macro_rules! conformance_suite {
             a_damaged_blob_is_our_fault_and_no_denial
             nothing_outlives_its_deadline
             many_first_calls_at_once_succeed
+            the_way_to_a_key_is_seen_stretch_by_stretch
+            a_vault_of_another_tenant_says_so_before_any_token
+            a_vault_that_is_not_there_has_no_name
         );
     };
     (@ $fixture:path; $($promise:ident)*) => {
@@ -311,4 +314,34 @@ pub async fn many_first_calls_at_once_succeed(fixture: &dyn Fixture) {
     let blobs: Vec<_> = wrapped.into_iter().map(expect).collect();
     let opened = futures::future::join_all(blobs.iter().map(|blob| unwrap(fixture, &at, version, blob))).await;
     opened.into_iter().for_each(expect);
+}
+
+/// Each stretch of the way to a key of ours is there, and can be looked at again and again.
+pub async fn the_way_to_a_key_is_seen_stretch_by_stretch(fixture: &dyn Fixture) {
+    let (at, _) = fixture.create_key().await;
+    let approach = fixture.keys().approach();
+    assert_eq!(approach.application().len(), 36, "a GUID");
+    for _ in 0..2 {
+        assert!(!expect(approach.resolve(&at, DEADLINE).await).is_empty());
+        assert!(expect(approach.reach(&at, DEADLINE).await).seen_as.is_some());
+        expect(approach.challenge(&at, DEADLINE).await);
+        expect(approach.sign_in(&at, DEADLINE).await);
+    }
+}
+
+/// A vault is asked for its tenant without a token, and another tenant than the bound one is noticed by that alone.
+pub async fn a_vault_of_another_tenant_says_so_before_any_token(fixture: &dyn Fixture) {
+    let (at, _) = fixture.create_key().await;
+    let elsewhere = KeyRef { tenant: fixture.another_tenant().await, ..at };
+    let refused = expect_err(fixture.keys().approach().challenge(&elsewhere, DEADLINE).await);
+    assert!(matches!(refused, KeyUnavailable::TenantMismatch(_)), "{refused:?}");
+}
+
+/// A vault's name that nobody has leads nowhere, and that is said of the name.
+pub async fn a_vault_that_is_not_there_has_no_name(fixture: &dyn Fixture) {
+    let (at, _) = fixture.create_key().await;
+    let location = domain::KeyLocation::from_parts(at.location.cloud(), "no-such-vault-here", at.location.key());
+    let nowhere = KeyRef { location: location.expect("a vault's name"), ..at };
+    let refused = expect_err(fixture.keys().approach().resolve(&nowhere, DEADLINE).await);
+    assert_eq!(refused, KeyUnavailable::NameUnknown);
 }

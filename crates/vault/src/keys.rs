@@ -6,7 +6,7 @@ use domain::{KeyLocation, KeyVersion, KeyVersionId, KeyVersionLocation, Reason, 
 use secmem::Secret;
 use sha2::{Digest, Sha256};
 
-use crate::KeyUnavailable;
+use crate::{Approach, KeyUnavailable};
 
 /// The bytes a vault wraps: version byte, data key, identity hash.
 pub const PAYLOAD_LEN: usize = 65;
@@ -17,6 +17,9 @@ pub const PAYLOAD_LEN: usize = 65;
 /// fresh token after a 401: how often and when to ask again is the caller's, who knows the lease.
 #[async_trait::async_trait]
 pub trait CustomerKeys: Send + Sync + 'static {
+    /// The way to its vaults, for who tests a configuration.
+    fn approach(&self) -> &dyn Approach;
+
     /// The public half and the attributes of one version, or of the newest.
     ///
     /// # Errors

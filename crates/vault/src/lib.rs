@@ -3,12 +3,14 @@
 //! | module | question |
 //! |---|---|
 //! | [`keys`] | what may be asked of a vault |
+//! | [`approach`] | what can be seen on the way to a key, before anything is asked of it |
 //! | [`unavailable`] | why a key could not be used, who fixes it, and what becomes of keys in memory |
 //! | [`azure`] | customer keys in Azure Key Vault |
 //! | [`platform`] | what protects what is under no customer key, and authenticates rows |
 //! | `conformance` | what every provider must do (feature `conformance`) |
 //! | `memory` | a provider in memory, for tests (feature `memory`) |
 
+pub mod approach;
 pub mod azure;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -18,5 +20,6 @@ pub mod memory;
 pub mod platform;
 pub mod unavailable;
 
+pub use approach::{Approach, Reached};
 pub use keys::{CustomerKeys, KeyDescription, KeyRef, PAYLOAD_LEN, VersionListing, WrappedBlob};
 pub use unavailable::{AnswerFault, Class, CredentialFault, KeyUnavailable, Trace};

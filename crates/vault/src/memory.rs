@@ -1,5 +1,6 @@
 //! A provider of customer keys in memory, for tests: real RSA, every fault on demand, calls that can be counted and held.
 
+mod approach;
 mod key;
 mod script;
 
@@ -18,7 +19,8 @@ pub use self::{
 };
 use self::{key::Key, script::Script};
 use crate::{
-    AnswerFault, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, VersionListing, WrappedBlob,
+    AnswerFault, Approach, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, VersionListing,
+    WrappedBlob,
 };
 
 /// Vaults in memory. Made with [`new`](Self::new); keys with [`create_key`](Self::create_key).
@@ -121,6 +123,12 @@ impl MemoryKeys {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The directory of the vault, which is there when a key of it is.
+    fn tenant_of(&self, at: &KeyRef) -> Option<TenantId> {
+        let vault = at.location.vault_uri();
+        self.keys().iter().find(|(url, _)| url.starts_with(&vault)).map(|(_, vaulted)| vaulted.tenant.clone())
+    }
+
     /// Looks the key up as a vault does: directory first, then existence, then the rest.
     fn with_key<T>(&self, at: &KeyRef, f: impl FnOnce(&Key) -> Result<T, KeyUnavailable>) -> Result<T, KeyUnavailable> {
         let keys = self.keys();
@@ -162,6 +170,10 @@ impl MemoryKeys {
 
 #[async_trait::async_trait]
 impl CustomerKeys for MemoryKeys {
+    fn approach(&self) -> &dyn Approach {
+        self
+    }
+
     async fn describe(
         &self,
         at: &KeyRef,

@@ -98,6 +98,13 @@ impl PlatformRoot {
         Arc::new(RowKeys { primary: self.primary, keys: Arc::clone(&self.keys) })
     }
 
+    /// What a key's owner sets as a tag to prove the key theirs: 128 bits that follow from `of` and this root, and that
+    /// nobody else can make. The primary's, which is what people are shown, comes first; the others' still count.
+    pub fn ownership_nonces(&self, of: &[u8]) -> Vec<[u8; 16]> {
+        let others = self.keys.iter().filter(|key| key.id != self.primary);
+        std::iter::once(self.primary_key()).chain(others).map(|key| key.ownership_nonce(of)).collect()
+    }
+
     /// Wraps a data key's payload with the primary, bound to `aad`.
     pub fn wrap(&self, payload: &Secret<PAYLOAD_LEN>, aad: &[u8], entropy: &dyn Entropy) -> (PlatformKeyId, Vec<u8>) {
         let key = self.primary_key();

@@ -321,3 +321,30 @@ async fn a_credential_prints_nothing_secret() {
     let printed = format!("{:?} {:#?}", world.secret_credential(), world.secret_credential());
     assert!(!printed.contains(&world.secret), "{printed}");
 }
+
+/// Who looks at the way to a key asks anew each time: a token that is held, a connection that is open and a challenge that was
+/// seen say how things were. And a vault of another tenant is sent nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_way_to_a_key_is_looked_at_anew() {
+    let world = World::start().await;
+    let (keys, at, ..) = warm(&world).await;
+    let approach = keys.approach();
+    for asked in 1..=2 {
+        approach.challenge(&at, DEADLINE).await.unwrap();
+        approach.sign_in(&at, DEADLINE).await.unwrap();
+        assert_eq!(world.emulator.count(Operation::Challenge), asked);
+        assert_eq!(world.emulator.count(Operation::Token), asked);
+    }
+    let stranger =
+        world.emulator.faults().switch_on(Fault::Wire(Disturbance::UntrustedCertificate), Scope::everywhere());
+    assert_eq!(refusal(approach.reach(&at, DEADLINE).await), KeyUnavailable::Unreachable);
+    world.emulator.faults().clear(stranger);
+    assert!(approach.reach(&at, DEADLINE).await.unwrap().seen_as.is_some_and(|address| address.is_loopback()));
+    world.vault.move_to_tenant(world.emulator.tenant("fabrikam").id());
+    world.emulator.clear_calls();
+    let why = refusal(approach.challenge(&at, DEADLINE).await);
+    assert!(matches!(why, KeyUnavailable::TenantMismatch(_)), "{why:?}");
+    assert_eq!(world.emulator.count(Operation::Token), 0);
+    let calls = world.emulator.calls();
+    assert_eq!(calls.len(), 1, "nothing but the anonymous request: {calls:?}");
+}

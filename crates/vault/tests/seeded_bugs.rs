@@ -2,13 +2,14 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use domain::{Clock, KeyLocation, KeyVersionId, TenantId, Timestamp};
 use secmem::Secret;
 use support::RealTime;
 use vault::{
-    CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, VersionListing, WrappedBlob,
+    Approach, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Reached, Trace, VersionListing,
+    WrappedBlob,
     conformance::{self, Fixture},
     memory::{Fault, MemoryKeys, Operation},
 };
@@ -35,6 +36,8 @@ enum Bug {
     OnePage,
     /// Gives back what it was asked to unwrap.
     Echo,
+    /// Takes any name for a vault's.
+    AnyName,
 }
 
 struct Wrong {
@@ -62,7 +65,37 @@ impl Wrong {
 }
 
 #[async_trait::async_trait]
+impl Approach for Wrong {
+    fn application(&self) -> &str {
+        self.inner.approach().application()
+    }
+
+    async fn resolve(&self, at: &KeyRef, deadline: Duration) -> Result<Vec<IpAddr>, KeyUnavailable> {
+        if self.bug == Bug::AnyName {
+            return Ok(vec![IpAddr::from([203, 0, 113, 9])]);
+        }
+        self.inner.approach().resolve(at, deadline).await
+    }
+
+    async fn reach(&self, at: &KeyRef, deadline: Duration) -> Result<Reached, KeyUnavailable> {
+        self.inner.approach().reach(at, deadline).await
+    }
+
+    async fn challenge(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.inner.approach().challenge(&self.tenant(at), deadline).await
+    }
+
+    async fn sign_in(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.inner.approach().sign_in(at, deadline).await
+    }
+}
+
+#[async_trait::async_trait]
 impl CustomerKeys for Wrong {
+    fn approach(&self) -> &dyn Approach {
+        self
+    }
+
     async fn describe(
         &self,
         at: &KeyRef,
@@ -196,5 +229,7 @@ bugs! {
     going_to_any_tenant_is_noticed: AnyTenant breaks another_tenant_is_denied;
     not_looking_at_the_dates_is_noticed: DatesAreDenials breaks dates_stop_wrapping_only;
     reading_one_page_is_noticed: OnePage breaks a_description_and_the_list_tell_the_truth;
+    not_comparing_the_challenge_is_noticed: AnyTenant breaks a_vault_of_another_tenant_says_so_before_any_token;
+    taking_any_name_is_noticed: AnyName breaks a_vault_that_is_not_there_has_no_name;
     giving_back_other_bytes_is_noticed: Echo breaks what_was_wrapped_unwraps_to_the_same_bytes;
 }

@@ -241,6 +241,17 @@ fn falsify(body: &mut Value, met: &[Met]) {
                     n.replace_range(..1, first);
                 }
             }
+            Falsified::OtherKeyType => {
+                if let Some(kty) = body.pointer_mut("/key/kty") {
+                    *kty = "EC".into();
+                }
+            }
+            Falsified::SmallKey => {
+                if let Some(Value::String(n)) = body.pointer_mut("/key/n") {
+                    let small = crate::jwt::from_b64(n).map(|bytes| crate::jwt::b64(&bytes[..bytes.len().min(128)]));
+                    *n = small.unwrap_or_default();
+                }
+            }
             Falsified::ForeignNextLink => {
                 if body.get("value").is_some_and(Value::is_array) {
                     body["nextLink"] = "https://collector.foreign.example/keys?api-version=7.5".into();

@@ -64,14 +64,14 @@ impl Service {
 }
 
 /// A request whose parts are well formed and supported.
-struct Wanted {
-    key: KeyRef,
-    version: Option<KeyVersionId>,
+pub(super) struct Wanted {
+    pub(super) key: KeyRef,
+    pub(super) version: Option<KeyVersionId>,
     lease: Option<Duration>,
 }
 
 impl Wanted {
-    fn parse(request: &ConfigureKey) -> Result<Self, Refusal> {
+    pub(super) fn parse(request: &ConfigureKey) -> Result<Self, Refusal> {
         let identifier = match &request.key_name {
             None => KeyIdentifier::parse(&request.key_identifier),
             Some(name) => KeyLocation::from_vault_uri(&request.key_identifier, name)

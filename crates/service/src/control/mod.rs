@@ -8,12 +8,15 @@ mod check_key;
 mod configure_key;
 mod export_wrapped_keys;
 mod read_key;
+mod test_configuration;
 mod workspaces;
 
 pub use apps::AppPage;
 pub use check_key::KeyWarning;
 pub use configure_key::{ConfigureKey, Configured};
 pub use export_wrapped_keys::{ExportPages, WrappedKey};
+pub(crate) use test_configuration::Tests;
+pub use test_configuration::{OWNERSHIP_TAG, TestConfiguration, TestEvent, TestRun};
 pub use workspaces::WorkspacePage;
 
 use domain::audit::{AuditEvent, AuditKind};

@@ -62,7 +62,7 @@ fn header_of(ciphertext: &[u8], kind: Kind) -> Result<Header, Refusal> {
 }
 
 /// Real time in nanoseconds, for the envelope to mix into a nonce against a restored memory snapshot.
-fn nanos(now: Moment) -> u64 {
+pub(crate) fn nanos(now: Moment) -> u64 {
     now.wall.micros().unsigned_abs().wrapping_mul(1_000).wrapping_add(u64::from(now.boot.subsec_nanos()))
 }
 

@@ -62,7 +62,7 @@ impl Core {
     }
 
     /// Draws a key, writes its payload and has it wrapped: the rows to store. The key itself is wiped when this returns.
-    async fn conceive(
+    pub(crate) async fn conceive(
         &self,
         standing: &Standing,
         app: AppRef<'_>,

@@ -3,7 +3,7 @@
 //! Shared, because the SDK would otherwise make a client for each credential and each vault. It follows no redirect, asks
 //! no proxy of the environment, speaks nothing but TLS, and reads no answer longer than any real one.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{error::Error as StdError, net::IpAddr, sync::Arc, time::Duration};
 
 use azure_core::{
     Bytes,
@@ -11,11 +11,11 @@ use azure_core::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use super::resolve::CheckedResolver;
+use super::resolve::{CheckedNames, Names, Resolver};
 #[cfg(feature = "development-connector")]
 use super::{
     DevelopmentConnector,
-    resolve::{KnownNames, LoopbackResolver},
+    resolve::{KnownNames, LoopbackNames},
 };
 use crate::KeyUnavailable;
 
@@ -75,9 +75,16 @@ pub enum ConnectorRefused {
     Tls,
 }
 
+/// Makes a client of the same kind.
+type Make = dyn Fn() -> Result<reqwest::Client, ConnectorRefused> + Send + Sync;
+
 /// The shared client.
 #[derive(Clone)]
-pub(super) struct Sender(reqwest::Client);
+pub(super) struct Sender {
+    client: reqwest::Client,
+    make: Arc<Make>,
+    names: Arc<dyn Names>,
+}
 
 impl Sender {
     fn builder() -> reqwest::ClientBuilder {
@@ -100,8 +107,29 @@ impl Sender {
 
     /// Reaches vaults and directories where they are.
     pub(super) fn production() -> Result<Self, ConnectorRefused> {
-        let client = Self::builder().dns_resolver(Arc::new(CheckedResolver)).build();
-        client.map(Self).map_err(|_| ConnectorRefused::Tls)
+        Self::with(Arc::new(CheckedNames), Self::builder)
+    }
+
+    fn with(
+        names: Arc<dyn Names>,
+        builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static,
+    ) -> Result<Self, ConnectorRefused> {
+        let resolver = Arc::new(Resolver(Arc::clone(&names)));
+        let make: Arc<Make> =
+            Arc::new(move || builder().dns_resolver(Arc::clone(&resolver)).build().map_err(|_| ConnectorRefused::Tls));
+        Ok(Self { client: make()?, make, names })
+    }
+
+    /// The same way, with nothing kept from before: no connection, and no TLS session, whose resumption would show no
+    /// certificate. For who asks whether a connection can be made.
+    pub(super) fn anew(&self) -> Result<Self, KeyUnavailable> {
+        let client = (self.make)().map_err(|_| KeyUnavailable::Unreachable)?;
+        Ok(Self { client, ..self.clone() })
+    }
+
+    /// The addresses that a connection to this name would be made to.
+    pub(super) async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, KeyUnavailable> {
+        Ok(self.names.look_up(host).await?.into_iter().map(|address| address.ip()).collect())
     }
 
     /// Reaches an emulator on this machine, and nothing else: names lead to its address, and only its CA is trusted.
@@ -114,17 +142,14 @@ impl Sender {
             .ok()
             .filter(|roots| !roots.is_empty())
             .ok_or(ConnectorRefused::CertificateUnreadable)?;
-        let client = Self::builder()
-            .tls_certs_only(roots)
-            .dns_resolver(Arc::new(LoopbackResolver { address: connector.addr, known }))
-            .build();
-        client.map(Self).map_err(|_| ConnectorRefused::Tls)
+        let names = Arc::new(LoopbackNames { address: connector.addr, known });
+        Self::with(names, move || Self::builder().tls_certs_only(roots.clone()))
     }
 
     /// Sends one request and reads its whole answer. The caller has checked where it goes.
     pub(super) async fn send(&self, request: &Request) -> Result<Received, NoAnswer> {
         let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes());
-        let mut sent = self.0.request(method.expect("the SDK's methods are HTTP's"), request.url().clone());
+        let mut sent = self.client.request(method.expect("the SDK's methods are HTTP's"), request.url().clone());
         for (name, value) in request.headers().iter() {
             sent = sent.header(name.as_str(), value.as_str());
         }

@@ -6,24 +6,42 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
 };
 
+use futures::{FutureExt, future::BoxFuture};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::KeyUnavailable;
 
-/// Resolves by the system's resolver and refuses addresses no vault has.
-pub(super) struct CheckedResolver;
+/// Where names lead.
+pub(super) trait Names: Send + Sync + 'static {
+    /// The addresses of this host, checked; port 0 stands for the scheme's own.
+    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, KeyUnavailable>>;
+}
 
-impl Resolve for CheckedResolver {
+/// Gives the client the addresses that [`Names`] knows.
+pub(super) struct Resolver(pub(super) Arc<dyn Names>);
+
+impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            // Port 0: reqwest puts the scheme's own port there.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+        let found = self.0.look_up(name.as_str());
+        Box::pin(async move { Ok(Box::new(found.await?.into_iter()) as Addrs) })
+    }
+}
+
+/// Resolves by the system's resolver and refuses addresses no vault has.
+pub(super) struct CheckedNames;
+
+impl Names for CheckedNames {
+    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, KeyUnavailable>> {
+        let host = host.to_owned();
+        async move {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await;
             let found: Vec<_> = found.map_err(|cause| not_resolved(&cause))?.collect();
-            let allowed = only_allowed(&found)?;
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
+            only_allowed(&found)
+        }
+        .boxed()
     }
 }
 
@@ -65,7 +83,7 @@ fn never_a_vault(address: IpAddr) -> bool {
 /// Maps every vault's and login host's real name to one loopback address, so that an emulator is reached under the names
 /// the types allow. Other names do not resolve.
 #[cfg(feature = "development-connector")]
-pub(super) struct LoopbackResolver {
+pub(super) struct LoopbackNames {
     pub(super) address: SocketAddr,
     pub(super) known: KnownNames,
 }
@@ -75,19 +93,12 @@ pub(super) struct LoopbackResolver {
 pub(super) type KnownNames = Option<std::sync::Arc<dyn Fn(&str) -> bool + Send + Sync>>;
 
 #[cfg(feature = "development-connector")]
-impl Resolve for LoopbackResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let real = |cloud: &domain::Cloud| {
-            name.as_str() == cloud.login_host() || name.as_str().ends_with(cloud.vault_suffix())
-        };
-        let known = domain::Cloud::ALL.iter().any(real) && self.known.as_ref().is_none_or(|known| known(name.as_str()));
-        let address = self.address;
-        Box::pin(async move {
-            if !known {
-                return Err(KeyUnavailable::NameUnknown.into());
-            }
-            Ok(Box::new(std::iter::once(address)) as Addrs)
-        })
+impl Names for LoopbackNames {
+    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, KeyUnavailable>> {
+        let real = |cloud: &domain::Cloud| host == cloud.login_host() || host.ends_with(cloud.vault_suffix());
+        let known = domain::Cloud::ALL.iter().any(real) && self.known.as_ref().is_none_or(|known| known(host));
+        let found = if known { Ok(vec![self.address]) } else { Err(KeyUnavailable::NameUnknown) };
+        std::future::ready(found).boxed()
     }
 }
 

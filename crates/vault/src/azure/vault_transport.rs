@@ -221,7 +221,8 @@ fn challenged(challenge: &str) -> Received {
     Received { status: 401, headers, body: azure_core::Bytes::new() }
 }
 
-fn no_answer(why: NoAnswer) -> KeyUnavailable {
+/// What a request without an answer means.
+pub(super) fn no_answer(why: NoAnswer) -> KeyUnavailable {
     match why {
         NoAnswer::Unreachable => KeyUnavailable::Unreachable,
         NoAnswer::NotResolved(why) => why,

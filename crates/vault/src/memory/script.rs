@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::KeyUnavailable;
 
-/// The four things that may be asked of a vault.
+/// What may be asked of a vault and on the way to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// Public half and attributes.
@@ -20,11 +20,28 @@ pub enum Operation {
     Wrap,
     /// Unwrap.
     Unwrap,
+    /// Where the vault's name leads.
+    Resolve,
+    /// A connection, and how the vault sees us.
+    Reach,
+    /// The tenant the vault names.
+    Challenge,
+    /// A token of the directory.
+    SignIn,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Describe, Self::Versions, Self::Wrap, Self::Unwrap];
+    pub const ALL: [Self; 8] = [
+        Self::Describe,
+        Self::Versions,
+        Self::Wrap,
+        Self::Unwrap,
+        Self::Resolve,
+        Self::Reach,
+        Self::Challenge,
+        Self::SignIn,
+    ];
 }
 
 /// What goes wrong with a call.
@@ -53,6 +70,8 @@ pub struct Calls {
     pub wrap: u64,
     /// Unwraps.
     pub unwrap: u64,
+    /// Tokens asked for by who tests a configuration.
+    pub sign_in: u64,
 }
 
 #[derive(Default)]
@@ -103,6 +122,8 @@ impl Script {
             Operation::Versions => plan.calls.versions += 1,
             Operation::Wrap => plan.calls.wrap += 1,
             Operation::Unwrap => plan.calls.unwrap += 1,
+            Operation::SignIn => plan.calls.sign_in += 1,
+            Operation::Resolve | Operation::Reach | Operation::Challenge => {}
         }
         let planned = plan.next.get_mut(&operation).and_then(VecDeque::pop_front);
         let fault = planned.or_else(|| plan.standing.get(&operation).cloned());

@@ -23,6 +23,8 @@ pub(super) struct DerivedKeys {
     pub(super) blob: Secret<32>,
     /// Authenticates rows. HMAC-SHA-256.
     row_mac: Secret<32>,
+    /// Makes the nonces by which owners prove a vault theirs. HMAC-SHA-256.
+    ownership: Secret<32>,
     /// Recognises the root; not a secret.
     pub(super) check_value: [u8; 16],
 }
@@ -45,14 +47,25 @@ impl DerivedKeys {
             wrap: Secret::fill(|out| expand("wrap", out))?,
             blob: Secret::fill(|out| expand("blob", out))?,
             row_mac: Secret::fill(|out| expand("row-mac", out))?,
+            ownership: Secret::fill(|out| expand("ownership", out))?,
             check_value,
         })
     }
 
     fn row_mac(&self, row: &[u8]) -> Hmac<Sha256> {
-        let mac = |key: &[u8; 32]| Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-        self.row_mac.expose(mac).chain_update(row)
+        mac(&self.row_mac, row)
     }
+
+    /// 128 bits that only this root's holder can make, for these bytes alone.
+    pub(super) fn ownership_nonce(&self, of: &[u8]) -> [u8; 16] {
+        let code: [u8; 32] = mac(&self.ownership, of).finalize().into_bytes().into();
+        std::array::from_fn(|i| code[i])
+    }
+}
+
+fn mac(key: &Secret<32>, over: &[u8]) -> Hmac<Sha256> {
+    let mac = |key: &[u8; 32]| Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    key.expose(mac).chain_update(over)
 }
 
 /// Authenticates rows: the primary makes codes, any key of the root checks them.
