@@ -127,6 +127,11 @@ impl Azure {
         self.admin.ask(Method::PATCH, &Self::key_path(), json!({ "enabled": enabled })).await.map(drop)
     }
 
+    /// What the customer's admin does to prove the key theirs.
+    pub(super) async fn set_tag(&self, tag: &str, value: &str) -> Result<(), Trouble> {
+        self.admin.ask(Method::PATCH, &Self::key_path(), json!({ "tags": { tag: value } })).await.map(drop)
+    }
+
     /// The admin API's path of the key.
     pub(super) fn key_path() -> String {
         format!("/vaults/{VAULT}.vault.azure.net/keys/{KEY}")

@@ -35,6 +35,7 @@ pub(super) fn print(
     screen.line(&format!("  alias byokctl='{byokctl}'"));
     screen.line("  byokctl workspace list");
     screen.line(&format!("  byokctl key status {CUSTOMER}"));
+    screen.line(&format!("  byokctl key test {CUSTOMER}"));
     screen.line(&format!("  alias seal='byokctl data encrypt --app {CUSTOMER}/{BOT} --context order=42'"));
     screen.line(&format!("  alias open='byokctl data decrypt --app {CUSTOMER}/{BOT} --context order=42'"));
     screen.line("  echo 'two boxes of tea' | seal -o order.byok");

@@ -65,6 +65,7 @@ pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mu
         "The role: without it nothing works" => role,
         "The key is configured" => configure,
         "Wrap and unwrap: the proof" => proof,
+        "The configuration is tested, step by step" => tested,
         "Encrypt" => encrypt,
         "Decrypt" => decrypt,
         "A batch: one bad item fails alone" => batch,

@@ -7,12 +7,12 @@ use api::byok::v1::enterprise_keys_server::EnterpriseKeys;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{KeyConfig, KeyVersion, permission};
-use service::{ConfigureKey, Refusal, WrappedKey};
+use service::{ConfigureKey, Refusal, TestConfiguration, WrappedKey};
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
 use super::streams::{self, Answers};
-use super::{refuse, text};
+use super::{key_tests, refuse, text};
 
 #[tonic::async_trait]
 impl EnterpriseKeys for Call {
@@ -25,7 +25,7 @@ impl EnterpriseKeys for Call {
             let wanted = ConfigureKey { key_identifier, key_name, tenant_id, lease };
             let configured = self.service().configure_key(&permit, wanted).await?;
             let warnings = configured.warnings.iter().map(ToString::to_string).collect();
-            Ok(key(&configured.config, warnings))
+            Ok(key(self, &configured.config, warnings))
         })
         .await
     }
@@ -34,7 +34,7 @@ impl EnterpriseKeys for Call {
         let pb::GetKeyRequest { name } = request.into_inner();
         self.answer("EnterpriseKeys/GetKey", async {
             let permit = self.permit_key::<permission::ReadKey>(&name)?;
-            Ok(key(&self.service().read_key(&permit).await?, Vec::new()))
+            Ok(key(self, &self.service().read_key(&permit).await?, Vec::new()))
         })
         .await
     }
@@ -74,9 +74,51 @@ impl EnterpriseKeys for Call {
         });
         Ok(Response::new(answers))
     }
+
+    type TestConfigurationStream = Answers<pb::TestConfigurationResponse>;
+
+    async fn test_configuration(
+        &self,
+        request: Request<pb::TestConfigurationRequest>,
+    ) -> Result<Response<Self::TestConfigurationStream>, Status> {
+        const METHOD: &str = "EnterpriseKeys/TestConfiguration";
+        let pb::TestConfigurationRequest { name, key_identifier, key_name, tenant_id } = request.into_inner();
+        let said = |text: String| Some(text).filter(|text| !text.is_empty());
+        let wanted = TestConfiguration {
+            key_identifier: said(key_identifier),
+            key_name: said(key_name),
+            tenant_id: said(tenant_id),
+        };
+        let begin = async {
+            let permit = self.permit_key::<permission::TestKey>(&name)?;
+            self.service().test_configuration(&permit, wanted).await
+        };
+        let mut run = self.attend(METHOD, begin).await?;
+        let answers = streams::spawn(self, METHOD, |answers| async move {
+            while let Some(event) = answers.within(run.next()).await? {
+                answers.send(key_tests::event(event)).await?;
+            }
+            Ok(())
+        });
+        Ok(Response::new(answers))
+    }
+
+    async fn list_key_tests(
+        &self,
+        request: Request<pb::ListKeyTestsRequest>,
+    ) -> Result<Response<pb::ListKeyTestsResponse>, Status> {
+        let pb::ListKeyTestsRequest { parent, page_size } = request.into_inner();
+        self.answer("EnterpriseKeys/ListKeyTests", async {
+            let permit = self.permit_key::<permission::ReadKey>(&parent)?;
+            let page = usize::try_from(page_size).map_err(|_| refuse::field("page_size must not be negative"))?;
+            let tests = self.service().list_key_tests(&permit, Some(page)).await?;
+            Ok(pb::ListKeyTestsResponse { tests: tests.into_iter().map(key_tests::test).collect() })
+        })
+        .await
+    }
 }
 
-fn key(config: &KeyConfig, warnings: Vec<String>) -> pb::Key {
+fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>) -> pb::Key {
     pb::Key {
         name: domain::name::key(&config.workspace),
         key_identifier: config.location.to_string(),
@@ -85,6 +127,8 @@ fn key(config: &KeyConfig, warnings: Vec<String>) -> pb::Key {
         lease: prost_types::Duration::try_from(config.lease).ok(),
         configure_time: text::stamp(config.configured_at),
         warnings,
+        ownership_tag: service::OWNERSHIP_TAG.to_owned(),
+        ownership_nonce: call.service().ownership_nonce(config),
     }
 }
 

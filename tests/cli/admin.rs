@@ -62,6 +62,52 @@ async fn the_exit_code_says_whose_fault_it_is() {
     ctl.run(&["workspace", "list"]).await.bad(4);
 }
 
+/// A test says each step as it ends and what mends the one that failed; the exit code is the customer's until they have acted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_says_what_to_do_and_whose_move_it_is() {
+    let site = Site::start().await;
+    site.acme().await;
+    let version = site.under_customer_key().await;
+    let ctl = Byokctl::of(&site);
+    let key = ctl.run(&["key", "status", "acme", "--output", "json"]).await.good().json();
+    let (tag, nonce) = (key["ownership_tag"].as_str().unwrap(), key["ownership_nonce"].as_str().unwrap());
+    assert_eq!((tag, nonce.len()), ("byok-enrol", 32));
+
+    let unproven = ctl.run(&["key", "test", "acme"]).await;
+    assert_eq!(unproven.code, Some(3), "{}", unproven.stderr);
+    assert!(
+        unproven.stderr.contains("OWNERSHIP_NOT_PROVEN") && unproven.stderr.contains("hint: "),
+        "{}",
+        unproven.stderr
+    );
+    let table = String::from_utf8(unproven.stdout).unwrap();
+    assert!(table.contains(&format!("--tags byok-enrol={nonce}")) && table.contains("NOT_RUN"), "{table}");
+    assert!(!table.contains('\u{1b}') && !unproven.stderr.contains('\u{1b}'), "colour where there is no terminal");
+
+    site.vault.change(&Site::key(), version, |attributes| {
+        attributes.tags.insert(tag.to_owned(), nonce.to_owned());
+    });
+    let passed = ctl.run(&["key", "test", "acme", "--output", "json"]).await.good();
+    let lines: Vec<serde_json::Value> =
+        String::from_utf8(passed.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 21, "ten steps begin and end, and then all is over");
+    assert_eq!((&lines[0]["event"], &lines[0]["step"]), (&"started".into(), &"NAME_RESOLUTION".into()));
+    assert_eq!((&lines[1]["event"], &lines[1]["state"]), (&"ended".into(), &"PASSED".into()));
+    assert_eq!((&lines[20]["event"], &lines[20]["passed"]), (&"finished".into(), &true.into()));
+
+    // Another key is tested and not configured.
+    let other =
+        ["key", "test", "acme", "--key-identifier", "https://nobody-kv.vault.azure.net/keys/byok", "--tenant", TENANT];
+    let nowhere = ctl.run(&other).await;
+    assert_eq!(nowhere.code, Some(3), "{}", nowhere.stderr);
+    assert!(nowhere.stderr.contains("VAULT_NAME_UNKNOWN"), "{}", nowhere.stderr);
+    let history = ctl.run(&["key", "tests", "acme", "--output", "json"]).await.good().json();
+    let history = history["tests"].as_array().unwrap();
+    assert_eq!((history.len(), history.iter().filter(|test| test["passed"] == true).count()), (3, 1));
+    let own = history.iter().filter(|test| test["config_hash"] == lines[20]["config_hash"]).count();
+    assert_eq!(own, 2, "the third is bound to another configuration");
+}
+
 /// The customer disables the key: the error names it, the exit code is the customer's, and no file appears.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_key_is_the_customers_to_enable() {

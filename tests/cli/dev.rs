@@ -16,6 +16,7 @@ const STEPS: [&str; 13] = [
     "The role",
     "The key is configured",
     "Wrap and unwrap",
+    "The configuration is tested, step by step",
     "Encrypt",
     "Decrypt",
     "A batch",

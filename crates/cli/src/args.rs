@@ -163,6 +163,20 @@ pub(crate) enum KeyVerb {
         #[arg(value_parser = workspace)]
         workspace: WorkspaceId,
     },
+    /// Test the key's configuration step by step; says which step failed, why, and what to paste to mend it
+    Test {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        #[command(flatten)]
+        candidate: Candidate,
+    },
+    /// List the tests there have been, newest first
+    Tests {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+    },
     /// List the key's recorded versions, newest first
     Versions {
         /// acme or workspaces/acme
@@ -181,6 +195,20 @@ pub(crate) enum KeyVerb {
         #[arg(long, requires = "out")]
         force: bool,
     },
+}
+
+/// A key to test before it is configured; the configured one if absent.
+#[derive(clap::Args)]
+pub(crate) struct Candidate {
+    /// Test this key instead: its Key Identifier, or its vault's URI together with --key-name
+    #[arg(long, value_name = "URL", requires = "tenant")]
+    pub(crate) key_identifier: Option<String>,
+    /// The key's name, if --key-identifier is a vault's URI
+    #[arg(long, value_name = "NAME", requires = "key_identifier")]
+    pub(crate) key_name: Option<String>,
+    /// The Tenant ID of the vault's directory
+    #[arg(long, value_name = "GUID", requires = "key_identifier")]
+    pub(crate) tenant: Option<TenantId>,
 }
 
 #[derive(Subcommand)]
@@ -356,6 +384,9 @@ mod tests {
             "byokctl --output json data inspect out.byok",
             "byokctl data decrypt --app acme/bot --server unix:/run/byokd.sock",
             "byokctl key export acme --output json",
+            "byokctl key test acme",
+            "byokctl key test acme --key-identifier https://v.vault.azure.net/keys/k --tenant 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01",
+            "byokctl key tests acme --output json",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

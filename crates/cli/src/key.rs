@@ -7,7 +7,7 @@ use crate::args::{Global, KeyVerb, Output};
 use crate::connect::connect;
 use crate::data::destination::Destination;
 use crate::failure::Failure;
-use crate::{output, view};
+use crate::{key_test, output, view};
 
 pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
     match verb {
@@ -25,6 +25,8 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
             let request = pb::GetKeyRequest { name: name::key(&workspace) };
             show(global, connect(global).await?.key(request).await?.into())
         }
+        KeyVerb::Test { workspace, candidate } => key_test::run(global, &workspace, candidate).await,
+        KeyVerb::Tests { workspace } => key_test::list(global, &workspace).await,
         KeyVerb::Versions { workspace } => {
             let request = pb::ListKeyVersionsRequest { parent: name::key(&workspace) };
             let found = connect(global).await?.key_versions(request).await?.versions;
@@ -76,6 +78,7 @@ fn show(global: &Global, key: view::Key) -> Result<(), Failure> {
         ("tenant", key.tenant_id.clone()),
         ("version", key.current_version.clone()),
         ("lease", format!("{} s", key.lease_seconds)),
+        ("ownership tag", format!("{}={}", key.ownership_tag, key.ownership_nonce)),
         ("configured", key.configure_time.clone().unwrap_or_default()),
     ];
     fields.extend(key.warnings.iter().map(|warning| ("warning", warning.clone())));

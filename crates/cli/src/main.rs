@@ -9,6 +9,7 @@ mod connect;
 mod data;
 mod failure;
 mod key;
+mod key_test;
 mod output;
 mod signals;
 mod view;

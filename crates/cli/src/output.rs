@@ -47,7 +47,8 @@ fn lines(fields: &[(&str, String)]) -> String {
     fields.iter().map(|(name, value)| format!("{name:<width$}  {}\n", one_line(value))).collect()
 }
 
-fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+/// Columns that line up, under bold heads.
+pub(crate) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
     let mut widths = heads.map(|head| head.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

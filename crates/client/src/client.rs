@@ -190,6 +190,8 @@ unary! {
     key = keys.get_key(GetKeyRequest) -> Key;
     /// The recorded versions of a workspace's key, newest first.
     key_versions = keys.list_key_versions(ListKeyVersionsRequest) -> ListKeyVersionsResponse;
+    /// The tests of a workspace's key configurations, newest first.
+    key_tests = keys.list_key_tests(ListKeyTestsRequest) -> ListKeyTestsResponse;
     /// Seals a batch; each item has its own result.
     batch_encrypt = encryption.batch_encrypt(BatchEncryptRequest) -> BatchEncryptResponse;
     /// Opens a batch; each item has its own result.
@@ -248,6 +250,27 @@ impl Client {
                 return Ok(all);
             }
         }
+    }
+
+    /// Tests a key's configuration, and hands each event to `heard` as it comes. Answers the whole test; what failed stands in
+    /// its steps and is no error.
+    pub async fn test_configuration(
+        &self,
+        request: pb::TestConfigurationRequest,
+        mut heard: impl FnMut(&pb::test_configuration_response::Event),
+    ) -> Result<pb::KeyTest, Error> {
+        // No deadline of its own: the service's is for all steps together.
+        let outcome = self.keys.clone().test_configuration(Request::new(request)).await;
+        let mut events = outcome.map_err(|status| self.broken_stream(&status))?.into_inner();
+        let mut finished = None;
+        while let Some(answer) = events.message().await.map_err(|status| self.broken_stream(&status))? {
+            let Some(event) = answer.event else { continue };
+            heard(&event);
+            if let pb::test_configuration_response::Event::Finished(test) = event {
+                finished = Some(test);
+            }
+        }
+        finished.ok_or(Error::Answer("the test ended without a result"))
     }
 
     /// Every wrapped data key of a workspace that the customer's key wraps. Complete, or an error.

@@ -95,6 +95,41 @@ impl Walk<'_> {
         ))
     }
 
+    pub(super) async fn tested(&mut self) -> Finding {
+        let key = self.client.key(pb::GetKeyRequest { name: self.key_name() }).await?;
+        let test = self.test().await?;
+        let mut shown = String::new();
+        if !self.before {
+            let stopped = test.steps.iter().find(|step| step.state() == pb::KeyTestStepState::Failed);
+            let stopped =
+                stopped.ok_or_else(|| unexpected("the test passed before the vault was proven the customer's"))?;
+            check(stopped.reason == "OWNERSHIP_NOT_PROVEN", format_args!("the test failed for {}", stopped.reason))?;
+            check(stopped.command.contains(&key.ownership_nonce), "the command does not set the nonce")?;
+            shown = format!(
+                "It stopped at \"ownership\" until the customer's admin set the key's tag {} to this workspace's nonce.\n",
+                key.ownership_tag
+            );
+        }
+        self.azure.set_tag(&key.ownership_tag, &key.ownership_nonce).await?;
+        let test = self.test().await?;
+        check(test.passed, format_args!("the test did not pass: {:?}", test.steps))?;
+        let history = pb::ListKeyTestsRequest { parent: self.key_name(), page_size: 1 };
+        let kept = self.client.key_tests(history).await?.tests;
+        check(kept.first().is_some_and(|kept| kept.name == test.name), "the test is not in the history")?;
+        for step in test.steps.iter().filter(|step| step.state() == pb::KeyTestStepState::Warning) {
+            shown.push_str(&format!("Warning: {} [{}].\n", step.finding, step.reason));
+        }
+        Ok(format!(
+            "{shown}{} steps, from the vault's name to a decrypted payload; it counts for 24 h.",
+            test.steps.len()
+        ))
+    }
+
+    async fn test(&self) -> Result<pb::KeyTest, crate::trouble::Trouble> {
+        let request = pb::TestConfigurationRequest { name: self.key_name(), ..Default::default() };
+        Ok(self.client.test_configuration(request, |_| ()).await?)
+    }
+
     fn configuration(&self) -> Result<pb::ConfigureKeyRequest, crate::trouble::Trouble> {
         Ok(pb::ConfigureKeyRequest {
             name: self.key_name(),
