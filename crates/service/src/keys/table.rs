@@ -3,6 +3,7 @@
 //! A reader borrows a key for the time of its closure and writes nothing that another thread reads. Whoever takes keys away
 //! empties the cells; each key is then wiped by the last reader that lets go of it, at once if there is none.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,9 +55,9 @@ pub(crate) enum NotAdmitted {
 impl KeyTable {
     pub(crate) fn new(vault_calls: usize, bugs: Bugs) -> Self {
         Self {
-            open: papaya::HashMap::with_hasher(RandomState::default()),
-            sealing: papaya::HashMap::with_hasher(RandomState::default()),
-            workspaces: papaya::HashMap::with_hasher(RandomState::default()),
+            open: map(),
+            sealing: map(),
+            workspaces: map(),
             platform_lease: Arc::new(VersionLease::unbounded()),
             vault_calls,
             bugs,
@@ -274,6 +275,12 @@ impl KeyTable {
             false
         });
     }
+}
+
+/// A map that grows in one go. Grown bit by bit it would stay half moved until enough is written again, and every look-up
+/// would search two tables until then.
+fn map<K: Hash + Eq, V>() -> papaya::HashMap<K, V, RandomState> {
+    papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
 }
 
 /// What changed about a workspace.
