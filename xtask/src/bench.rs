@@ -32,7 +32,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     use crate::tool::{self, Cargo};
 
     println!("building with optimisation; the first time takes some minutes");
-    let mut args = vec!["run", "--quiet", "--profile", "dist", "--locked", "--package", "xtask", "--features", "measure", "--"];
+    let mut args =
+        vec!["run", "--quiet", "--profile", "dist", "--locked", "--package", "xtask", "--features", "measure", "--"];
     let rounds = options.rounds.to_string();
     args.extend(["bench", "--rounds", &rounds]);
     args.extend(options.only.iter().flat_map(|part| ["--only", part]));
