@@ -59,7 +59,10 @@ async fn a_key_in_use_never_waits_for_its_vault() {
     let before = world.vault.calls();
     for _ in 0..1_000 {
         world.clock.advance(SECOND);
-        assert!(bot.is_warm());
+        bot.encrypt(b"x").await.unwrap();
+        let asked = world.vault.calls().unwrap;
+        bot.encrypt(b"x").await.unwrap();
+        assert_eq!(world.vault.calls().unwrap, asked, "no request asked the vault itself");
         world.service.run_due_tasks().await;
     }
     let after = world.vault.calls();
@@ -80,12 +83,14 @@ async fn one_probe_renews_every_data_key() {
         apps.push(app);
     }
     let before = world.vault.calls().unwrap;
-    world.clock.advance(LONGEST_P);
-    assert!(apps.iter().all(TestApp::is_warm));
-    world.service.run_due_tasks().await;
+    assert_eq!(live(&world, &apps[0], LONGEST_P).await, 0);
     assert_eq!(world.vault.calls().unwrap, before + 1);
-    world.clock.advance(H);
-    assert!(apps.iter().all(TestApp::is_warm));
+    world.vault.refuse_all(&KeyUnavailable::Unreachable);
+    assert_eq!(live(&world, &apps[0], H - LONGEST_P).await, 0);
+    world.clock.advance(SECOND);
+    for app in &apps {
+        app.encrypt(b"x").await.expect("H after the birth of its key, and well before H after the probe");
+    }
 }
 
 /// Whether an answer to another question gives a lease.
@@ -94,7 +99,7 @@ async fn another_answer_counts(world: World) -> bool {
     world.vault.fail(Operation::Unwrap, Fault::WrongPlaintext);
     live(&world, &bot, Duration::from_secs(299)).await;
     world.clock.advance(2 * SECOND);
-    bot.is_warm()
+    bot.encrypt(b"x").await.is_ok()
 }
 
 /// I-7: what comes back must be what was drawn: a vault, or somebody in its place, that answers anything gives no lease.
@@ -358,7 +363,8 @@ async fn a_version_that_was_never_enabled_takes_nothing_back() {
 /// Calls that reach a vault of one operation a second, of which many are wanted at once.
 async fn calls_at_once(bug: Option<SeededBug>) -> u64 {
     let vault_deadline = Duration::from_millis(500);
-    let options = service::Options { vault_limit: Some(10), vault_share_percent: 100, vault_deadline, ..Default::default() };
+    let options =
+        service::Options { vault_limit: Some(10), vault_share_percent: 100, vault_deadline, ..Default::default() };
     let builder = World::builder().options(options);
     let world = bug.into_iter().fold(builder, testkit::WorldBuilder::bug).start();
     let acme = world.workspace("acme").await;

@@ -85,6 +85,8 @@ impl ControlChange {
 /// A vault's denial as the audit chain has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedDenial {
+    /// When, by the clock of who saw it.
+    pub at: Timestamp,
     /// The version that was asked for.
     pub version: KeyVersionId,
     /// Why.

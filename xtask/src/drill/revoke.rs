@@ -36,7 +36,10 @@ pub(super) fn run(seeds: u64, seed: Option<u64>) -> Result<()> {
         ensure!(run.broken.is_empty(), "seed {seed} breaks a promise");
         return Ok(());
     }
-    println!("revoke: 3 replicas, seeds 0 to {}; one of them again: cargo xtask drill revoke --seed N", seeds.saturating_sub(1));
+    println!(
+        "revoke: 3 replicas, seeds 0 to {}; one of them again: cargo xtask drill revoke --seed N",
+        seeds.saturating_sub(1)
+    );
     let watch = Stopwatch::start();
     let runs = all(&ground, seeds);
     let broken: Vec<&Run> = runs.iter().filter(|run| !run.broken.is_empty()).collect();
@@ -94,7 +97,8 @@ fn figures(runs: &[Run]) -> Option<Duration> {
         at(99)
     };
     let (quiet, troubled): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.plan.is_quiet());
-    let p99 = row("a version disabled, nothing wrong: on any replica", quiet.iter().map(|run| run.last_served).collect());
+    let p99 =
+        row("a version disabled, nothing wrong: on any replica", quiet.iter().map(|run| run.last_served).collect());
     row("everything else: on any replica", troubled.iter().map(|run| run.last_served).collect());
     row("on the replica that heard the denial, from then on", runs.iter().filter_map(|run| run.after_seen).collect());
     println!("{table}");

@@ -62,12 +62,7 @@ impl Core {
     }
 
     /// A version that nobody here ever saw enabled was made switched off, and takes nothing back.
-    async fn ask_newest(
-        &self,
-        workspace: &WorkspaceState,
-        at: &At,
-        budget: &Budget<'_>,
-    ) -> Result<(), KeyUnavailable> {
+    async fn ask_newest(&self, workspace: &WorkspaceState, at: &At, budget: &Budget<'_>) -> Result<(), KeyUnavailable> {
         if !self.options.newest_version_counts || self.bugs.has(SeededBug::NewestIgnored) {
             return Ok(());
         }

@@ -93,7 +93,8 @@ impl Core {
                 (WrappingKey::Platform(key), WrapScheme::PlatformAesGcm, blob)
             }
             Some(config) => {
-                let recorded = self.stored(budget, self.store.key_version(app.workspace, config.current_version)).await?;
+                let recorded =
+                    self.stored(budget, self.store.key_version(app.workspace, config.current_version)).await?;
                 let recorded = recorded.ok_or(Failure::Corrupt("the version in force was never recorded"))?;
                 let at = At::of(config, &recorded);
                 self.past_denial(&standing.workspace, at.version).await?;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::KeyVersionId;
+use domain::{KeyConfig, KeyVersion, KeyVersionId};
 use futures::future::join;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ use super::flight::Flight;
 use super::standing::WorkspaceState;
 use super::table::NotAdmitted;
 use super::vault_call::{At, Budget};
-use super::{Failure, lock};
+use super::{Failure, Standing, lock};
 use crate::core::Core;
 use crate::seeded_bug::SeededBug;
 
@@ -159,6 +159,18 @@ impl Core {
                 Err(failure) => Err(failure),
             },
         }
+    }
+
+    /// Keeps what was just read of a version: it can then be asked about while the store cannot be read.
+    pub(crate) fn remember_target(&self, standing: &Standing, config: &KeyConfig, recorded: &KeyVersion) {
+        let mut held = lock(&standing.workspace.held);
+        let version = held.version(recorded.id);
+        if version.target.as_ref().is_some_and(|known| known.epoch == standing.epoch) {
+            return;
+        }
+        let epoch = standing.epoch;
+        let target = ChallengeKey::of(recorded).map(|key| Target { at: At::of(config, recorded), key, epoch });
+        version.target = target.map(Arc::new);
     }
 
     async fn read_target(

@@ -10,12 +10,13 @@ use arc_swap::ArcSwapOption;
 use domain::lease::{Generation, KeyLease};
 use domain::{AppId, KeyVersionId, Moment, Timestamp, WorkspaceId};
 use foldhash::fast::RandomState;
+use store::RecordedDenial;
 use vault::KeyUnavailable;
 
 use super::control::ControlLease;
 use super::lease::VersionLease;
-use super::probing::{Next, Pace};
 use super::name::{AppLabel, DataKeyLabel};
+use super::probing::{Next, Pace};
 use super::standing::{Denial, Held, Stamp, Version, WorkspaceState};
 use super::{AppRef, DataKeyRef, OpenKey, Standing, lock};
 use crate::seeded_bug::{Bugs, SeededBug};
@@ -213,20 +214,28 @@ impl KeyTable {
     }
 
     /// Another replica recorded that the version was denied: about the key itself it is a fact, and holds here as well;
-    /// about the way to it, it is a hint to ask now.
-    pub(crate) fn heard_of_denial(&self, id: &WorkspaceId, version: KeyVersionId, fact: Option<&KeyUnavailable>, now: Moment) {
+    /// about the way to it, or where the version said yes here since, it is a hint to ask now.
+    pub(crate) fn heard_of_denial(
+        &self,
+        id: &WorkspaceId,
+        heard: &RecordedDenial,
+        fact: Option<&KeyUnavailable>,
+        now: Moment,
+    ) {
         let Some(workspace) = self.workspace(id) else { return };
-        let mut held = lock(&workspace.held);
+        let (mut held, version) = (lock(&workspace.held), heard.version);
         let Some(known) = held.versions.get_mut(&version) else { return };
         if known.denial.is_some() {
             return; // Its own, most likely.
         }
         known.probing.now();
-        let Some(why) = fact else { return };
+        let overtaken = known.probing.last_success().is_some_and(|yes| yes.wall > heard.at);
+        let Some(why) = fact.filter(|_| !overtaken) else { return };
         known.lease.deny();
         workspace.denied();
         // Recorded: by who saw it.
-        known.denial = Some(Denial { why: why.clone(), recorded: true, since: now.wall, asked_at: now, first_yes: None });
+        known.denial =
+            Some(Denial { why: why.clone(), recorded: true, since: now.wall, asked_at: now, first_yes: None });
         self.take_away(&workspace, &mut held, |_, under| under == Some(version));
     }
 
@@ -249,7 +258,13 @@ impl KeyTable {
     }
 
     /// The probe was answered, or not, without a yes and without a denial.
-    pub(crate) fn not_answered(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable, now: Moment) {
+    pub(crate) fn not_answered(
+        &self,
+        workspace: &WorkspaceState,
+        version: KeyVersionId,
+        why: &KeyUnavailable,
+        now: Moment,
+    ) {
         let mut held = lock(&workspace.held);
         let version = held.version(version);
         version.lease.settle();

@@ -78,6 +78,7 @@ impl Core {
                 let recorded = self.stored(budget, self.store.key_version(&row.workspace, version)).await?;
                 let recorded = recorded.ok_or(Failure::Corrupt("a wrapping names a version nobody recorded"))?;
                 let at = At::of(config, &recorded);
+                self.remember_target(standing, config, &recorded);
                 self.past_denial(&standing.workspace, version).await?;
                 let asked = self.ask_unwrap(&standing.workspace, &at, &blob, budget).await;
                 let (payload, proof) = match asked {
@@ -95,7 +96,12 @@ impl Core {
 
     /// A vault that calls a wrapping malformed and answers a challenge means that one wrapping: it is damaged, and nobody
     /// revoked anything.
-    async fn is_it_this_one(self: &Arc<Self>, standing: &Standing, version: KeyVersionId, why: KeyUnavailable) -> Failure {
+    async fn is_it_this_one(
+        self: &Arc<Self>,
+        standing: &Standing,
+        version: KeyVersionId,
+        why: KeyUnavailable,
+    ) -> Failure {
         if !matches!(why, KeyUnavailable::BadParameter(_)) {
             return Failure::Vault(why);
         }

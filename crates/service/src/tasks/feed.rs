@@ -92,7 +92,7 @@ impl Core {
         }
         for denial in &change.denials {
             let fact = fact(denial.reason);
-            self.table.heard_of_denial(workspace, denial.version, fact.as_ref(), self.clock.now());
+            self.table.heard_of_denial(workspace, denial, fact.as_ref(), self.clock.now());
         }
     }
 }

@@ -25,7 +25,9 @@ impl Core {
     pub(crate) fn notice_pause(&self) {
         let now = self.clock.now();
         if self.control.overslept(now) {
-            tracing::warn!("this replica stood still, or a clock was stepped: every key is asked about before its next use");
+            tracing::warn!(
+                "this replica stood still, or a clock was stepped: every key is asked about before its next use"
+            );
             self.table.doubt_all();
         }
         self.control.beat(now);

@@ -28,8 +28,7 @@ pub async fn every_change_that_decides_is_told_by_revision(db: &dyn Database) {
     let mut tx = store.begin("a deletion").await.unwrap();
     tx.put_app(&domain::App { deleted_at: Some(at(9)), ..app("acme", "bot") }).await.unwrap();
     tx.commit().await.unwrap();
-    let expected =
-        ControlChange { deleted_apps: vec![app_id("bot")], ..ControlChange::none(workspace_id("acme")) };
+    let expected = ControlChange { deleted_apps: vec![app_id("bot")], ..ControlChange::none(workspace_id("acme")) };
     assert_eq!(changes(&*store, &mut seen).await, [expected]);
 
     let mut tx = store.begin("a configuration").await.unwrap();
@@ -46,7 +45,7 @@ pub async fn every_change_that_decides_is_told_by_revision(db: &dyn Database) {
     store.record(event(Some("acme"), 3)).await.unwrap();
     store.record(denied).await.unwrap();
     store.record(event(Some("acme"), 4)).await.unwrap();
-    let denials = vec![RecordedDenial { version, reason }];
+    let denials = vec![RecordedDenial { at: at(9), version, reason }];
     let expected = ControlChange { denials, ..ControlChange::none(workspace_id("acme")) };
     assert_eq!(changes(&*store, &mut seen).await, [expected]);
 
@@ -68,7 +67,9 @@ pub async fn what_decides_nothing_is_not_told(db: &dyn Database) {
     store.activate_data_key(&key.workspace, &key.app, key.id, at(5)).await.unwrap();
     let mut tx = store.begin("a name").await.unwrap();
     tx.put_app(&domain::App { display_name: "Another name".to_owned(), ..app("acme", "bot") }).await.unwrap();
-    tx.put_workspace(&domain::Workspace { display_name: "Another name".to_owned(), ..workspace("acme") }).await.unwrap();
+    tx.put_workspace(&domain::Workspace { display_name: "Another name".to_owned(), ..workspace("acme") })
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     store.record(event(Some("acme"), 1)).await.unwrap();
     let before = seen;

@@ -79,5 +79,5 @@ fn denial(event: &RecordedEvent) -> Option<RecordedDenial> {
     let version: KeyVersionId = detail("version")?.parse().ok()?;
     let reason = *Reason::ALL.iter().find(|reason| Some(reason.as_str()) == detail("reason"))?;
     let (name, _) = AuditKind::VaultDenied { reason, version }.record();
-    (event.name == name).then_some(RecordedDenial { version, reason })
+    (event.name == name).then_some(RecordedDenial { at: event.at, version, reason })
 }

@@ -257,7 +257,7 @@ impl Store for StoreLine {
         self.ground().await?;
         if let AuditKind::VaultDenied { reason, version } = event.what {
             let changed = &mut *self.database.changed();
-            self.database.tell(|change| change.denials.push(RecordedDenial { version, reason }), changed);
+            self.database.tell(|change| change.denials.push(RecordedDenial { at: event.at, version, reason }), changed);
         }
         Ok(())
     }

@@ -235,7 +235,9 @@ fn judge(plan: Plan, replicas: &[Arc<Replica>]) -> Run {
             after_seen = Some(after_seen.unwrap_or_default().max(after));
         }
         if let Trouble::Paused { until, .. } = replica.trouble {
-            promise("I-8: after a pause the first use asks", until.max(plan.at));
+            // Not even at the instant at which it goes on.
+            let bound = if until > plan.at { until - Duration::from_micros(1) } else { plan.at + LONGEST_LEASE };
+            promise("I-8: after a pause the first use asks", bound);
         }
     }
     Run { plan, last_served, after_seen, broken }

@@ -52,10 +52,7 @@ impl VaultLine {
         }
     }
 
-    async fn call<T>(
-        &self,
-        call: impl Future<Output = Result<T, KeyUnavailable>> + Send,
-    ) -> Result<T, KeyUnavailable> {
+    async fn call<T>(&self, call: impl Future<Output = Result<T, KeyUnavailable>> + Send) -> Result<T, KeyUnavailable> {
         sleep(self.way()).await;
         self.pass().await?;
         let arrived = self.time.passed();
