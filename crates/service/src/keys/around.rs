@@ -3,6 +3,8 @@
 //! A token holds for an hour or more after a consent was withdrawn, so that one issued now is asked for at least every H/2. The
 //! switch that a portal shows is the newest version's, also while data is under an older one.
 
+use std::time::Duration;
+
 use domain::KeyVersionId;
 use tokio::time::timeout;
 use vault::{Class, KeyUnavailable, Trace};
@@ -12,6 +14,9 @@ use super::standing::WorkspaceState;
 use super::vault_call::{At, Budget};
 use crate::core::Core;
 use crate::seeded_bug::SeededBug;
+
+/// A directory is not asked for tokens more often than this, however short a workspace sets its leases.
+const SOONEST: Duration = Duration::from_secs(10);
 
 impl Core {
     /// Whether consent and the newest version say no. What cannot be found out says nothing, unless the version is `denied`:
@@ -50,7 +55,7 @@ impl Core {
         let asked_at = self.clock.now();
         // A third: the next probe after that is still within the half.
         let last = lock(&workspace.held).consented;
-        let due = last.is_none_or(|last| asked_at.since(last) >= at.lease / 3);
+        let due = last.is_none_or(|last| asked_at.since(last) >= (at.lease / 3).max(SOONEST));
         if !(due || denied) || self.bugs.has(SeededBug::ConsentNotProbed) {
             return Ok(());
         }

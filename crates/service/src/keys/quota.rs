@@ -74,7 +74,9 @@ impl Turns {
 
 /// The turns of every vault that was asked.
 #[derive(Default)]
-pub(crate) struct Quotas(Mutex<HashMap<(Cloud, Box<str>), Arc<Turns>>>);
+pub(crate) struct Quotas(Mutex<HashMap<VaultName, Arc<Turns>>>);
+
+type VaultName = (Cloud, Box<str>);
 
 impl Quotas {
     /// Whatever workspaces use it, it is one vault.

@@ -167,7 +167,9 @@ impl KeyTable {
         lease.settle();
         version.denial = None;
         // Any byte of the time in microseconds is as good as chance to keep replicas out of step.
-        let pace = Pace { every: self.pace.every.min(proof.lease.length() / 2), ..self.pace };
+        // A short lease is renewed before it ends, within reason.
+        let every = self.pace.every.min((proof.lease.length() / 2).max(Duration::from_secs(1)));
+        let pace = Pace { every, ..self.pace };
         version.probing.succeeded(asked_at, pace, asked_at.boot.as_micros().to_le_bytes()[0]);
         Ok(())
     }
