@@ -211,6 +211,10 @@ reasons! {
         => "the platform's operators restore the platform key file from its backup";
     Internal "INTERNAL" Service "something went wrong inside the service"
         => "keep the request id and tell the platform's operators";
+
+    // Leases: from 240.
+    ControlLeaseEnded "CONTROL_LEASE_ENDED" Service "this replica could not read the database for too long and serves nothing"
+        => "try again, another replica may answer; the platform's operators check the way to the database";
 }
 
 impl fmt::Display for Reason {

@@ -3,6 +3,7 @@
 //! | module | question |
 //! |---|---|
 //! | [`keys`] | what may be asked of a vault |
+//! | [`challenge`] | does the vault still let us use a key version |
 //! | [`unavailable`] | why a key could not be used, who fixes it, and what becomes of keys in memory |
 //! | [`azure`] | customer keys in Azure Key Vault |
 //! | [`platform`] | what protects what is under no customer key, and authenticates rows |
@@ -10,6 +11,7 @@
 //! | `memory` | a provider in memory, for tests (feature `memory`) |
 
 pub mod azure;
+pub mod challenge;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod keys;

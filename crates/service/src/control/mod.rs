@@ -7,6 +7,7 @@ mod apps;
 mod check_key;
 mod configure_key;
 mod export_wrapped_keys;
+mod key_health;
 mod read_key;
 mod workspaces;
 
@@ -14,6 +15,7 @@ pub use apps::AppPage;
 pub use check_key::KeyWarning;
 pub use configure_key::{ConfigureKey, Configured};
 pub use export_wrapped_keys::{ExportPages, WrappedKey};
+pub use key_health::KeyHealth;
 pub use workspaces::WorkspacePage;
 
 use domain::audit::{AuditEvent, AuditKind};

@@ -1,6 +1,8 @@
 //! How a new data key comes to encrypt: stored while nothing depends on it, opened again the way it will be opened ever
 //! after, compared, made the active one, and only then used (I-1, I-2).
 
+use std::sync::Arc;
+
 use domain::entropy::random;
 use domain::{DataKey, DataKeyId, DataKeyState, Protection, WrapScheme, Wrapping, WrappingKey};
 use envelope::payload;
@@ -26,7 +28,7 @@ pub(crate) enum Born {
 impl Core {
     /// Makes an app's first data key under the protection it stands under.
     pub(crate) async fn give_birth(
-        &self,
+        self: &Arc<Self>,
         standing: &Standing,
         app: AppRef<'_>,
         budget: &Budget<'_>,
@@ -63,7 +65,7 @@ impl Core {
 
     /// Draws a key, writes its payload and has it wrapped: the rows to store. The key itself is wiped when this returns.
     async fn conceive(
-        &self,
+        self: &Arc<Self>,
         standing: &Standing,
         app: AppRef<'_>,
         budget: &Budget<'_>,
@@ -91,7 +93,11 @@ impl Core {
                 (WrappingKey::Platform(key), WrapScheme::PlatformAesGcm, blob)
             }
             Some(config) => {
-                let at = At::of(config, &config.location, config.current_version);
+                let recorded =
+                    self.stored(budget, self.store.key_version(app.workspace, config.current_version)).await?;
+                let recorded = recorded.ok_or(Failure::Corrupt("the version in force was never recorded"))?;
+                let at = At::of(config, &recorded);
+                self.past_denial(&standing.workspace, at.version).await?;
                 let wrapped = self.ask_wrap(&standing.workspace, &at, &payload, budget).await?;
                 (WrappingKey::Customer(at.version), WrapScheme::RsaOaep256, wrapped.blob)
             }

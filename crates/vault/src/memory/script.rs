@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::KeyUnavailable;
 
-/// The four things that may be asked of a vault.
+/// What may be asked of a vault, and of its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// Public half and attributes.
@@ -20,11 +20,13 @@ pub enum Operation {
     Wrap,
     /// Unwrap.
     Unwrap,
+    /// A token issued now.
+    Consent,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Describe, Self::Versions, Self::Wrap, Self::Unwrap];
+    pub const ALL: [Self; 5] = [Self::Describe, Self::Versions, Self::Wrap, Self::Unwrap, Self::Consent];
 }
 
 /// What goes wrong with a call.
@@ -53,6 +55,8 @@ pub struct Calls {
     pub wrap: u64,
     /// Unwraps.
     pub unwrap: u64,
+    /// Tokens.
+    pub consent: u64,
 }
 
 #[derive(Default)]
@@ -103,6 +107,7 @@ impl Script {
             Operation::Versions => plan.calls.versions += 1,
             Operation::Wrap => plan.calls.wrap += 1,
             Operation::Unwrap => plan.calls.unwrap += 1,
+            Operation::Consent => plan.calls.consent += 1,
         }
         let planned = plan.next.get_mut(&operation).and_then(VecDeque::pop_front);
         let fault = planned.or_else(|| plan.standing.get(&operation).cloned());
