@@ -113,7 +113,8 @@ impl Daemon {
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
         let Self { service, grpc, health, limits, entropy } = self;
-        let wiping = tokio::spawn(wipe_lapsed_keys(service));
+        let wiping = tokio::spawn(wipe_lapsed_keys(service.clone()));
+        let running = tokio::spawn(service.run_tasks());
         let stop = async {
             stop.await;
             health.not_serving().await;
@@ -121,6 +122,7 @@ impl Daemon {
         };
         let drained = Server::new(limits, workers, entropy).run(listeners, grpc, stop).await;
         wiping.abort();
+        running.abort();
         drained
     }
 }

@@ -7,7 +7,7 @@ use api::byok::v1::enterprise_keys_server::EnterpriseKeys;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{KeyConfig, KeyVersion, permission};
-use service::{ConfigureKey, Refusal, TestConfiguration, WrappedKey};
+use service::{ConfigureKey, KeyHealth, Refusal, TestConfiguration, WrappedKey};
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
@@ -25,7 +25,7 @@ impl EnterpriseKeys for Call {
             let wanted = ConfigureKey { key_identifier, key_name, tenant_id, lease };
             let configured = self.service().configure_key(&permit, wanted).await?;
             let warnings = configured.warnings.iter().map(ToString::to_string).collect();
-            Ok(key(self, &configured.config, warnings))
+            Ok(key(self, &configured.config, warnings, KeyHealth::default()))
         })
         .await
     }
@@ -34,7 +34,8 @@ impl EnterpriseKeys for Call {
         let pb::GetKeyRequest { name } = request.into_inner();
         self.answer("EnterpriseKeys/GetKey", async {
             let permit = self.permit_key::<permission::ReadKey>(&name)?;
-            Ok(key(self, &self.service().read_key(&permit).await?, Vec::new()))
+            let config = self.service().read_key(&permit).await?;
+            Ok(key(self, &config, Vec::new(), self.service().key_health(&permit).await?))
         })
         .await
     }
@@ -118,7 +119,8 @@ impl EnterpriseKeys for Call {
     }
 }
 
-fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>) -> pb::Key {
+fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health: KeyHealth) -> pb::Key {
+    let reason = health.denied.map(|(_, reason)| reason);
     pb::Key {
         name: domain::name::key(&config.workspace),
         key_identifier: config.location.to_string(),
@@ -129,6 +131,11 @@ fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>) -> pb::Key {
         warnings,
         ownership_tag: service::OWNERSHIP_TAG.to_owned(),
         ownership_nonce: call.service().ownership_nonce(config),
+        last_probe_time: health.last_success.and_then(text::stamp),
+        denied_since: health.denied.and_then(|(since, _)| text::stamp(since)),
+        denied_reason: reason.map_or(pb::Reason::Unspecified, text::reason).into(),
+        denied_owner: reason.map(|reason| reason.owner().to_string()).unwrap_or_default(),
+        denied_remedy: reason.map(|reason| reason.remedy().to_owned()).unwrap_or_default(),
     }
 }
 

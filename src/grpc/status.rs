@@ -72,7 +72,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EntraThrottled
         | Reason::EntraUnreachable
         | Reason::ShuttingDown
-        | Reason::StoreUnavailable => Code::Unavailable,
+        | Reason::StoreUnavailable
+        | Reason::ControlLeaseEnded => Code::Unavailable,
         // What the platform's operators have to mend.
         Reason::VaultAnswerInvalid
         | Reason::VaultAudienceWrong

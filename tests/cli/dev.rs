@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::program::{Dev, ended};
 
 /// The steps, in order.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     "A workspace",
     "An app and a bot",
     "The customer's vault and key",

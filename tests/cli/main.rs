@@ -4,6 +4,7 @@ mod admin;
 mod data;
 mod dev;
 mod leave;
+mod memory;
 mod program;
 #[path = "../daemon/site.rs"]
 #[allow(dead_code, reason = "a daemon in this process, shared with the daemon's own tests, which use more of it")]

@@ -74,7 +74,7 @@ impl Byokctl {
         Self { token: token.into(), ..self.clone() }
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(byokctl_path());
         command.env("BYOKCTL_SERVER", &self.server).env("BYOKCTL_TOKEN", &self.token).env_remove("BYOKCTL_CA");
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -143,7 +143,8 @@ impl Dev {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut printed = String::new();
         while let Some(line) = lines.next_line().await.unwrap() {
-            let last = line.contains("switch false; sleep 3");
+            // What it prints last before it serves: the invitation, or, without the walk, its address.
+            let last = line.contains("switch false; sleep 3") || more.contains(&"--no-walk");
             printed.push_str(&line);
             printed.push('\n');
             if last {
@@ -160,6 +161,13 @@ impl Dev {
 
     pub(crate) fn byokctl(&self) -> Byokctl {
         Byokctl::at(&self.endpoint, &self.token)
+    }
+
+    /// The most resident memory it has had, in KiB (`VmHWM`).
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Ctrl-C, and the exit code.

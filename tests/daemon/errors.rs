@@ -101,10 +101,6 @@ async fn a_denial_is_told_apart_from_an_outage() {
     let version = site.under_customer_key().await;
     let mut data = site.encryption().await;
 
-    site.vault.disable(&Site::key(), version);
-    check(&data.encrypt(encrypt("x")).await.unwrap_err(), Code::FailedPrecondition, Reason::KeyDisabled);
-    site.vault.enable(&Site::key(), version);
-
     let throttled =
         KeyUnavailable::Throttled { retry_after: Some(Duration::from_secs(17)), trace: Trace::of_vault(Some("v-1")) };
     site.vault.fail(Operation::Wrap, Fault::Refuse(throttled));
@@ -115,6 +111,15 @@ async fn a_denial_is_told_apart_from_an_outage() {
     assert_eq!(refused.get_details_error_info().unwrap().metadata["vault_request_id"], "v-1");
     site.vault.heal();
     assert!(data.encrypt(encrypt("x")).await.is_ok());
+
+    site.vault.disable(&Site::key(), version);
+    let other = pb::EncryptRequest { app: "workspaces/acme/apps/other-app".into(), ..Default::default() };
+    check(&data.encrypt(other).await.unwrap_err(), Code::FailedPrecondition, Reason::KeyDisabled);
+    check(&data.encrypt(encrypt("x")).await.unwrap_err(), Code::FailedPrecondition, Reason::KeyDisabled);
+    let mut keys = site.keys().await;
+    let key = keys.get_key(pb::GetKeyRequest { name: "workspaces/acme/key".into() }).await.unwrap().into_inner();
+    assert_eq!((key.denied_reason(), &*key.denied_owner), (pb::Reason::KeyDisabled, "customer"));
+    assert!(key.denied_since.is_some() && key.last_probe_time.is_some() && key.denied_remedy.contains("re-enable"));
 }
 
 /// I-16: a changed byte, another app, another context and an unknown key are one and the same refusal.

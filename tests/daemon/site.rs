@@ -202,6 +202,10 @@ impl CustomerKeys for Panicking {
         panic!("working on {}", self.1)
     }
 
+    async fn prove_consent(&self, at: &KeyRef, deadline: std::time::Duration) -> Result<(), vault::KeyUnavailable> {
+        self.0.prove_consent(at, deadline).await
+    }
+
     async fn versions(
         &self,
         at: &KeyRef,

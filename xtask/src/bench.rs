@@ -22,7 +22,7 @@ pub(crate) struct Options {
 #[cfg(feature = "measure")]
 pub(crate) fn run(options: &Options) -> Result<()> {
     if cfg!(debug_assertions) {
-        anyhow::bail!("measuring an unoptimised build says nothing: add --release, or leave --features away");
+        anyhow::bail!("measuring an unoptimised build says nothing: add --profile dist, or leave --features away");
     }
     crate::measure::run(options.rounds, &options.only, options.gate)
 }
@@ -32,7 +32,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     use crate::tool::{self, Cargo};
 
     println!("building with optimisation; the first time takes some minutes");
-    let mut args = vec!["run", "--quiet", "--release", "--locked", "--package", "xtask", "--features", "measure", "--"];
+    let mut args =
+        vec!["run", "--quiet", "--profile", "dist", "--locked", "--package", "xtask", "--features", "measure", "--"];
     let rounds = options.rounds.to_string();
     args.extend(["bench", "--rounds", &rounds]);
     args.extend(options.only.iter().flat_map(|part| ["--only", part]));

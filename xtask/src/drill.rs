@@ -17,6 +17,8 @@ mod journal;
 #[cfg(feature = "drill")]
 mod load;
 #[cfg(feature = "drill")]
+mod revoke;
+#[cfg(feature = "drill")]
 mod run;
 #[cfg(feature = "drill")]
 mod seed;
@@ -45,6 +47,15 @@ enum Name {
         /// Turn `synchronous=FULL` off: the drill must find losses, or it proves nothing.
         #[arg(long)]
         seeded_bug: bool,
+    },
+    /// Take a key back from three replicas in simulated time, with every trouble there is, and see how long it is served.
+    Revoke {
+        /// How many runs.
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        seeds: u64,
+        /// Do this one run, and print what happened in it.
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
     },
 }
 
@@ -80,6 +91,7 @@ pub(crate) fn run(drill: Drill) -> Result<()> {
     let (death, options, rounds) = match drill.name {
         Name::Kill { options } => (Death::Kill, options, 1_000),
         Name::PowerLoss { options, seeded_bug } => (Death::PowerLoss { synchronous_off: seeded_bug }, options, 500),
+        Name::Revoke { seeds, seed } => return revoke::run(seeds, seed),
     };
     let rounds = options.rounds.unwrap_or(rounds);
     tokio::runtime::Runtime::new()?.block_on(run::run(death, rounds, &options))

@@ -81,6 +81,12 @@ fn show(global: &Global, key: view::Key) -> Result<(), Failure> {
         ("ownership tag", format!("{}={}", key.ownership_tag, key.ownership_nonce)),
         ("configured", key.configure_time.clone().unwrap_or_default()),
     ];
+    fields.extend(key.last_probe_time.clone().map(|at| ("last probe", at)));
+    if let Some(denied) = &key.denied {
+        let since = denied.since.clone().unwrap_or_default();
+        fields.push(("denied", format!("{} since {since}; for the {} to mend", denied.reason, denied.owner)));
+        fields.push(("remedy", denied.remedy.clone()));
+    }
     fields.extend(key.warnings.iter().map(|warning| ("warning", warning.clone())));
     output::one(global, &fields, &key)
 }

@@ -80,6 +80,20 @@ pub(crate) struct Key {
     pub(crate) warnings: Vec<String>,
     pub(crate) ownership_tag: String,
     pub(crate) ownership_nonce: String,
+    /// When the vault last proved that it lets us unwrap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_probe_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) denied: Option<Denied>,
+}
+
+/// While the vault refuses the key.
+#[derive(Serialize)]
+pub(crate) struct Denied {
+    pub(crate) since: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) owner: String,
+    pub(crate) remedy: String,
 }
 
 impl From<pb::Key> for Key {
@@ -87,6 +101,13 @@ impl From<pb::Key> for Key {
         Self {
             lease_seconds: k.lease.map_or(0, |lease| lease.seconds),
             configure_time: time!(k.configure_time),
+            last_probe_time: time!(k.last_probe_time),
+            denied: k.denied_since.is_some().then(|| Denied {
+                since: time!(k.denied_since),
+                reason: k.denied_reason().as_str_name().trim_start_matches("REASON_").to_owned(),
+                owner: k.denied_owner.clone(),
+                remedy: k.denied_remedy.clone(),
+            }),
             name: k.name,
             key_identifier: k.key_identifier,
             tenant_id: k.tenant_id,

@@ -1,14 +1,15 @@
 //! Who may do what: the one function that decides, and the proof it hands out.
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use crate::{AppId, WorkspaceId};
 
 /// Somebody who has shown who they are.
+///
+/// The name is copied, not counted: a counter that every request of a caller touches would travel between the cores.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    name: Arc<str>,
+    name: Box<str>,
     authority: Authority,
 }
 
@@ -94,7 +95,7 @@ pub enum Target {
 /// The proof that a caller may do `A` to a target. Only [`permit`] makes one; every use case asks for one.
 #[derive(Debug)]
 pub struct Permit<A: Action> {
-    actor: Arc<str>,
+    actor: Box<str>,
     target: Target,
     action: PhantomData<fn() -> A>,
 }

@@ -223,6 +223,10 @@ reasons! {
         => "use a key that is not exportable and has no release policy";
     KeyExpires "KEY_EXPIRES" Customer "the key version has an expiry date: from then on it wraps no new data keys, and still unwraps"
         => "rotate the key before that day, or let the vault rotate it";
+
+    // Leases: from 240.
+    ControlLeaseEnded "CONTROL_LEASE_ENDED" Service "this replica could not read the database for too long and serves nothing"
+        => "try again, another replica may answer; the platform's operators check the way to the database";
 }
 
 impl Reason {

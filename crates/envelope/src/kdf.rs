@@ -64,8 +64,8 @@ impl PrefixKey {
     }
 }
 
-/// The data key expanded, and what depends on nothing but it and the prefix. Wiped on drop: the cipher by `aes`'s
-/// `zeroize` feature, the rest below.
+/// The data key expanded, and what depends on nothing but it and the prefix. Wiped where it lies when it is dropped: the cipher
+/// by `aes`'s `zeroize` feature, the rest below. Copies that the compiler makes while it is built are not reached (SECURITY.md).
 struct Schedule {
     cipher: Aes256Enc,
     k1: [u8; 16],

@@ -9,11 +9,14 @@ use vault::platform::PlatformRoot;
 
 use crate::control::Tests;
 use crate::keys::KeyTable;
+use crate::keys::control::ControlLease;
 use crate::keys::flight::Flights;
+use crate::keys::quota::Quotas;
 use crate::keys::unknown::Unknown;
 use crate::keys::vault_call::Budget;
 use crate::options::Options;
 use crate::seeded_bug::Bugs;
+use crate::tasks::feed::Feed;
 
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
@@ -23,6 +26,9 @@ pub(crate) struct Core {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) options: Options,
     pub(crate) table: KeyTable,
+    pub(crate) control: Arc<ControlLease>,
+    pub(crate) feed: Feed,
+    pub(crate) quotas: Quotas,
     pub(crate) flights: Arc<Flights>,
     pub(crate) unknown: Unknown,
     /// Tests of configurations under way.

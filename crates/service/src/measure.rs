@@ -1,11 +1,14 @@
 //! A key table filled by hand, so that the look-up can be measured without a million vault calls before.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::lease::KeyLease;
 use domain::{Clock, DataKeyId, Entropy, KeyVersionId, Moment, Protection, Timestamp, WorkspaceId};
 use secmem::Secret;
 
+use crate::keys::control::ControlLease;
+use crate::keys::probing::Pace;
 use crate::keys::standing::Stamp;
 use crate::keys::table::Proof;
 use crate::keys::{AppRef, DataKeyName, KeyTable, OpenKey, Standing};
@@ -33,7 +36,11 @@ impl FilledTable {
     /// # Panics
     /// When memory runs out.
     pub fn new(workspaces: usize, apps: usize, clock: Box<dyn Clock>, entropy: &dyn Entropy) -> (Self, Vec<Name>) {
-        let (table, now) = (KeyTable::new(1, Bugs::default()), clock.now());
+        let (second, now) = (Duration::from_secs(1), clock.now());
+        let control = Arc::new(ControlLease::new(Duration::from_secs(300), Bugs::default()));
+        control.was_read(now);
+        control.beat(now);
+        let table = KeyTable::new(1, control, Pace { every: second, again: second }, Bugs::default());
         let mut names = Vec::with_capacity(workspaces * apps);
         for w in 0..workspaces {
             let id: WorkspaceId = format!("workspace-{w}").parse().expect("a well-formed id");

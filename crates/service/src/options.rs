@@ -16,7 +16,7 @@ pub const MOST_PAGE: usize = 1_000;
 pub const USUAL_PAGE: usize = 100;
 /// Wrapped keys of one page of an export.
 pub const EXPORT_PAGE: usize = 500;
-/// How long what the store said of a workspace and its apps is believed without reading it again (C).
+/// How long what the store said is believed without reading it again (C), unless set lower. Never above H.
 pub const CONTROL_LEASE: Duration = Duration::from_secs(300);
 /// How many messages a process seals under a data key, from each time it opens it, before it retires it and makes another. A
 /// data key seals at most 2⁴⁰ in its life (I-17); counts are kept in memory alone, and this leaves room for 256 openings, one
@@ -38,6 +38,24 @@ pub struct Options {
     pub seals_per_data_key: u64,
     /// How many unknown data keys are remembered as unknown. 32,768.
     pub unknown_keys: usize,
+    /// C: a replica that has not read the store for so long serves nothing. [`CONTROL_LEASE`], which is also the most.
+    pub control_lease: Duration,
+    /// How often the store is asked what changed. 500 ms.
+    pub feed_every: Duration,
+    /// How often a key version in use is probed (P), ± 20 %. 30 s.
+    pub probe_every: Duration,
+    /// How soon a probe that did not succeed is repeated, and how far apart two successes are that re-admit after a
+    /// denial. 5 s.
+    pub probe_again: Duration,
+    /// Whether a newest version that is switched off counts as the key taken back, while data is under an older one: the
+    /// switch that portal and command line show is the newest version's. Yes.
+    pub newest_version_counts: bool,
+    /// How much of a vault's published limit all replicas together take, in percent. 50: the customer's others use it too.
+    pub vault_share_percent: u32,
+    /// How many replicas take it. 1.
+    pub replicas: u32,
+    /// A vault's operations in ten seconds, where an operator knows better than what is published for the key's size.
+    pub vault_limit: Option<u32>,
 }
 
 impl Default for Options {
@@ -48,6 +66,14 @@ impl Default for Options {
             vault_calls_per_workspace: 16,
             seals_per_data_key: SEALS_PER_OPENING,
             unknown_keys: 32_768,
+            control_lease: CONTROL_LEASE,
+            feed_every: Duration::from_millis(500),
+            probe_every: Duration::from_secs(30),
+            probe_again: Duration::from_secs(5),
+            newest_version_counts: true,
+            vault_share_percent: 50,
+            replicas: 1,
+            vault_limit: None,
         }
     }
 }

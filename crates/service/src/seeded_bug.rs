@@ -35,6 +35,26 @@ pub enum SeededBug {
     UnknownNotRemembered,
     /// A vault's hanging calls take a place that all workspaces share.
     SharedBulkhead,
+    /// I-8: nobody probes; only a lease that ends asks the vault again.
+    NeverProbed,
+    /// I-7: whatever a vault answers to a challenge counts.
+    ChallengeNotCompared,
+    /// I-7: what was in memory before a pause is used after it without asking.
+    PauseNotNoticed,
+    /// I-9: one success after a denial admits again.
+    ReadmittedAtOnce,
+    /// I-13: what other replicas changed is not read.
+    FeedIgnored,
+    /// I-13: a replica that cannot read the store serves on.
+    ControlLeaseIgnored,
+    /// I-8: a kept token is taken for consent.
+    ConsentNotProbed,
+    /// I-8: only the version that wraps counts.
+    NewestIgnored,
+    /// I-27: calls go out as they come.
+    QuotaIgnored,
+    /// I-27: a probe waits behind the calls that serve requests.
+    ProbesQueue,
 }
 
 /// The faults of one service: none, or one.

@@ -12,11 +12,15 @@ use vault::platform::PlatformRoot;
 use crate::control::Tests;
 use crate::core::Core;
 use crate::keys::KeyTable;
+use crate::keys::control::ControlLease;
+use crate::keys::probing::Pace;
+use crate::keys::quota::Quotas;
 use crate::keys::unknown::Unknown;
 use crate::options::Options;
 use crate::seeded_bug::Bugs;
 #[cfg(feature = "seeded-bugs")]
 use crate::seeded_bug::SeededBug;
+use crate::tasks::feed::Feed;
 
 /// What the service is made of. Every part is handed in: it reads no clock, no environment and no file by itself.
 pub struct Parts {
@@ -85,12 +89,21 @@ impl Service {
             ("vault_calls_per_workspace", options.vault_calls_per_workspace == 0),
             ("seals_per_data_key", options.seals_per_data_key == 0),
             ("unknown_keys", options.unknown_keys == 0),
+            ("control_lease", options.control_lease.is_zero()),
+            ("feed_every", options.feed_every.is_zero()),
+            ("probe_every", options.probe_every.is_zero()),
+            ("probe_again", options.probe_again.is_zero()),
         ];
         if let Some((name, _)) = zero.into_iter().find(|(_, is_zero)| *is_zero) {
             return Err(StartFailed::ZeroOption { name });
         }
+        let control = Arc::new(ControlLease::new(options.control_lease, bugs));
+        let pace = Pace { every: options.probe_every, again: options.probe_again };
         Ok(Arc::new(Self(Arc::new(Core {
-            table: KeyTable::new(options.vault_calls_per_workspace, bugs),
+            table: KeyTable::new(options.vault_calls_per_workspace, control.clone(), pace, bugs),
+            control,
+            feed: Feed::default(),
+            quotas: Quotas::default(),
             flights: Arc::default(),
             unknown: Unknown::new(options.unknown_keys),
             tests: Tests::default(),

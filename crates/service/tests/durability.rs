@@ -174,7 +174,7 @@ async fn a_store_that_is_away_stops_what_is_cold_at_once_and_what_is_warm_after_
     world.clock.advance(service::options::CONTROL_LEASE);
     warm.encrypt(b"x").await.unwrap();
     world.clock.advance(std::time::Duration::from_secs(1));
-    assert_eq!(warm.encrypt(b"x").await.unwrap_err().reason(), Reason::StoreUnavailable);
+    assert_eq!(warm.encrypt(b"x").await.unwrap_err().reason(), Reason::ControlLeaseEnded);
     world.store.fail_reads(None);
     warm.encrypt(b"x").await.unwrap();
 }

@@ -1,10 +1,12 @@
 //! What a database has to do for the service: the traits and the shapes of their answers.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
-    WorkspaceId, Wrapping,
+    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Reason, Timestamp,
+    Workspace, WorkspaceId, Wrapping,
 };
 
 use crate::{RecordedEvent, StoreError};
@@ -50,6 +52,47 @@ pub struct Verified {
     pub events: u64,
 }
 
+/// What changed about a workspace of what decides over keys in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlChange {
+    /// Whose.
+    pub workspace: WorkspaceId,
+    /// Its key configuration changed; this is its bound on leases now.
+    pub lease: Option<Duration>,
+    /// It was deleted.
+    pub deleted: bool,
+    /// Apps and bots that were deleted.
+    pub deleted_apps: Vec<AppId>,
+    /// Denials of its vault that were recorded, oldest first.
+    pub denials: Vec<RecordedDenial>,
+    /// Something of it changed and fails its authentication.
+    pub unreadable: bool,
+}
+
+impl ControlChange {
+    /// Nothing yet.
+    pub fn none(workspace: WorkspaceId) -> Self {
+        let (deleted_apps, denials) = (Vec::new(), Vec::new());
+        Self { workspace, lease: None, deleted: false, deleted_apps, denials, unreadable: false }
+    }
+
+    /// Whether nothing changed.
+    pub fn is_none(&self) -> bool {
+        *self == Self::none(self.workspace.clone())
+    }
+}
+
+/// A vault's denial as the audit chain has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedDenial {
+    /// When, by the clock of who saw it.
+    pub at: Timestamp,
+    /// The version that was asked for.
+    pub version: KeyVersionId,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// The database. Every row read has had its code checked: [`StoreError::RowForged`] otherwise.
 ///
 /// Writes come in two kinds. The small ones (`insert_data_key`, `activate_data_key`, `retire_data_key`, `record`) may share one commit with
@@ -65,6 +108,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Counts commits; never goes down (I-6).
     async fn revision(&self) -> Result<u64, StoreError>;
+
+    /// The present revision, and what changed since `revision` of what decides over keys in memory: everything that was
+    /// committed up to the answer's revision, and perhaps some of what came after (it is then told again). Costs one row
+    /// while nothing was committed.
+    async fn changed_since(&self, revision: u64) -> Result<(u64, Vec<ControlChange>), StoreError>;
 
     /// One workspace. Tombstones too: they have `deleted_at`.
     async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError>;

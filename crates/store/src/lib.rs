@@ -17,6 +17,6 @@ mod set;
 pub mod conformance;
 pub mod sqlite;
 
-pub use contract::{Activation, ClusterId, Inserted, Store, Transaction, Verified};
+pub use contract::{Activation, ClusterId, ControlChange, Inserted, RecordedDenial, Store, Transaction, Verified};
 pub use error::{Conflict, Outage, StoreError};
 pub use event::RecordedEvent;

@@ -10,7 +10,7 @@ use domain::{
     App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
     WorkspaceId, Wrapping,
 };
-use store::{Activation, ClusterId, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+use store::{Activation, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
 
 /// A point in the life of a new data key at which something can happen to the process or to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -138,6 +138,11 @@ impl Store for FaultyStore {
     async fn revision(&self) -> Result<u64, StoreError> {
         self.read()?;
         self.inner.revision().await
+    }
+
+    async fn changed_since(&self, revision: u64) -> Result<(u64, Vec<ControlChange>), StoreError> {
+        self.read()?;
+        self.inner.changed_since(revision).await
     }
 
     async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {

@@ -126,6 +126,11 @@ impl World {
         Service::start(parts).expect("a service")
     }
 
+    /// The platform root.
+    pub(crate) fn platform(&self) -> Arc<PlatformRoot> {
+        self.platform.clone()
+    }
+
     /// Creates a workspace without a customer key.
     pub async fn workspace(&self, id: &str) -> TestWorkspace {
         TestWorkspace::create(self, id).await

@@ -250,6 +250,12 @@ impl CustomerKeys for AzureKeys {
         self.at_vault(at, deadline, |vault| async move { self.describe_at(&vault, at, version).await }).await
     }
 
+    async fn prove_consent(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+        let tokens = self.tokens(&at.tenant, at.location.cloud());
+        let asked = tokio::time::timeout(deadline, tokens.fresh_token()).await;
+        asked.unwrap_or(Err(KeyUnavailable::DirectoryUnreachable)).map(drop).inspect_err(report)
+    }
+
     async fn versions(&self, at: &KeyRef, deadline: Duration) -> Result<Vec<VersionListing>, KeyUnavailable> {
         let list = |vault: Arc<Vault>| async move {
             let options = KeyClientListKeyPropertiesVersionsOptions { maxresults: Some(PAGE), ..Default::default() };

@@ -31,6 +31,13 @@ pub trait CustomerKeys: Send + Sync + 'static {
         deadline: Duration,
     ) -> Result<KeyDescription, KeyUnavailable>;
 
+    /// Asks the directory whether we are still admitted to the tenant, for a token that was issued now: one that is kept
+    /// holds for an hour or more after a consent was withdrawn.
+    ///
+    /// # Errors
+    /// [`KeyUnavailable`], of the directory's kinds.
+    async fn prove_consent(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable>;
+
     /// All versions, in no promised order.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`keys`] | what may be asked of a vault |
 //! | [`approach`] | what can be seen on the way to a key, before anything is asked of it |
+//! | [`challenge`] | does the vault still let us use a key version |
 //! | [`unavailable`] | why a key could not be used, who fixes it, and what becomes of keys in memory |
 //! | [`azure`] | customer keys in Azure Key Vault |
 //! | [`platform`] | what protects what is under no customer key, and authenticates rows |
@@ -12,6 +13,7 @@
 
 pub mod approach;
 pub mod azure;
+pub mod challenge;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod keys;

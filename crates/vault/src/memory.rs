@@ -183,6 +183,10 @@ impl CustomerKeys for MemoryKeys {
         self.answer(Operation::Describe, deadline, |_| self.with_key(at, |key| key.describe(version))).await
     }
 
+    async fn prove_consent(&self, _: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.answer(Operation::Consent, deadline, |_| Ok(())).await
+    }
+
     async fn versions(&self, at: &KeyRef, deadline: Duration) -> Result<Vec<VersionListing>, KeyUnavailable> {
         self.answer(Operation::Versions, deadline, |_| self.with_key(at, |key| Ok(key.list()))).await
     }

@@ -348,3 +348,19 @@ async fn the_way_to_a_key_is_looked_at_anew() {
     let calls = world.emulator.calls();
     assert_eq!(calls.len(), 1, "nothing but the anonymous request: {calls:?}");
 }
+
+/// A kept token hides that consent was withdrawn; a token asked for now does not, and the kept one is left alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_withdrawn_consent_shows_in_a_fresh_token() {
+    let world = World::start().await;
+    let (keys, at, version, blob) = warm(&world).await;
+    keys.prove_consent(&at, DEADLINE).await.unwrap();
+    assert_eq!(world.emulator.count(Operation::Token), 1, "asked for although one was kept");
+    world.contoso.withdraw_consent(&world.app);
+    keys.unwrap(&at, version, &blob, DEADLINE).await.unwrap();
+    let why = refusal(keys.prove_consent(&at, DEADLINE).await);
+    assert!(matches!(why, KeyUnavailable::ConsentMissing(_)), "{why:?}");
+    assert_eq!(why.class(), Class::Denied);
+    world.contoso.disable(&world.app);
+    assert_eq!(refusal(keys.prove_consent(&at, DEADLINE).await).class(), Class::Denied);
+}

@@ -105,6 +105,10 @@ impl CustomerKeys for Wrong {
         self.inner.describe(at, version, deadline).await.map_err(|why| self.spoil(why))
     }
 
+    async fn prove_consent(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.inner.prove_consent(at, deadline).await
+    }
+
     async fn versions(&self, at: &KeyRef, deadline: Duration) -> Result<Vec<VersionListing>, KeyUnavailable> {
         let mut listed = self.inner.versions(at, deadline).await?;
         if self.bug == Bug::OnePage {

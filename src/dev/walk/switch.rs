@@ -13,6 +13,8 @@ use crate::clock::SystemClock;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What may pass beyond the lease: a look, a call to the vault, a busy machine.
 const SLACK: Duration = Duration::from_secs(3);
+/// A denied key is used again when two probes 5 s apart have succeeded.
+const ADMITTED_WITHIN: Duration = Duration::from_secs(15);
 
 impl Walk<'_> {
     pub(super) async fn switched_off(&mut self) -> Finding {
@@ -62,7 +64,7 @@ impl Walk<'_> {
         loop {
             match self.open_sample().await {
                 Ok(()) => break,
-                Err(error) if since(started) > LEASE + SLACK => return Err(error.into()),
+                Err(error) if since(started) > ADMITTED_WITHIN => return Err(error.into()),
                 Err(_) => tokio::time::sleep(LOOK_EVERY).await,
             }
         }

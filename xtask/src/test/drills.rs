@@ -19,6 +19,12 @@ pub(crate) fn power_loss(session: &mut Session) -> Result<Done> {
     drill(session, &["power-loss", "--rounds", "20", "--seeded-bug"])
 }
 
+/// A key that was taken back is not served for longer than promised, whatever goes wrong meanwhile.
+pub(crate) fn revoke(session: &mut Session) -> Result<Done> {
+    let mut command = Command::new(session.binaries()?.join("xtask"));
+    tool::run(command.args(["drill", "revoke", "--seeds", "500"])).map(|()| Done::Ran)
+}
+
 fn drill(session: &Session, args: &[&str]) -> Result<Done> {
     let binaries = session.binaries()?;
     let mut command = Command::new(binaries.join("xtask"));

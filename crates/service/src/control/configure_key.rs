@@ -18,6 +18,7 @@ use super::check_key::{KeyWarning, check, warnings};
 use super::{event, live_workspace, not_found, to_the_end, workspace_of};
 use crate::core::Core;
 use crate::keys::Failure;
+use crate::keys::quota::Weight;
 use crate::keys::standing::WorkspaceState;
 use crate::keys::table::Change;
 use crate::keys::vault_call::{At, Budget};
@@ -156,7 +157,8 @@ impl Core {
         budget: &Budget<'_>,
     ) -> Result<(), Refusal> {
         let lease = wanted.lease.unwrap_or(LONGEST_LEASE);
-        let at = At { key: wanted.key.clone(), version: key.kid.version(), lease };
+        let weight = Weight::of(&key.record(&workspace.id, self.clock.now().wall));
+        let at = At { key: wanted.key.clone(), version: key.kid.version(), lease, weight };
         let sent: Secret<65> = Secret::fill(|bytes| self.entropy.fill(bytes)).map_err(Failure::from)?;
         let wrapped = self.ask_wrap(workspace, &at, &sent, budget).await?;
         let (back, _) = self.ask_unwrap(workspace, &at, &wrapped.blob, budget).await?;

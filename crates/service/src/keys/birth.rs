@@ -1,6 +1,8 @@
 //! How a new data key comes to encrypt: stored while nothing depends on it, opened again the way it will be opened ever
 //! after, compared, made the active one, and only then used (I-1, I-2).
 
+use std::sync::Arc;
+
 use domain::entropy::random;
 use domain::{DataKey, DataKeyId, DataKeyState, Protection, WrapScheme, Wrapping, WrappingKey};
 use envelope::payload;
@@ -26,7 +28,7 @@ pub(crate) enum Born {
 impl Core {
     /// Makes an app's first data key under the protection it stands under.
     pub(crate) async fn give_birth(
-        &self,
+        self: &Arc<Self>,
         standing: &Standing,
         app: AppRef<'_>,
         budget: &Budget<'_>,
@@ -62,10 +64,25 @@ impl Core {
     }
 
     /// Draws a key, writes its payload and has it wrapped: the rows to store. The key itself is wiped when this returns.
-    pub(crate) async fn conceive(
+    async fn conceive(
+        self: &Arc<Self>,
+        standing: &Standing,
+        app: AppRef<'_>,
+        budget: &Budget<'_>,
+    ) -> Result<(DataKey, Wrapping), Failure> {
+        let Some(config) = &standing.config else { return self.conceive_under(standing, app, None, budget).await };
+        let recorded = self.stored(budget, self.store.key_version(app.workspace, config.current_version)).await?;
+        let at = At::of(config, &recorded.ok_or(Failure::Corrupt("the version in force was never recorded"))?);
+        self.past_denial(&standing.workspace, at.version).await?;
+        self.conceive_under(standing, app, Some(&at), budget).await
+    }
+
+    /// As [`Core::conceive`], wrapped by this version of the customer's key, or by the platform's.
+    pub(crate) async fn conceive_under(
         &self,
         standing: &Standing,
         app: AppRef<'_>,
+        at: Option<&At>,
         budget: &Budget<'_>,
     ) -> Result<(DataKey, Wrapping), Failure> {
         let now = self.clock.now().wall;
@@ -84,15 +101,14 @@ impl Core {
         };
         let identity = identity_of(&row);
         let payload = Secret::fill(|out| secret.expose(|key| payload::write(out, key, &identity)))?;
-        let (wrapped_by, scheme, blob) = match &standing.config {
+        let (wrapped_by, scheme, blob) = match at {
             None => {
                 let binding = blob_binding(&identity, WrappingKey::Platform(self.platform.primary()));
                 let (key, blob) = self.platform.wrap(&payload, &binding, &*self.entropy);
                 (WrappingKey::Platform(key), WrapScheme::PlatformAesGcm, blob)
             }
-            Some(config) => {
-                let at = At::of(config, &config.location, config.current_version);
-                let wrapped = self.ask_wrap(&standing.workspace, &at, &payload, budget).await?;
+            Some(at) => {
+                let wrapped = self.ask_wrap(&standing.workspace, at, &payload, budget).await?;
                 (WrappingKey::Customer(at.version), WrapScheme::RsaOaep256, wrapped.blob)
             }
         };

@@ -25,6 +25,9 @@ pub(crate) enum Failure {
     /// The database did not answer in time.
     #[error("the store did not answer in time")]
     StoreSlow,
+    /// This replica has not read the database for longer than C, and could not now.
+    #[error("the database could not be read for too long: {0}")]
+    Adrift(StoreError),
     /// The platform root does not open what it should have sealed.
     #[error("the platform key: {0}")]
     Platform(#[from] NotOpened),
@@ -56,6 +59,11 @@ impl From<Failure> for Refusal {
             Failure::UnknownKey => Self::because(Reason::DecryptionFailed),
             Failure::Vault(why) => Self::from(why),
             Failure::Store(why) => Self::from(why),
+            // What a reading found is for its owner to hear; that there was none has its own words.
+            Failure::Adrift(why) => match why.reason() {
+                Reason::StoreUnavailable => Self::because(Reason::ControlLeaseEnded).caused_by(why),
+                _ => Self::from(why),
+            },
             Failure::StoreSlow => Self::because(Reason::StoreUnavailable).caused_by(failure),
             Failure::Platform(why) => Self::because(why.reason()).caused_by(why),
             Failure::Corrupt(_) => Self::because(Reason::WrappedKeyCorrupt).caused_by(failure),

@@ -1,6 +1,6 @@
 //! May keys under this key version be served now: one lease for all of them, read without a lock.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::lease::{Generation, KeyLease};
@@ -20,6 +20,10 @@ pub(crate) struct VersionLease {
     asked_wall: AtomicI64,
     length: AtomicU64,
     generation: AtomicU64,
+    /// Whether a right was given or asked for since the version was last asked about.
+    used: AtomicBool,
+    /// Set where nobody has asked for long or this replica stood still: its first use probes first.
+    doubtful: AtomicBool,
 }
 
 /// A lease that held once. [`VersionLease::still_gives`] says whether it does yet.
@@ -44,6 +48,8 @@ impl VersionLease {
             asked_wall: AtomicI64::new(0),
             length: AtomicU64::new(0),
             generation: AtomicU64::new(0),
+            used: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
         }
     }
 
@@ -51,7 +57,41 @@ impl VersionLease {
     #[inline]
     pub(crate) fn right(&self, now: Moment) -> Option<Right> {
         let generation = self.generation();
+        if self.bounded {
+            self.use_it();
+            if self.doubtful.load(Ordering::Acquire) {
+                return None;
+            }
+        }
         self.holds(now).then_some(Right(generation))
+    }
+
+    /// Somebody wants to use it. Written once for each time it is asked about, and only read in between.
+    #[inline]
+    pub(crate) fn use_it(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether somebody wanted to use it since this was last forgotten.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// From now on only what comes later counts as a use.
+    pub(crate) fn forget_use(&self) {
+        self.used.store(false, Ordering::Relaxed);
+    }
+
+    /// The next use probes first.
+    pub(crate) fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Release);
+    }
+
+    /// It was asked about, whatever the answer: from here on the lease alone decides.
+    pub(crate) fn settle(&self) {
+        self.doubtful.store(false, Ordering::Release);
     }
 
     /// Whether a right given before is good when the answer is ready (I-10).
@@ -152,6 +192,19 @@ mod tests {
         assert!(lease.right(at(110)).is_some() && lease.right(at(111)).is_none());
         lease.shorten(Duration::from_secs(40));
         assert!(lease.right(at(111)).is_none());
+    }
+
+    /// A lease in doubt gives no right until it was asked about; then what is left of it does.
+    #[test]
+    fn a_lease_in_doubt_waits_for_an_answer() {
+        let lease = VersionLease::unproven();
+        lease.renew(minute(100));
+        assert!(lease.right(at(110)).is_some() && lease.is_used());
+        lease.forget_use();
+        lease.doubt();
+        assert!(lease.right(at(110)).is_none() && lease.is_used());
+        lease.settle();
+        assert!(lease.right(at(160)).is_some() && lease.right(at(161)).is_none());
     }
 
     /// The platform's key has no owner who could say no.

@@ -4,11 +4,16 @@
 //! | module | question |
 //! |---|---|
 //! | [`name`] | under what is a key found |
+//! | [`control`] | has this replica read the store a short while ago |
 //! | [`lease`] | may keys under this version be served now |
 //! | [`open_key`] | what is held of one open data key |
 //! | [`standing`] | what the store last said of an app, and is that fresh |
 //! | [`table`] | where open keys are found, and how they are taken away |
 //! | [`flight`] | how many ask for the same thing at once: one |
+//! | [`probing`] | when is a key version asked about next |
+//! | [`probe`] | how it is asked about |
+//! | [`around`] | what would a kept token and an older version hide |
+//! | [`quota`] | how much of a vault's quota is taken |
 //! | [`vault_call`] | how a vault is asked, and what a denial does |
 //! | [`unwrap`] | from a row to a key that was compared |
 //! | [`birth`] | how a new data key comes to encrypt |
@@ -16,12 +21,17 @@
 //! | [`unknown`] | which data keys do not exist |
 //! | [`failure`] | why any of this did not work |
 
+pub(crate) mod around;
 pub(crate) mod birth;
+pub(crate) mod control;
 pub(crate) mod failure;
 pub(crate) mod flight;
 pub(crate) mod lease;
 pub(crate) mod name;
 pub(crate) mod open_key;
+pub(crate) mod probe;
+pub(crate) mod probing;
+pub(crate) mod quota;
 pub(crate) mod ready;
 pub(crate) mod standing;
 pub(crate) mod table;

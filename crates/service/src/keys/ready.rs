@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{DataKeyState, KeyVersionId};
+use domain::DataKeyState;
 
 use super::birth::Born;
 use super::flight::Flight;
@@ -40,6 +40,7 @@ impl Core {
 
     /// What the store says of an app now. [`Failure::NotFound`]: it, or its workspace, is not there or was deleted.
     pub(crate) async fn standing(&self, app: AppRef<'_>, budget: &Budget<'_>) -> Result<Standing, Failure> {
+        self.know_the_store(budget).await?;
         let workspace = match self.table.workspace(app.workspace) {
             Some(workspace) => workspace,
             None => {
@@ -126,12 +127,17 @@ impl Core {
                     }
                     continue;
                 }
-                // One unwrap, of whichever key is asked for first, renews the lease for all keys under the version.
+                // One probe renews the lease for all keys under the version. Where it brings no answer, what is left of the
+                // lease decides.
                 Some(Some(version)) => {
-                    self.renew(key, version, &standing).await?;
-                    if self.is_lease_good(key) && self.table.restamp(key, &standing) {
-                        return Ok(());
+                    let asked = self.ask_about(&standing.workspace, version, || self.is_lease_good(key)).await;
+                    if self.is_lease_good(key) {
+                        if self.table.restamp(key, &standing) {
+                            return Ok(());
+                        }
+                        continue;
                     }
+                    asked?;
                 }
             }
             match self.unwrap_and_admit(key, &standing, &budget).await? {
@@ -148,34 +154,8 @@ impl Core {
         self.table.with_open(key, |key| key.lease.right(now).is_some()) == Some(true)
     }
 
-    /// Renews a version's lease by unwrapping one key under it. What is wrong with that one key does not concern the others:
-    /// a failure that is not the vault's leaves them to find out for themselves.
-    async fn renew(
-        self: &Arc<Self>,
-        key: DataKeyRef<'_>,
-        version: KeyVersionId,
-        standing: &Standing,
-    ) -> Result<(), Failure> {
-        let flight = Flight::Renew(key.app.workspace.clone(), version);
-        let work = || {
-            let (core, name, standing) = (self.clone(), key.to_owned(), standing.clone());
-            async move {
-                let budget = core.budget();
-                match core.unwrap_and_admit(name.borrow(), &standing, &budget).await? {
-                    Ok(()) | Err(NotAdmitted::Moved) => Ok(()),
-                    Err(NotAdmitted::Denied(why)) => Err(Failure::Vault(why)),
-                }
-            }
-        };
-        let denials = standing.workspace.denials();
-        match self.flights.join(flight, denials, || self.is_lease_good(key), work).await {
-            Err(Failure::Vault(why)) => Err(Failure::Vault(why)),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
     async fn unwrap_and_admit(
-        &self,
+        self: &Arc<Self>,
         key: DataKeyRef<'_>,
         standing: &Standing,
         budget: &Budget<'_>,

@@ -9,8 +9,10 @@ use domain::{AppId, DataKeyId, KeyConfig, KeyVersionId, Moment, Protection, Time
 use tokio::sync::Semaphore;
 use vault::KeyUnavailable;
 
+use super::control::ControlLease;
 use super::lease::VersionLease;
-use crate::options::CONTROL_LEASE;
+use super::probe::Target;
+use super::probing::Probing;
 
 /// What this process keeps of one workspace.
 pub(crate) struct WorkspaceState {
@@ -21,6 +23,10 @@ pub(crate) struct WorkspaceState {
     denials: AtomicU64,
     /// Its share of calls to its vault. A hanging vault uses up its own workspace's and no other's.
     pub(crate) vault_calls: Semaphore,
+    /// Probes have places of their own: they never wait behind what serves requests.
+    pub(crate) probe_lane: Semaphore,
+    /// The replica's own lease, beside which no reading is good.
+    pub(crate) control: Arc<ControlLease>,
     pub(crate) held: Mutex<Held>,
 }
 
@@ -30,6 +36,10 @@ pub(crate) struct Held {
     pub(crate) versions: HashMap<KeyVersionId, Version>,
     /// Each open data key, and the version it is under.
     pub(crate) keys: HashMap<(AppId, DataKeyId), Option<KeyVersionId>>,
+    /// When a token that was issued then was last asked for with success.
+    pub(crate) consented: Option<Moment>,
+    /// The newest version that was seen enabled.
+    pub(crate) newest_enabled: Option<KeyVersionId>,
 }
 
 /// A version of the customer's key.
@@ -39,21 +49,36 @@ pub(crate) struct Version {
     pub(crate) denial: Option<Denial>,
     /// Set while the last answer to a wrap was one that stops wrapping only: the version expired, and still unwraps.
     pub(crate) wraps_no_more: Option<Denial>,
+    /// When it is asked about next.
+    pub(crate) probing: Probing,
+    /// Where and with which public half.
+    pub(crate) target: Option<Arc<Target>>,
 }
 
 /// A denial, and whether the audit chain has it.
 pub(crate) struct Denial {
     pub(crate) why: KeyUnavailable,
     pub(crate) recorded: bool,
+    /// When it began.
+    pub(crate) since: Timestamp,
+    /// When the version was last asked about.
+    pub(crate) asked_at: Moment,
+    /// When the first success after it was asked for, if there was one.
+    pub(crate) first_yes: Option<Moment>,
 }
 
+/// Probes of one workspace that may be under way at once. A workspace has few key versions in use.
+const PROBE_LANE: usize = 4;
+
 impl WorkspaceState {
-    pub(crate) fn new(id: WorkspaceId, vault_calls: usize) -> Self {
+    pub(crate) fn new(id: WorkspaceId, vault_calls: usize, control: Arc<ControlLease>) -> Self {
         Self {
             id,
             epoch: AtomicU64::new(0),
             denials: AtomicU64::new(0),
             vault_calls: Semaphore::new(vault_calls),
+            probe_lane: Semaphore::new(PROBE_LANE),
+            control,
             held: Mutex::default(),
         }
     }
@@ -80,8 +105,19 @@ impl WorkspaceState {
 impl Held {
     /// The lease of a version, made when it is first asked for.
     pub(crate) fn lease(&mut self, version: KeyVersionId) -> Arc<VersionLease> {
-        let fresh = || Version { lease: Arc::new(VersionLease::unproven()), denial: None, wraps_no_more: None };
-        self.versions.entry(version).or_insert_with(fresh).lease.clone()
+        self.version(version).lease.clone()
+    }
+
+    /// What is kept of a version, made when it is first asked for.
+    pub(crate) fn version(&mut self, version: KeyVersionId) -> &mut Version {
+        let fresh = || Version {
+            lease: Arc::new(VersionLease::unproven()),
+            denial: None,
+            wraps_no_more: None,
+            probing: Probing::default(),
+            target: None,
+        };
+        self.versions.entry(version).or_insert_with(fresh)
     }
 }
 
@@ -132,13 +168,15 @@ impl Stamp {
         self.epoch.store(standing.epoch, Ordering::Release);
     }
 
-    /// Whether nothing changed since, as far as this process knows, and the reading is at most C old (I-2).
+    /// Whether nothing changed since, as far as this process knows; whether the reading is at most C old (I-2), and this
+    /// replica knows of every change older than C (I-13).
     #[inline]
     pub(crate) fn is_fresh(&self, workspace: &WorkspaceState, now: Moment) -> bool {
-        self.epoch.load(Ordering::Acquire) == workspace.epoch() && {
+        let control = &*workspace.control;
+        self.epoch.load(Ordering::Acquire) == workspace.epoch() && control.holds(now) && {
             let wall = Timestamp::from_micros(self.wall.load(Ordering::Acquire));
             let boot = Duration::from_micros(self.boot.load(Ordering::Acquire));
-            now.since(Moment { wall, boot }) <= CONTROL_LEASE
+            now.since(Moment { wall, boot }) <= control.length() || control.ignored()
         }
     }
 }
@@ -146,6 +184,7 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seeded_bug::Bugs;
 
     /// I-2: what the store said is acted on for C and until something changes, and no longer.
     #[test]
@@ -154,15 +193,21 @@ mod tests {
             wall: Timestamp::from_micros(i64::try_from(seconds).unwrap() * 1_000_000),
             boot: Duration::from_secs(seconds),
         };
-        let workspace = Arc::new(WorkspaceState::new("acme".parse().unwrap(), 1));
-        assert!(!Stamp::stale().is_fresh(&workspace, at(0)));
+        let control = Arc::new(ControlLease::new(Duration::from_secs(300), Bugs::default()));
+        let workspace = Arc::new(WorkspaceState::new("acme".parse().unwrap(), 1, control.clone()));
+        let fresh = |stamp: &Stamp, seconds| {
+            control.was_read(at(seconds));
+            stamp.is_fresh(&workspace, at(seconds))
+        };
+        assert!(!fresh(&Stamp::stale(), 0));
         let reading =
             |epoch, asked| Standing { workspace: workspace.clone(), epoch, asked_at: at(asked), config: None };
         let stamp = Stamp::of(&reading(0, 100));
-        assert!(stamp.is_fresh(&workspace, at(400)) && !stamp.is_fresh(&workspace, at(401)));
+        assert!(fresh(&stamp, 400) && !fresh(&stamp, 401));
         workspace.changed();
-        assert!(!stamp.is_fresh(&workspace, at(101)));
+        assert!(!fresh(&stamp, 101));
         stamp.set(&reading(1, 102));
-        assert!(stamp.is_fresh(&workspace, at(103)));
+        assert!(fresh(&stamp, 103));
+        assert!(!stamp.is_fresh(&workspace, at(404)), "a replica that has not read for longer than C");
     }
 }

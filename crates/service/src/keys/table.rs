@@ -3,17 +3,21 @@
 //! A reader borrows a key for the time of its closure and writes nothing that another thread reads. Whoever takes keys away
 //! empties the cells; each key is then wiped by the last reader that lets go of it, at once if there is none.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use domain::lease::{Generation, KeyLease};
-use domain::{AppId, KeyVersionId, Moment, WorkspaceId};
+use domain::{AppId, KeyVersionId, Moment, Timestamp, WorkspaceId};
 use foldhash::fast::RandomState;
+use store::RecordedDenial;
 use vault::KeyUnavailable;
 
+use super::control::ControlLease;
 use super::lease::VersionLease;
 use super::name::{AppLabel, DataKeyLabel};
+use super::probing::{Next, Pace};
 use super::standing::{Denial, Held, Stamp, Version, WorkspaceState};
 use super::{AppRef, DataKeyRef, OpenKey, Standing, lock};
 use crate::seeded_bug::{Bugs, SeededBug};
@@ -25,6 +29,8 @@ pub(crate) struct KeyTable {
     workspaces: papaya::HashMap<WorkspaceId, Arc<WorkspaceState>, RandomState>,
     platform_lease: Arc<VersionLease>,
     vault_calls: usize,
+    control: Arc<ControlLease>,
+    pace: Pace,
     bugs: Bugs,
 }
 
@@ -52,13 +58,15 @@ pub(crate) enum NotAdmitted {
 }
 
 impl KeyTable {
-    pub(crate) fn new(vault_calls: usize, bugs: Bugs) -> Self {
+    pub(crate) fn new(vault_calls: usize, control: Arc<ControlLease>, pace: Pace, bugs: Bugs) -> Self {
         Self {
-            open: papaya::HashMap::with_hasher(RandomState::default()),
-            sealing: papaya::HashMap::with_hasher(RandomState::default()),
-            workspaces: papaya::HashMap::with_hasher(RandomState::default()),
+            open: map(),
+            sealing: map(),
+            workspaces: map(),
             platform_lease: Arc::new(VersionLease::unbounded()),
             vault_calls,
+            control,
+            pace,
             bugs,
         }
     }
@@ -92,7 +100,7 @@ impl KeyTable {
 
     /// What is kept of a workspace that is known to exist: strangers' names must not fill the memory.
     pub(crate) fn existing_workspace(&self, id: &WorkspaceId) -> Arc<WorkspaceState> {
-        let fresh = || Arc::new(WorkspaceState::new(id.clone(), self.vault_calls));
+        let fresh = || Arc::new(WorkspaceState::new(id.clone(), self.vault_calls, self.control.clone()));
         self.workspaces.pin().get_or_insert_with(id.clone(), fresh).clone()
     }
 
@@ -144,8 +152,26 @@ impl KeyTable {
             // Denied and proven again meanwhile, both while this one was under way: ask anew.
             return Err(denied.unwrap_or(NotAdmitted::Moved));
         }
+        let asked_at = proof.lease.asked_at();
+        let denial = version.denial.as_mut().filter(|_| !self.bugs.has(SeededBug::OlderGenerationAdmitted));
+        if let Some(denial) = denial {
+            // One yes may be a replica of the vault that has not heard of the no yet: two of them, some time apart.
+            let first = *denial.first_yes.get_or_insert(asked_at);
+            let apart = asked_at.boot.saturating_sub(first.boot);
+            if apart < self.pace.again && !self.bugs.has(SeededBug::ReadmittedAtOnce) {
+                version.probing.half_admitted(first, self.pace);
+                denial.asked_at = asked_at;
+                return Err(NotAdmitted::Denied(denial.why.clone()));
+            }
+        }
         lease.renew(proof.lease);
+        lease.settle();
         version.denial = None;
+        // Any byte of the time in microseconds is as good as chance to keep replicas out of step.
+        // A short lease is renewed before it ends, within reason.
+        let every = self.pace.every.min((proof.lease.length() / 2).max(Duration::from_secs(1)));
+        let pace = Pace { every, ..self.pace };
+        version.probing.succeeded(asked_at, pace, asked_at.boot.as_micros().to_le_bytes()[0]);
         Ok(())
     }
 
@@ -174,12 +200,113 @@ impl KeyTable {
 
     /// Ends a version's lease, raises its generation and takes away every key under it. `true`: the audit chain does not
     /// have this denial yet.
-    pub(crate) fn deny(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) -> bool {
+    pub(crate) fn deny(
+        &self,
+        workspace: &WorkspaceState,
+        version: KeyVersionId,
+        why: &KeyUnavailable,
+        now: Moment,
+    ) -> bool {
         let mut held = lock(&workspace.held);
         held.lease(version).deny();
         workspace.denied();
         self.take_away(workspace, &mut held, |_, under| under == Some(version));
-        held.versions.get_mut(&version).is_some_and(|version| Self::is_news(&mut version.denial, why))
+        let version = held.version(version);
+        version.probing.failed(now, self.pace, None);
+        Self::is_news(&mut version.denial, why, now)
+    }
+
+    /// Another replica recorded that the version was denied: about the key itself it is a fact, and holds here as well;
+    /// about the way to it, or where the version said yes here since, it is a hint to ask now.
+    pub(crate) fn heard_of_denial(
+        &self,
+        id: &WorkspaceId,
+        heard: &RecordedDenial,
+        fact: Option<&KeyUnavailable>,
+        now: Moment,
+    ) {
+        let Some(workspace) = self.workspace(id) else { return };
+        let (mut held, version) = (lock(&workspace.held), heard.version);
+        let Some(known) = held.versions.get_mut(&version) else { return };
+        if known.denial.is_some() {
+            return; // Its own, most likely.
+        }
+        known.probing.now();
+        let overtaken = known.probing.last_success().is_some_and(|yes| yes.wall > heard.at);
+        let Some(why) = fact.filter(|_| !overtaken) else { return };
+        known.lease.deny();
+        workspace.denied();
+        // Recorded: by who saw it.
+        known.denial =
+            Some(Denial { why: why.clone(), recorded: true, since: now.wall, asked_at: now, first_yes: None });
+        self.take_away(&workspace, &mut held, |_, under| under == Some(version));
+    }
+
+    /// Why the version is refused, and when it was last asked about, while it is.
+    pub(crate) fn denial(&self, workspace: &WorkspaceState, version: KeyVersionId) -> Option<(KeyUnavailable, Moment)> {
+        let held = lock(&workspace.held);
+        let denial = held.versions.get(&version)?.denial.as_ref()?;
+        Some((denial.why.clone(), denial.asked_at))
+    }
+
+    /// What is known of a version: when it last proved itself, and since when and why it is refused.
+    pub(crate) fn health(&self, workspace: &WorkspaceId, version: KeyVersionId) -> Health {
+        let Some(workspace) = self.workspace(workspace) else { return Health::default() };
+        let held = lock(&workspace.held);
+        let Some(version) = held.versions.get(&version) else { return Health::default() };
+        Health {
+            last_success: version.probing.last_success(),
+            denied: version.denial.as_ref().map(|denial| (denial.since, denial.why.clone())),
+        }
+    }
+
+    /// The probe was answered, or not, without a yes and without a denial.
+    pub(crate) fn not_answered(
+        &self,
+        workspace: &WorkspaceState,
+        version: KeyVersionId,
+        why: &KeyUnavailable,
+        now: Moment,
+    ) {
+        let mut held = lock(&workspace.held);
+        let version = held.version(version);
+        version.lease.settle();
+        version.probing.failed(now, self.pace, why.retry_after());
+        if let Some(denial) = &mut version.denial {
+            denial.asked_at = now;
+        }
+    }
+
+    /// Whose probe is due now. A version counts while keys are held under it, or while it is refused.
+    pub(crate) fn due_probes(&self, now: Moment) -> Vec<(Arc<WorkspaceState>, KeyVersionId)> {
+        let workspaces: Vec<_> = self.workspaces.pin().values().cloned().collect();
+        let mut due = Vec::new();
+        for workspace in workspaces {
+            let mut held = lock(&workspace.held);
+            let Held { versions, keys, .. } = &mut *held;
+            for (id, version) in versions.iter_mut() {
+                let concerned = version.denial.is_some() || keys.values().any(|under| *under == Some(*id));
+                if !concerned {
+                    continue;
+                }
+                match version.probing.next(now, version.lease.is_used(), self.pace) {
+                    Next::Wait => {}
+                    Next::Probe => {
+                        version.lease.forget_use();
+                        due.push((workspace.clone(), *id));
+                    }
+                    Next::Doze => version.lease.doubt(),
+                }
+            }
+        }
+        due
+    }
+
+    /// This replica stood still: whatever is used next is asked about first.
+    pub(crate) fn doubt_all(&self) {
+        for workspace in self.workspaces.pin().values() {
+            lock(&workspace.held).versions.values().for_each(|version| version.lease.doubt());
+        }
     }
 
     /// A version refuses to wrap and goes on unwrapping: its keys stay. `true`: the audit chain does not have it yet.
@@ -188,15 +315,15 @@ impl KeyTable {
         workspace: &WorkspaceState,
         version: KeyVersionId,
         why: &KeyUnavailable,
+        now: Moment,
     ) -> bool {
-        let mut held = lock(&workspace.held);
-        held.lease(version);
-        held.versions.get_mut(&version).is_some_and(|version| Self::is_news(&mut version.wraps_no_more, why))
+        Self::is_news(&mut lock(&workspace.held).version(version).wraps_no_more, why, now)
     }
 
-    fn is_news(denial: &mut Option<Denial>, why: &KeyUnavailable) -> bool {
+    fn is_news(denial: &mut Option<Denial>, why: &KeyUnavailable, now: Moment) -> bool {
         let news = denial.as_ref().is_none_or(|denial| !denial.recorded);
-        *denial = Some(Denial { why: why.clone(), recorded: true });
+        let since = denial.as_ref().map_or(now.wall, |denial| denial.since);
+        *denial = Some(Denial { why: why.clone(), recorded: true, since, asked_at: now, first_yes: None });
         news
     }
 
@@ -223,6 +350,7 @@ impl KeyTable {
         }
         match change {
             Change::Key { lease } => held.versions.values().for_each(|version| version.lease.shorten(lease)),
+            Change::Unknown => {}
             Change::AppDeleted(app) => self.take_away(&workspace, &mut held, |key_app, _| key_app == app),
             Change::WorkspaceDeleted => self.take_away(&workspace, &mut held, |_, _| true),
         }
@@ -276,6 +404,21 @@ impl KeyTable {
     }
 }
 
+/// A map that grows in one go. Grown bit by bit it would stay half moved until enough is written again, and every look-up
+/// would search two tables until then.
+fn map<K: Hash + Eq, V>() -> papaya::HashMap<K, V, RandomState> {
+    papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
+}
+
+/// What is known of a key version here.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// When the last probe or unwrap that succeeded was asked for.
+    pub(crate) last_success: Option<Moment>,
+    /// Since when it is refused, and why.
+    pub(crate) denied: Option<(Timestamp, KeyUnavailable)>,
+}
+
 /// What changed about a workspace.
 pub(crate) enum Change<'a> {
     /// A key configuration came into force, or its bound on leases changed.
@@ -287,4 +430,6 @@ pub(crate) enum Change<'a> {
     AppDeleted(&'a AppId),
     /// The workspace was deleted.
     WorkspaceDeleted,
+    /// Something did that could not be read: whoever uses it next reads it anew.
+    Unknown,
 }

@@ -1,9 +1,12 @@
 //! From a data key's row to the key itself: unwrapped by the version that wrapped it, and compared (I-15).
 
+use std::sync::Arc;
+
 use domain::{DataKey, KeyVersionId, Protection, WrapScheme, Wrapping, WrappingKey};
 use envelope::payload::{self, Identity};
 use secmem::Secret;
 use subtle::ConstantTimeEq;
+use vault::KeyUnavailable;
 
 use super::table::Proof;
 use super::vault_call::{At, Budget};
@@ -55,7 +58,7 @@ fn belongs_to(wrapping: &Wrapping, row: &DataKey) -> bool {
 impl Core {
     /// Reads a row's newest wrapping and takes both layers off.
     pub(crate) async fn unwrap_row(
-        &self,
+        self: &Arc<Self>,
         standing: &Standing,
         row: &DataKey,
         budget: &Budget<'_>,
@@ -74,8 +77,14 @@ impl Core {
                 let config = standing.config.as_ref().ok_or(Failure::Corrupt("a customer's data key without a key"))?;
                 let recorded = self.stored(budget, self.store.key_version(&row.workspace, version)).await?;
                 let recorded = recorded.ok_or(Failure::Corrupt("a wrapping names a version nobody recorded"))?;
-                let at = At::of(config, recorded.location.key(), version);
-                let (payload, proof) = self.ask_unwrap(&standing.workspace, &at, &blob, budget).await?;
+                let at = At::of(config, &recorded);
+                self.remember_target(standing, config, &recorded);
+                self.past_denial(&standing.workspace, version).await?;
+                let asked = self.ask_unwrap(&standing.workspace, &at, &blob, budget).await;
+                let (payload, proof) = match asked {
+                    Ok(answer) => answer,
+                    Err(why) => return Err(self.is_it_this_one(standing, version, why).await),
+                };
                 (payload, Some(version), Some(proof))
             }
         };
@@ -83,6 +92,23 @@ impl Core {
             tracing::error!(workspace = %row.workspace, data_key = %row.id, %failure, "a wrapped key opened to something else");
         })?;
         Ok(Unwrapped { secret, version, proof })
+    }
+
+    /// A vault that calls a wrapping malformed and answers a challenge means that one wrapping: it is damaged, and nobody
+    /// revoked anything.
+    async fn is_it_this_one(
+        self: &Arc<Self>,
+        standing: &Standing,
+        version: KeyVersionId,
+        why: KeyUnavailable,
+    ) -> Failure {
+        if !matches!(why, KeyUnavailable::BadParameter(_)) {
+            return Failure::Vault(why);
+        }
+        match self.ask_about(&standing.workspace, version, || false).await {
+            Ok(()) => Failure::Corrupt("the vault refuses this wrapping and answers a challenge"),
+            Err(_) => Failure::Vault(why),
+        }
     }
 
     /// Takes the data key out of a payload that is exactly this row's, by identity and by check value.

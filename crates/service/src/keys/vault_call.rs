@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
 use domain::lease::KeyLease;
-use domain::{Clock, KeyConfig, KeyLocation, KeyVersionId, Moment};
+use domain::{Clock, KeyConfig, KeyVersion, KeyVersionId, Moment};
 use secmem::Secret;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 use vault::{Class, KeyUnavailable, WrappedBlob};
 
+use super::quota::{Share, Weight};
 use super::standing::WorkspaceState;
 use super::table::Proof;
 use super::{Failure, lock};
 use crate::core::Core;
+use crate::options::Options;
 use crate::seeded_bug::SeededBug;
 
 /// The name under which the service itself stands in audit records.
@@ -37,17 +39,19 @@ impl<'a> Budget<'a> {
 }
 
 /// A version of a customer's key, and how long a lease of it lasts.
+#[derive(Clone)]
 pub(crate) struct At {
     pub(crate) key: vault::KeyRef,
     pub(crate) version: KeyVersionId,
     pub(crate) lease: Duration,
+    pub(crate) weight: Weight,
 }
 
 impl At {
     /// A version of the key that is in force, at the place where it was recorded.
-    pub(crate) fn of(config: &KeyConfig, location: &KeyLocation, version: KeyVersionId) -> Self {
-        let key = vault::KeyRef { tenant: config.tenant.clone(), location: location.clone() };
-        Self { key, version, lease: config.lease }
+    pub(crate) fn of(config: &KeyConfig, recorded: &KeyVersion) -> Self {
+        let key = vault::KeyRef { tenant: config.tenant.clone(), location: recorded.location.key().clone() };
+        Self { key, version: recorded.id, lease: config.lease, weight: Weight::of(recorded) }
     }
 }
 
@@ -61,6 +65,18 @@ impl Core {
         budget: &Budget<'_>,
     ) -> Result<(Secret<65>, Proof), KeyUnavailable> {
         let _place = self.place(workspace, budget).await?;
+        self.turn(at, budget).await?;
+        self.unwrap_in_place(workspace, at, blob, budget).await
+    }
+
+    /// As [`Core::ask_unwrap`], by somebody who has a place.
+    pub(crate) async fn unwrap_in_place(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        blob: &[u8],
+        budget: &Budget<'_>,
+    ) -> Result<(Secret<65>, Proof), KeyUnavailable> {
         let asked_in = lock(&workspace.held).lease(at.version).generation();
         let mut asked_at = self.clock.now();
         let left = budget.left();
@@ -91,6 +107,7 @@ impl Core {
         budget: &Budget<'_>,
     ) -> Result<WrappedBlob, KeyUnavailable> {
         let _place = self.place(workspace, budget).await?;
+        self.turn(at, budget).await?;
         let left = budget.left();
         let answer = self.customer_keys.wrap(&at.key, at.version, payload, left);
         let answer = timeout(left, answer).await.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }));
@@ -110,6 +127,33 @@ impl Core {
         }
     }
 
+    /// Waits for this replica's turn at the vault (I-27). One that would not come in time is not taken.
+    async fn turn(&self, at: &At, budget: &Budget<'_>) -> Result<(), KeyUnavailable> {
+        if self.bugs.has(SeededBug::QuotaIgnored) {
+            return Ok(());
+        }
+        let (left, now) = (budget.left(), self.clock.now().boot);
+        match self.quotas.of(&at.key.location).take(now, at.weight, self.share(), left) {
+            Some(Duration::ZERO) => Ok(()),
+            Some(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            None => Err(KeyUnavailable::TimedOut { waited: left }),
+        }
+    }
+
+    /// Takes a turn without waiting for it: a probe's.
+    pub(crate) fn charge(&self, at: &At) {
+        let now = self.clock.now().boot;
+        self.quotas.of(&at.key.location).take(now, at.weight, self.share(), Duration::MAX);
+    }
+
+    fn share(&self) -> Share {
+        let Options { vault_share_percent, replicas, vault_limit, .. } = self.options;
+        Share { percent: vault_share_percent, replicas, limit: vault_limit }
+    }
+
     /// Waits for one of the workspace's places at its vault.
     pub(crate) async fn place<'a>(
         &'a self,
@@ -127,15 +171,15 @@ impl Core {
     }
 
     /// What an answer other than the one asked for does to keys in memory, to the audit chain and to the log.
-    async fn not_given(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) {
-        let (reason, request_id) = (why.reason(), why.request_id());
+    pub(crate) async fn not_given(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) {
+        let (reason, request_id, now) = (why.reason(), why.request_id(), self.clock.now());
         match why.class() {
             Class::Denied | Class::Gone => {
                 // An expired version refuses to wrap and goes on unwrapping: the keys under it stay.
                 let news = if why.stops_wrapping_only() {
-                    self.table.deny_wrapping(workspace, version, why)
+                    self.table.deny_wrapping(workspace, version, why, now)
                 } else {
-                    self.table.deny(workspace, version, why)
+                    self.table.deny(workspace, version, why, now)
                 };
                 tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "the customer's side denied a key");
                 if news {

@@ -3,6 +3,7 @@
 //! A database joins with a [`Database`] and one line, `store::conformance_suite!(…)`, which makes a test of each promise.
 
 pub mod authenticity;
+pub mod changes;
 pub mod commits;
 pub mod data_keys;
 pub mod key_tests;
@@ -59,6 +60,9 @@ macro_rules! conformance_suite {
             commits::every_acknowledged_command_of_a_crowd_is_there_afterwards
             commits::the_revision_only_rises
             commits::audit_chains_have_no_gaps
+            changes::every_change_that_decides_is_told_by_revision
+            changes::what_decides_nothing_is_not_told
+            changes::a_forged_row_hides_no_other_change
             authenticity::an_edited_row_is_refused
             authenticity::a_row_under_another_name_is_refused
             authenticity::exchanged_codes_are_refused

@@ -3,6 +3,7 @@
 //!
 //! Nothing outside this folder knows SQL.
 
+mod changes;
 #[cfg(test)]
 mod commit_tests;
 mod connection;
@@ -44,7 +45,7 @@ use self::transaction::SqliteTransaction;
 use self::unit::{Commit, Step};
 use self::writer::{Command, Request, Writer};
 use crate::row::{RowCodes, WrappedKey};
-use crate::{Activation, ClusterId, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+use crate::{Activation, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
 
 /// How many requests may wait for the writer before the next one waits to be let in.
 const QUEUE: usize = 1024;
@@ -190,6 +191,10 @@ impl Store for SqliteStore {
 
     async fn revision(&self) -> Result<u64, StoreError> {
         self.read(|conn, codes| Ok(read::meta(conn, codes)?.at.revision)).await
+    }
+
+    async fn changed_since(&self, revision: u64) -> Result<(u64, Vec<ControlChange>), StoreError> {
+        self.read(move |conn, codes| changes::since(conn, codes, revision)).await
     }
 
     async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {

@@ -99,6 +99,12 @@ impl TokenSource {
         flight.await
     }
 
+    /// A token that was issued now, whatever is kept. It becomes the one that is kept; a refusal leaves that one be.
+    pub(super) async fn fresh_token(&self) -> Result<Secret, KeyUnavailable> {
+        let flight = self.join_flight(&mut self.state());
+        flight.await
+    }
+
     /// Throws this token away, if it is the one held: a vault has rejected it.
     pub(super) fn invalidate(&self, rejected: &str) {
         let mut state = self.state();

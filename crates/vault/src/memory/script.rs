@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::KeyUnavailable;
 
-/// What may be asked of a vault and on the way to it.
+/// What may be asked of a vault, and of its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// Public half and attributes.
@@ -28,11 +28,13 @@ pub enum Operation {
     Challenge,
     /// A token of the directory.
     SignIn,
+    /// A token issued now.
+    Consent,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Describe,
         Self::Versions,
         Self::Wrap,
@@ -41,6 +43,7 @@ impl Operation {
         Self::Reach,
         Self::Challenge,
         Self::SignIn,
+        Self::Consent,
     ];
 }
 
@@ -72,6 +75,8 @@ pub struct Calls {
     pub unwrap: u64,
     /// Tokens asked for by who tests a configuration.
     pub sign_in: u64,
+    /// Tokens.
+    pub consent: u64,
 }
 
 #[derive(Default)]
@@ -124,6 +129,7 @@ impl Script {
             Operation::Unwrap => plan.calls.unwrap += 1,
             Operation::SignIn => plan.calls.sign_in += 1,
             Operation::Resolve | Operation::Reach | Operation::Challenge => {}
+            Operation::Consent => plan.calls.consent += 1,
         }
         let planned = plan.next.get_mut(&operation).and_then(VecDeque::pop_front);
         let fault = planned.or_else(|| plan.standing.get(&operation).cloned());

@@ -35,11 +35,12 @@ impl Run<'_> {
         let budget = Budget::new(&*core.clock, core.options.vault_deadline);
         let app: AppId = APP.parse().map_err(|_| Failure::NotFound)?;
         let config = self.candidate()?;
-        let at = At::of(&config, &config.location, config.current_version);
+        let Some(Ok(key)) = &self.described else { return Err(Failure::Corrupt("the key was not described")) };
+        let at = At::of(&config, &key.record(&self.target.workspace, core.clock.now().wall));
         let standing =
             Standing { workspace: self.state.clone(), epoch: 0, asked_at: core.clock.now(), config: Some(config) };
         let app = AppRef { workspace: &self.target.workspace, app: &app };
-        let (row, wrapping) = core.conceive(&standing, app, &budget).await?;
+        let (row, wrapping) = core.conceive_under(&standing, app, Some(&at), &budget).await?;
 
         let mut sealed = Vec::new();
         let context = Context::from_entries([("purpose", "test")]).map_err(|_| Failure::Corrupt("the context"))?;

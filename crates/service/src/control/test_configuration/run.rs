@@ -34,7 +34,7 @@ type Events = mpsc::Sender<Result<TestEvent, Refusal>>;
 
 /// What the steps of one test share: what is tested, and what was learned on the way.
 pub(super) struct Run<'a> {
-    pub(super) core: &'a Core,
+    pub(super) core: &'a Arc<Core>,
     pub(super) target: &'a Target,
     pub(super) state: Arc<WorkspaceState>,
     pub(super) before: Before,
@@ -57,7 +57,7 @@ pub(super) struct Wrapped {
 impl Core {
     /// Runs every step and records what came of it.
     pub(super) async fn run_test(
-        &self,
+        self: &Arc<Self>,
         target: Target,
         history: &[KeyTest],
         actor: &str,
@@ -77,7 +77,7 @@ impl Core {
         self.record_test(&test, actor).await.map(|()| TestEvent::Finished(test))
     }
 
-    async fn run_steps(&self, target: &Target, history: &[KeyTest], events: &Events) -> Vec<StepResult> {
+    async fn run_steps(self: &Arc<Self>, target: &Target, history: &[KeyTest], events: &Events) -> Vec<StepResult> {
         let mut run = Run {
             core: self,
             target,

@@ -1,0 +1,99 @@
+//! What would a kept token and an older version hide: asked beside each challenge.
+//!
+//! A token holds for an hour or more after a consent was withdrawn, so that one issued now is asked for at least every H/2. The
+//! switch that a portal shows is the newest version's, also while data is under an older one.
+
+use std::time::Duration;
+
+use domain::KeyVersionId;
+use tokio::time::timeout;
+use vault::{Class, KeyUnavailable, Trace};
+
+use super::lock;
+use super::standing::WorkspaceState;
+use super::vault_call::{At, Budget};
+use crate::core::Core;
+use crate::seeded_bug::SeededBug;
+
+/// A directory is not asked for tokens more often than this, however short a workspace sets its leases.
+const SOONEST: Duration = Duration::from_secs(10);
+
+impl Core {
+    /// Whether consent and the newest version say no. What cannot be found out says nothing, unless the version is `denied`:
+    /// then everything has to say yes before it is used again.
+    pub(crate) async fn ask_around(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        denied: bool,
+        budget: &Budget<'_>,
+    ) -> Result<(), KeyUnavailable> {
+        let found = match self.ask_consent(workspace, at, denied, budget).await {
+            Ok(()) => self.ask_newest(workspace, at, budget).await,
+            refused => refused,
+        };
+        match found {
+            Ok(()) => Ok(()),
+            Err(why) => match why.class() {
+                Class::Denied | Class::Gone => {
+                    self.not_given(workspace, at.version, &why).await;
+                    Err(why)
+                }
+                Class::Transient | Class::Ours if denied => Err(why),
+                Class::Transient | Class::Ours => Ok(()),
+            },
+        }
+    }
+
+    async fn ask_consent(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        denied: bool,
+        budget: &Budget<'_>,
+    ) -> Result<(), KeyUnavailable> {
+        let asked_at = self.clock.now();
+        // A third: the next probe after that is still within the half.
+        let last = lock(&workspace.held).consented;
+        let due = last.is_none_or(|last| asked_at.since(last) >= (at.lease / 3).max(SOONEST));
+        if !(due || denied) || self.bugs.has(SeededBug::ConsentNotProbed) {
+            return Ok(());
+        }
+        let left = budget.left();
+        let asked = timeout(left, self.customer_keys.prove_consent(&at.key, left)).await;
+        asked.unwrap_or(Err(KeyUnavailable::DirectoryUnreachable))?;
+        lock(&workspace.held).consented = Some(asked_at);
+        Ok(())
+    }
+
+    /// A version that nobody here ever saw enabled was made switched off, and takes nothing back.
+    async fn ask_newest(&self, workspace: &WorkspaceState, at: &At, budget: &Budget<'_>) -> Result<(), KeyUnavailable> {
+        if !self.options.newest_version_counts || self.bugs.has(SeededBug::NewestIgnored) {
+            return Ok(());
+        }
+        let left = budget.left();
+        let asked = timeout(left, self.customer_keys.describe(&at.key, None, left)).await;
+        let newest = match asked.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left })) {
+            Ok(newest) => newest,
+            // The right to read is another one than the right to unwrap, which the challenge asks about.
+            Err(_) => return Ok(()),
+        };
+        let version = newest.kid.version();
+        if newest.enabled {
+            lock(&workspace.held).newest_enabled = Some(version);
+            return Ok(());
+        }
+        if version != at.version && self.was_enabled(workspace, version, budget).await {
+            return Err(KeyUnavailable::Disabled(Trace::default()));
+        }
+        Ok(())
+    }
+
+    async fn was_enabled(&self, workspace: &WorkspaceState, version: KeyVersionId, budget: &Budget<'_>) -> bool {
+        if lock(&workspace.held).newest_enabled == Some(version) {
+            return true;
+        }
+        // Another replica, or this one before a restart, recorded it: only what is enabled is.
+        matches!(self.stored(budget, self.store.key_version(&workspace.id, version)).await, Ok(Some(_)))
+    }
+}

@@ -1,0 +1,114 @@
+//! What other replicas changed, read from the store twice a second (I-13).
+//!
+//! A reading that succeeds is the control lease: everything committed before it was asked for is known here. Whatever says so
+//! by notification would only be quicker; a replica that cannot read stops within C.
+
+use domain::Reason;
+use store::{ControlChange, Outage, StoreError};
+use tokio::time::timeout;
+use vault::{KeyUnavailable, Trace};
+
+use crate::core::Core;
+use crate::keys::Failure;
+use crate::keys::table::Change;
+use crate::keys::vault_call::Budget;
+use crate::seeded_bug::SeededBug;
+
+/// Up to which revision everything is known. One reading at a time.
+#[derive(Default)]
+pub(crate) struct Feed(tokio::sync::Mutex<Option<u64>>);
+
+impl Core {
+    /// Reads the store anew where this replica's last reading is older than C, or it stood still since.
+    pub(crate) async fn know_the_store(&self, budget: &Budget<'_>) -> Result<(), Failure> {
+        let now = self.clock.now();
+        if self.control.overslept(now) {
+            self.notice_pause();
+        }
+        if self.control.is_read(now) {
+            return Ok(());
+        }
+        self.read(budget, || self.control.is_read(now)).await
+    }
+
+    /// Reads what changed since the last reading, and takes it over.
+    pub(crate) async fn read_feed(&self, budget: &Budget<'_>) -> Result<(), Failure> {
+        self.read(budget, || false).await
+    }
+
+    /// `done`: whether another's reading, for whose end this one waited, will do.
+    async fn read(&self, budget: &Budget<'_>, done: impl FnOnce() -> bool) -> Result<(), Failure> {
+        let Ok(mut known) = timeout(budget.left(), self.feed.0.lock()).await else {
+            return Err(self.cannot_read(StoreError::Unavailable(Outage::Busy)));
+        };
+        if done() {
+            return Ok(());
+        }
+        let asked_at = self.clock.now();
+        let reading = async {
+            match *known {
+                // Nothing was read before, so that nothing can have changed since.
+                None => Ok((self.store.revision().await?, Vec::new())),
+                Some(known) => self.store.changed_since(known).await,
+            }
+        };
+        let (revision, changes) = match timeout(budget.left(), reading).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(why)) => return Err(self.cannot_read(why)),
+            Err(_) => return Err(self.cannot_read(StoreError::Unavailable(Outage::Busy))),
+        };
+        if known.is_some_and(|known| revision < known) {
+            // I-6: an older database was put in place of the one we know. Nothing it says is acted on.
+            tracing::error!(revision, ?known, "the database is older than it was");
+            return Err(Failure::Adrift(StoreError::Damaged));
+        }
+        if !self.bugs.has(SeededBug::FeedIgnored) {
+            changes.iter().for_each(|change| self.take_over(change));
+        }
+        *known = Some(revision);
+        self.control.was_read(asked_at);
+        Ok(())
+    }
+
+    fn cannot_read(&self, why: StoreError) -> Failure {
+        tracing::warn!(%why, "what other replicas changed could not be read");
+        Failure::Adrift(why)
+    }
+
+    /// Our own changes come by here as well: they are no news, and taking them over once more costs a reading.
+    fn take_over(&self, change: &ControlChange) {
+        let workspace = &change.workspace;
+        for app in &change.deleted_apps {
+            self.table.changed(workspace, Change::AppDeleted(app));
+        }
+        if let Some(lease) = change.lease {
+            self.table.changed(workspace, Change::Key { lease });
+        }
+        if change.deleted {
+            self.table.changed(workspace, Change::WorkspaceDeleted);
+        }
+        if change.unreadable {
+            self.table.changed(workspace, Change::Unknown);
+        }
+        for denial in &change.denials {
+            let fact = fact(denial.reason);
+            self.table.heard_of_denial(workspace, denial, fact.as_ref(), self.clock.now());
+        }
+    }
+}
+
+/// What one replica was told about the key itself is so for every replica. A firewall or a missing role may be about the way
+/// there, which each replica has of its own.
+fn fact(reason: Reason) -> Option<KeyUnavailable> {
+    let trace = Trace::default();
+    match reason {
+        Reason::KeyDisabled => Some(KeyUnavailable::Disabled(trace)),
+        Reason::KeyNotFound => Some(KeyUnavailable::NotFound(trace)),
+        Reason::KeySoftDeleted => Some(KeyUnavailable::SoftDeleted(trace)),
+        Reason::VaultTenantMismatch => Some(KeyUnavailable::TenantMismatch(trace)),
+        Reason::EntraAppNotInTenant => Some(KeyUnavailable::AppNotInDirectory(trace)),
+        Reason::EntraAppDisabled => Some(KeyUnavailable::AppDisabled(trace)),
+        Reason::EntraConsentMissing => Some(KeyUnavailable::ConsentMissing(trace)),
+        _ => None,
+    }
+}
