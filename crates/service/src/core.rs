@@ -13,6 +13,7 @@ use crate::keys::unknown::Unknown;
 use crate::keys::vault_call::Budget;
 use crate::options::Options;
 use crate::seeded_bug::Bugs;
+use crate::tasks::rotation::Operations;
 
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
@@ -24,6 +25,7 @@ pub(crate) struct Core {
     pub(crate) table: KeyTable,
     pub(crate) flights: Arc<Flights>,
     pub(crate) unknown: Unknown,
+    pub(crate) operations: Arc<Operations>,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: tokio::sync::Semaphore,

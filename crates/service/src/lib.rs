@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `data` | encrypt, decrypt, batches, streams, re-encrypt |
 //! | `control` | workspaces, apps and bots, the customer's key, the export of wrapped keys |
+//! | `tasks` | what goes on by itself: operations, and the look for new key versions |
 //! | `keys` | open data keys: the table, the leases, single flight, creation, unwrapping |
 //! | [`refusal`] | the one outward error |
 //!
@@ -21,8 +22,12 @@ pub mod measure;
 mod core;
 mod keys;
 mod seeded_bug;
+mod tasks;
 
-pub use control::{AppPage, ConfigureKey, Configured, ExportPages, KeyWarning, WorkspacePage, WrappedKey};
+pub use control::{
+    AppPage, ConfigureKey, Configured, ExportPages, KeyWarning, OperationPage, RotateDataKeys, RotateKey,
+    RotationStarted, VersionInUse, WorkspacePage, WrappedKey,
+};
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;
 pub use refusal::Refusal;

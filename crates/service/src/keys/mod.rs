@@ -11,6 +11,7 @@
 //! | [`flight`] | how many ask for the same thing at once: one |
 //! | [`vault_call`] | how a vault is asked, and what a denial does |
 //! | [`unwrap`] | from a row to a key that was compared |
+//! | [`rewrap`] | how a data key gets a wrapping by another key version |
 //! | [`birth`] | how a new data key comes to encrypt |
 //! | [`ready`] | what happens when the hot path finds nothing |
 //! | [`unknown`] | which data keys do not exist |
@@ -23,6 +24,7 @@ pub(crate) mod lease;
 pub(crate) mod name;
 pub(crate) mod open_key;
 pub(crate) mod ready;
+pub(crate) mod rewrap;
 pub(crate) mod standing;
 pub(crate) mod table;
 pub(crate) mod unknown;
