@@ -113,14 +113,17 @@ impl Daemon {
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
         let Self { service, grpc, health, limits, entropy } = self;
-        let wiping = tokio::spawn(wipe_lapsed_keys(service));
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(wipe_lapsed_keys(service.clone()));
+        tasks.spawn(service.clone().work_on_operations());
+        tasks.spawn(service.keep_following_new_versions());
         let stop = async {
             stop.await;
             health.not_serving().await;
             health.end_watches().await;
         };
         let drained = Server::new(limits, workers, entropy).run(listeners, grpc, stop).await;
-        wiping.abort();
+        tasks.shutdown().await;
         drained
     }
 }

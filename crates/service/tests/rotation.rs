@@ -486,7 +486,8 @@ async fn a_corrupt_data_key_ends_the_rotation_and_stops_no_other() {
     assert_eq!((ended.state, ended.reason), (OperationState::Failed, Some(Reason::WrappedKeyCorrupt)));
     let under = customer.under(&world).await;
     assert_eq!(under.iter().filter(|version| **version == second).count(), 2);
-    assert_eq!(customer.safety(&service, customer.first).await, Safety::DataKeys { count: 1 });
+    assert_eq!(customer.safety(&service, customer.first).await, Safety::InForce, "it never switched");
+    assert_eq!(customer.safety(&service, second).await, Safety::DataKeys { count: 2 });
     customer.everything_opens(&world).await;
 }
 

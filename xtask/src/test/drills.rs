@@ -19,6 +19,11 @@ pub(crate) fn power_loss(session: &mut Session) -> Result<Done> {
     drill(session, &["power-loss", "--rounds", "20", "--seeded-bug"])
 }
 
+/// A rotation killed three times ends, and loses nothing.
+pub(crate) fn rotate(session: &mut Session) -> Result<Done> {
+    drill(session, &["rotate", "--data-keys", "150", "--rounds", "3"])
+}
+
 fn drill(session: &Session, args: &[&str]) -> Result<Done> {
     let binaries = session.binaries()?;
     let mut command = Command::new(binaries.join("xtask"));

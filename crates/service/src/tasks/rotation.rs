@@ -11,7 +11,7 @@ use domain::audit::AuditKind;
 use domain::operation::{NotMoved, Operation, OperationId, OperationKind, OperationState};
 use domain::rotation::{CALLS_PER_DATA_KEY, Rate, Rotation, Switched, Wrapping as WrappingStep, left};
 use domain::{DataKey, DataKeyId, DataKeyState, KeyVersion, KeyVersionId, Reason, WorkspaceId, Wrapping};
-use futures::stream::{self, StreamExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 use store::{Conflict, StoreError};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
@@ -254,12 +254,13 @@ impl Core {
         let now = self.clock.now().wall;
         let mut tx = self.store.begin("switch_key").await?;
         // Another replica may have switched, or somebody asked to end it, since it was read.
-        if tx.operation(operation.id).await?.is_none_or(|present| present.switched_at.is_some() || present.cancelling) {
+        let present = tx.operation(operation.id).await?.ok_or(Stopped::Ended)?;
+        if present.switched_at.is_some() || present.cancelling {
             return Err(Stopped::Moved);
         }
         let config = tx.key_config(workspace).await?.ok_or(Stopped::Hopeless(Reason::KeyNotConfigured))?;
         let (next, after) = step.switch(&config, &uses, now)?;
-        let next = Operation { progress: operation.progress, reason: None, ..next };
+        let next = Operation { progress: present.progress, reason: None, ..next };
         if after != config {
             tx.put_key_config(&after).await?;
         }
@@ -344,23 +345,24 @@ impl Core {
         let mut beat = tokio::time::interval(pass.pace);
         beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let places = self.rotation_places();
-        let blocked: &HashSet<KeyVersionId> = &pass.blocked;
-        let mut tried = Vec::with_capacity(page.len());
-        {
-            let work = stream::unfold((page.into_iter(), beat), move |(mut page, mut beat)| async move {
-                let next = page.find(|(_, over)| !blocked.contains(&version_of(over)))?;
-                beat.tick().await;
-                Some((next, (page, beat)))
-            });
-            let work = work.map(|(row, over)| async move { self.rewrap(rewrap, &row, &over).await });
-            let mut done = std::pin::pin!(work.buffer_unordered(places));
-            while let Some(outcome) = done.next().await {
-                let away = matches!(&outcome, Err(NotRewrapped { why: Failure::Vault(why), .. }) if why.class() == Class::Transient);
-                tried.push(outcome);
-                if away {
-                    // A vault that does not answer is not asked once more for each of ten thousand data keys.
-                    break;
+        let blocked = |(_, over): &(DataKey, Wrapping)| pass.blocked.contains(&version_of(over));
+        let mut waiting: Vec<_> = page.into_iter().filter(|next| !blocked(next)).rev().collect();
+        let (mut under_way, mut tried) = (FuturesUnordered::new(), Vec::with_capacity(waiting.len()));
+        loop {
+            tokio::select! {
+                _ = beat.tick(), if under_way.len() < places && !waiting.is_empty() => {
+                    if let Some((row, over)) = waiting.pop() {
+                        under_way.push(async move { self.rewrap(rewrap, &row, &over).await });
+                    }
                 }
+                Some(outcome) = under_way.next(), if !under_way.is_empty() => {
+                    // A vault that does not answer is not asked once more for each of ten thousand data keys.
+                    if is_away(&outcome) {
+                        waiting.clear();
+                    }
+                    tried.push(outcome);
+                }
+                else => break,
             }
         }
         for outcome in tried {
@@ -438,6 +440,10 @@ pub(crate) fn is_due(row: &DataKey, app: Option<&domain::AppId>, active_before: 
     row.state == DataKeyState::Active
         && app.is_none_or(|app| *app == row.app)
         && row.activated_at.is_none_or(|at| at < active_before)
+}
+
+fn is_away(outcome: &Result<Rewrapped, NotRewrapped>) -> bool {
+    matches!(outcome, Err(NotRewrapped { why: Failure::Vault(why), .. }) if why.class() == Class::Transient)
 }
 
 fn version_of(wrapping: &Wrapping) -> KeyVersionId {
