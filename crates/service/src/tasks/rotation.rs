@@ -14,6 +14,7 @@ use domain::{DataKey, DataKeyId, DataKeyState, KeyVersion, KeyVersionId, Reason,
 use futures::stream::{FuturesUnordered, StreamExt};
 use store::{Conflict, StoreError};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use vault::Class;
 
@@ -29,6 +30,8 @@ use crate::{Refusal, Service};
 
 /// How often operations are looked for that nobody woke us for: left by a crash, or waiting.
 const TURN: Duration = Duration::from_secs(2);
+/// How long one that waits for its vault is left alone.
+const AGAIN: Duration = Duration::from_secs(10);
 /// Data keys between two reports of progress, and two looks at whether somebody wants it to end.
 const PAGE: usize = 128;
 /// Steps in one turn. A rotation has four; more come of births and of others who work on the same operation.
@@ -101,11 +104,15 @@ impl From<NotMoved> for Stopped {
 impl Service {
     /// Works on operations for as long as the process lives: at once when one is begun here, and every two seconds otherwise.
     pub async fn work_on_operations(self: Arc<Self>) {
+        // Each on a task of its own: a workspace whose vault hangs delays no other's. They end with this loop.
+        let mut at_work = JoinSet::new();
         loop {
-            // Each on a task of its own: a workspace whose vault hangs delays no other's.
-            if let Ok(open) = self.0.store.open_operations().await {
-                for operation in open {
-                    tokio::spawn(self.0.clone().work_on(operation.id));
+            while at_work.try_join_next().is_some() {}
+            let now = self.0.clock.now().wall;
+            for operation in self.0.store.open_operations().await.unwrap_or_default() {
+                let waits = operation.reason.is_some() && now < operation.updated_at.saturating_add(AGAIN);
+                if !waits || operation.cancelling {
+                    at_work.spawn(self.0.clone().work_on(operation.id));
                 }
             }
             let _ = tokio::time::timeout(TURN, self.0.operations.wake.notified()).await;
@@ -404,9 +411,15 @@ impl Core {
                 return Err(Stopped::Moved);
             }
         }
+        // What turned out to be no app's present data key was counted when it was planned.
+        let (settled, now) = (domain::operation::Progress { total: progress.done, ..progress }, self.clock.now().wall);
         match trouble {
             Some(reason) => Err(Stopped::Waits(reason)),
-            None => self.end(operation.id, |operation, now| operation.finish_data_keys(0, now)).await,
+            None => {
+                self.move_operation("report_operation", operation.id, |operation| operation.report(settled, None, now))
+                    .await?;
+                self.end(operation.id, |operation, now| operation.finish_data_keys(0, now)).await
+            }
         }
     }
 
