@@ -177,7 +177,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     /// I-23: with 50 versions and any history, the answer is the truth for every version at every moment; and disabling every
     /// version that is said to be safe leaves every data key with an enabled version, and births too.
