@@ -9,6 +9,7 @@ mod connect;
 mod data;
 mod failure;
 mod key;
+mod operation;
 mod output;
 mod signals;
 mod view;
@@ -53,6 +54,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Noun::Workspace(verb) => workspace::run(&global, verb).await,
         Noun::App(verb) => app::run(&global, verb).await,
         Noun::Key(verb) => key::run(&global, verb).await,
+        Noun::Operation(verb) => operation::run(&global, verb).await,
         Noun::Data(verb) => data::run(&global, verb).await,
     }
 }

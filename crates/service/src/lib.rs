@@ -5,7 +5,7 @@
 //! | `data` | encrypt, decrypt, batches, streams, re-encrypt |
 //! | `control` | workspaces, apps and bots, the customer's key, the export of wrapped keys |
 //! | `keys` | open data keys: the table, the leases, single flight, creation, unwrapping |
-//! | `tasks` | what runs by itself: probes, the feed of changes |
+//! | `tasks` | what runs by itself: probes, the feed of changes, operations, the look for new key versions |
 //! | [`refusal`] | the one outward error |
 //!
 //! Absent on purpose: gRPC, HTTP, SQL and everything of Azure. Time and randomness come in as parts.
@@ -24,7 +24,10 @@ mod keys;
 mod seeded_bug;
 mod tasks;
 
-pub use control::{AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyWarning, WorkspacePage, WrappedKey};
+pub use control::{
+    AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyWarning, OperationPage, RotateDataKeys, RotateKey,
+    RotationStarted, VersionInUse, WorkspacePage, WrappedKey,
+};
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;
 pub use refusal::Refusal;

@@ -104,6 +104,7 @@ impl Service {
             quotas: Quotas::default(),
             flights: Arc::default(),
             unknown: Unknown::new(options.unknown_keys),
+            operations: Arc::default(),
             shared_places: tokio::sync::Semaphore::new(options.vault_calls_per_workspace),
             store,
             customer_keys,

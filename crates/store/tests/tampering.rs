@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use domain::row_seal::{RowMac, RowSeal};
 use rusqlite::types::Value;
-use store::conformance::sample::{app_id, at, customer_key, data_key_id, event, furnish, platform_key, workspace_id};
+use store::conformance::sample::{
+    app_id, at, customer_key, data_key_id, event, furnish, platform_key, rotation, workspace_id,
+};
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
 use store::{Store as _, StoreError};
@@ -31,13 +33,25 @@ async fn every_column_of_every_row_is_covered() {
     tx.put_workspace(&bell).await.unwrap();
     tx.commit().await.unwrap();
     store.record(event(None, 1)).await.unwrap();
+    let mut tx = store.begin("operation").await.unwrap();
+    tx.put_operation(&rotation("acme", 1).begin(at(6)).unwrap()).await.unwrap();
+    tx.commit().await.unwrap();
     store.verify().await.unwrap();
 
     let raw = file.raw();
     let mut tried = 0;
-    for table in
-        ["meta", "sets", "workspaces", "apps", "key_configs", "key_versions", "data_keys", "wrappings", "audit"]
-    {
+    for table in [
+        "meta",
+        "sets",
+        "workspaces",
+        "apps",
+        "key_configs",
+        "key_versions",
+        "data_keys",
+        "wrappings",
+        "audit",
+        "operations",
+    ] {
         raw.execute_batch(&format!("CREATE TABLE kept AS SELECT * FROM {table}")).unwrap();
         let rows: i64 = raw.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap();
         assert!(rows > 0, "{table} is empty");

@@ -112,7 +112,12 @@ impl Core {
     }
 
     /// Takes the data key out of a payload that is exactly this row's, by identity and by check value.
-    fn compare(&self, payload: &Secret<65>, identity: &Identity<'_>, row: &DataKey) -> Result<Secret<32>, Failure> {
+    pub(crate) fn compare(
+        &self,
+        payload: &Secret<65>,
+        identity: &Identity<'_>,
+        row: &DataKey,
+    ) -> Result<Secret<32>, Failure> {
         if self.bugs.has(SeededBug::IdentityNotCompared) {
             return Ok(Secret::fill(|key| payload.expose(|payload| key.copy_from_slice(&payload[1..33])))?);
         }

@@ -36,6 +36,7 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
     count::<KeyVersion>(&snapshot, codes, &mut found)?;
     count::<WrappedKey>(&snapshot, codes, &mut found)?;
     count::<NumberedWrapping>(&snapshot, codes, &mut found)?;
+    count::<domain::Operation>(&snapshot, codes, &mut found)?;
     follow_chains(&snapshot, codes, &mut found)?;
     let verified = Verified {
         rows: found.values().map(|found| found.rows).sum(),
