@@ -113,16 +113,21 @@ impl Daemon {
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
         let Self { service, grpc, health, limits, entropy } = self;
-        let wiping = tokio::spawn(wipe_lapsed_keys(service.clone()));
-        let running = tokio::spawn(service.run_tasks());
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(wipe_lapsed_keys(service.clone()));
+        {
+            let service = service.clone();
+            tasks.spawn(async { match service.run_tasks().await {} });
+        }
+        tasks.spawn(service.clone().work_on_operations());
+        tasks.spawn(service.keep_following_new_versions());
         let stop = async {
             stop.await;
             health.not_serving().await;
             health.end_watches().await;
         };
         let drained = Server::new(limits, workers, entropy).run(listeners, grpc, stop).await;
-        wiping.abort();
-        running.abort();
+        tasks.shutdown().await;
         drained
     }
 }

@@ -132,6 +132,12 @@ impl Azure {
         self.admin.ask(Method::PATCH, &Self::key_path(), json!({ "tags": { tag: value } })).await.map(drop)
     }
 
+    /// A new version of the key, with key material of its own: what the customer's admin or their rotation policy does.
+    pub(super) async fn new_version(&self) -> Result<String, Trouble> {
+        let path = format!("{}/rotate", Self::key_path());
+        text(&self.admin.ask(Method::POST, &path, json!({})).await?, "version")
+    }
+
     /// The admin API's path of the key.
     pub(super) fn key_path() -> String {
         format!("/vaults/{VAULT}.vault.azure.net/keys/{KEY}")

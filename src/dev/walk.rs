@@ -3,6 +3,7 @@
 //! A step that finds something else than it should is a failed step; nothing is taken for granted because a call returned.
 
 mod data;
+mod rotate;
 mod setup;
 mod switch;
 
@@ -73,6 +74,8 @@ pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mu
         "A ciphertext moved to another app is refused" => moved,
         "The customer switches the key off" => switched_off,
         "The customer switches the key on again" => switched_on,
+        "A new version of the key: what a rotation would take" => plan_rotation,
+        "The key is rotated" => rotate,
     }
     true
 }

@@ -6,13 +6,16 @@ use api::byok::v1 as pb;
 use api::byok::v1::enterprise_keys_server::EnterpriseKeys;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::{KeyConfig, KeyVersion, permission};
-use service::{ConfigureKey, KeyHealth, Refusal, TestConfiguration, WrappedKey};
+use domain::rotation::{Plan, Safety};
+use domain::{KeyConfig, Reason, WorkspaceId, permission};
+use service::{
+    ConfigureKey, KeyHealth, Refusal, RotateDataKeys, RotateKey, TestConfiguration, VersionInUse, WrappedKey,
+};
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
 use super::streams::{self, Answers};
-use super::{key_tests, refuse, text};
+use super::{key_tests, operations, refuse, text};
 
 #[tonic::async_trait]
 impl EnterpriseKeys for Call {
@@ -117,6 +120,62 @@ impl EnterpriseKeys for Call {
         })
         .await
     }
+
+    async fn rotate_key(
+        &self,
+        request: Request<pb::RotateKeyRequest>,
+    ) -> Result<Response<pb::RotateKeyResponse>, Status> {
+        let pb::RotateKeyRequest { name, version, validate_only } = request.into_inner();
+        self.answer("EnterpriseKeys/RotateKey", async {
+            let permit = self.permit_key::<permission::RotateKey>(&name)?;
+            let version = match version.as_str() {
+                "" => None,
+                version => Some(version.parse().map_err(refuse::id)?),
+            };
+            let started = self.service().rotate_key(&permit, RotateKey { version, validate_only }).await?;
+            let workspace = domain::name::parse_key(&name).map_err(refuse::name)?;
+            let operation = started.operation.as_ref().map(operations::operation);
+            Ok(pb::RotateKeyResponse { plan: Some(plan(&workspace, &started.plan)), operation })
+        })
+        .await
+    }
+
+    async fn rotate_data_keys(
+        &self,
+        request: Request<pb::RotateDataKeysRequest>,
+    ) -> Result<Response<pb::Operation>, Status> {
+        let pb::RotateDataKeysRequest { name, app, older_than } = request.into_inner();
+        self.answer("EnterpriseKeys/RotateDataKeys", async {
+            let permit = self.permit_key::<permission::RotateDataKeys>(&name)?;
+            let app = match app.as_str() {
+                "" => None,
+                app => {
+                    let (workspace, app) = domain::name::parse_app(app).map_err(refuse::name)?;
+                    // An app elsewhere is answered like one that is not there.
+                    if Some(&workspace) != permit.workspace() {
+                        return Err(Refusal::because(Reason::NotFound));
+                    }
+                    Some(app)
+                }
+            };
+            let older_than = older_than.map(Duration::try_from).transpose();
+            let older_than = older_than.map_err(|_| refuse::field("older_than must not be negative"))?;
+            let request = RotateDataKeys { app, older_than: older_than.unwrap_or_default() };
+            Ok(operations::operation(&self.service().rotate_data_keys(&permit, request).await?))
+        })
+        .await
+    }
+}
+
+fn plan(workspace: &WorkspaceId, plan: &Plan) -> pb::RotationPlan {
+    pb::RotationPlan {
+        from_version: domain::name::key_version(workspace, plan.from),
+        to_version: domain::name::key_version(workspace, plan.to),
+        data_keys: i64::try_from(plan.data_keys).unwrap_or(i64::MAX),
+        vault_calls: i64::try_from(plan.vault_calls).unwrap_or(i64::MAX),
+        calls_per_second: plan.rate.calls_per_second(),
+        eta: prost_types::Duration::try_from(plan.eta).ok(),
+    }
 }
 
 fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health: KeyHealth) -> pb::Key {
@@ -139,7 +198,9 @@ fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health: KeyHealth
     }
 }
 
-fn key_version(version: KeyVersion) -> pb::KeyVersion {
+fn key_version(found: VersionInUse) -> pb::KeyVersion {
+    let VersionInUse { version, in_force, data_keys, disable, delete } = found;
+    let why_not = |safety: Safety| if safety.is_safe() { String::new() } else { safety.to_string() };
     pb::KeyVersion {
         name: domain::name::key_version(&version.workspace, version.id),
         kid: version.location.to_string(),
@@ -147,6 +208,12 @@ fn key_version(version: KeyVersion) -> pb::KeyVersion {
         hsm: version.hsm,
         thumbprint: URL_SAFE_NO_PAD.encode(version.thumbprint),
         record_time: text::stamp(version.recorded_at),
+        in_force,
+        data_keys: i64::try_from(data_keys).unwrap_or(i64::MAX),
+        safe_to_disable: disable.is_safe(),
+        not_safe_to_disable: why_not(disable),
+        safe_to_delete: delete.is_safe(),
+        not_safe_to_delete: why_not(delete),
     }
 }
 

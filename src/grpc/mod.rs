@@ -9,6 +9,7 @@ mod encryption;
 mod enterprise_keys;
 mod health;
 mod key_tests;
+mod operations;
 mod refuse;
 pub mod status;
 mod streams;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use api::byok::v1::encryption_server::EncryptionServer;
 use api::byok::v1::enterprise_keys_server::EnterpriseKeysServer;
+use api::byok::v1::operations_server::OperationsServer;
 use api::byok::v1::workspaces_server::WorkspacesServer;
 use domain::{Clock, Entropy, Reason, RequestId};
 use futures::FutureExt;
@@ -51,10 +53,11 @@ pub struct Grpc {
 }
 
 /// The services of the contract, as health knows them.
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     <EncryptionServer<Call> as NamedService>::NAME,
     <WorkspacesServer<Call> as NamedService>::NAME,
     <EnterpriseKeysServer<Call> as NamedService>::NAME,
+    <OperationsServer<Call> as NamedService>::NAME,
 ];
 
 impl Grpc {
@@ -112,6 +115,7 @@ impl Grpc {
         let answered = match service {
             "byok.v1.Encryption" => tokio::time::timeout(time, bounded!(EncryptionServer, call).call(request)).await,
             "byok.v1.Workspaces" => tokio::time::timeout(time, bounded!(WorkspacesServer, call).call(request)).await,
+            "byok.v1.Operations" => tokio::time::timeout(time, bounded!(OperationsServer, call).call(request)).await,
             _ => tokio::time::timeout(time, bounded!(EnterpriseKeysServer, call).call(request)).await,
         };
         match answered {

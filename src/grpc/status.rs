@@ -34,7 +34,10 @@ pub const fn code(reason: Reason) -> Code {
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::QuotaExceeded => Code::ResourceExhausted,
         // What the customer, or who configures for them, has to change before a retry can help.
-        Reason::KeyNotConfigured
+        Reason::OperationUnderWay
+        | Reason::NothingToRotate
+        | Reason::OperationEnded
+        | Reason::KeyNotConfigured
         | Reason::KeyAlreadyInForce
         | Reason::KeyUnsuitable
         | Reason::KeyManaged

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::program::{Dev, ended};
 
 /// The steps, in order.
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 16] = [
     "A workspace",
     "An app and a bot",
     "The customer's vault and key",
@@ -24,6 +24,8 @@ const STEPS: [&str; 14] = [
     "A ciphertext moved to another app is refused",
     "The customer switches the key off",
     "The customer switches the key on again",
+    "A new version of the key",
+    "The key is rotated",
 ];
 
 fn steps(printed: &str) -> Vec<&str> {

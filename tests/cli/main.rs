@@ -6,6 +6,7 @@ mod dev;
 mod leave;
 mod memory;
 mod program;
+mod rotate;
 #[path = "../daemon/site.rs"]
 #[allow(dead_code, reason = "a daemon in this process, shared with the daemon's own tests, which use more of it")]
 mod site;

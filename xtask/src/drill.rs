@@ -18,6 +18,7 @@ mod journal;
 mod load;
 #[cfg(feature = "drill")]
 mod revoke;
+mod rotate;
 #[cfg(feature = "drill")]
 mod run;
 #[cfg(feature = "drill")]
@@ -57,6 +58,15 @@ enum Name {
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
     },
+    /// Rotate the customer's key with many data keys and kill the daemon (SIGKILL) in the middle, as often as there are rounds;
+    /// the rotation must end, and everything must open with the old version disabled.
+    Rotate {
+        #[command(flatten)]
+        options: Options,
+        /// Data keys there are when it begins.
+        #[arg(long, value_name = "N", default_value_t = 1_000)]
+        data_keys: u32,
+    },
 }
 
 /// Options that every drill takes.
@@ -89,6 +99,10 @@ enum Death {
 #[cfg(feature = "drill")]
 pub(crate) fn run(drill: Drill) -> Result<()> {
     let (death, options, rounds) = match drill.name {
+        Name::Rotate { options, data_keys } => {
+            let kills = options.rounds.unwrap_or(5);
+            return tokio::runtime::Runtime::new()?.block_on(rotate::run(data_keys, kills, &options));
+        }
         Name::Kill { options } => (Death::Kill, options, 1_000),
         Name::PowerLoss { options, seeded_bug } => (Death::PowerLoss { synchronous_off: seeded_bug }, options, 500),
         Name::Revoke { seeds, seed } => return revoke::run(seeds, seed),

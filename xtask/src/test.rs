@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     Step { name: "drill-kill", run: drills::kill },
     Step { name: "drill-power-loss", run: drills::power_loss },
     Step { name: "drill-revoke", run: drills::revoke },
+    Step { name: "drill-rotate", run: drills::rotate },
 ];
 
 /// Runs the steps (all, or those named) and prints what ran, what was left out and why.

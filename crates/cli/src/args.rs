@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use client::Endpoint;
-use domain::{AppId, TenantId, WorkspaceId, name};
+use domain::{AppId, KeyVersionId, OperationId, TenantId, WorkspaceId, name};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 2 the caller can fix it (usage, names, files, wrong ciphertext) · 3 the customer can (their vault, key or \
@@ -64,6 +64,9 @@ pub(crate) enum Noun {
     /// The customer's key of a workspace
     #[command(subcommand)]
     Key(KeyVerb),
+    /// Work that takes longer than a call: rotations
+    #[command(subcommand)]
+    Operation(OperationVerb),
     /// Files and pipes of any size
     #[command(subcommand)]
     Data(DataVerb),
@@ -177,7 +180,7 @@ pub(crate) enum KeyVerb {
         #[arg(value_parser = workspace)]
         workspace: WorkspaceId,
     },
-    /// List the key's recorded versions, newest first
+    /// List the key's recorded versions, newest first: what is under each, and whether it may be disabled or deleted
     Versions {
         /// acme or workspaces/acme
         #[arg(value_parser = workspace)]
@@ -194,6 +197,64 @@ pub(crate) enum KeyVerb {
         /// Replace FILE if it exists
         #[arg(long, requires = "out")]
         force: bool,
+    },
+    /// Go over to another version of the key, with every data key, and watch it
+    Rotate {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// The version, 32 hexadecimal digits; the newest one in the vault if absent
+        #[arg(long, value_name = "VERSION")]
+        to: Option<KeyVersionId>,
+        /// Only show what it would take
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not wait for its end: `operation watch` does
+        #[arg(long, conflicts_with = "dry_run")]
+        no_wait: bool,
+    },
+    /// Give apps new data keys, and watch it; the ones before go on opening
+    RotateDataKeys {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// This app or bot alone: acme/support-bot
+        #[arg(long, value_name = "APP", value_parser = app)]
+        app: Option<AppName>,
+        /// Only where the present data key has been active for longer, such as 90d, 12h, 30m or 45s
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        older_than: Option<Duration>,
+        /// Do not wait for its end: `operation watch` does
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum OperationVerb {
+    /// Show one operation
+    Get {
+        /// Its id, or operations/ID
+        #[arg(value_parser = operation)]
+        operation: OperationId,
+    },
+    /// List a workspace's operations, newest first
+    List {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+    },
+    /// Watch an operation to its end
+    Watch {
+        /// Its id, or operations/ID
+        #[arg(value_parser = operation)]
+        operation: OperationId,
+    },
+    /// Ask an operation to end; what it has done stays and is whole
+    Cancel {
+        /// Its id, or operations/ID
+        #[arg(value_parser = operation)]
+        operation: OperationId,
     },
 }
 
@@ -321,6 +382,26 @@ fn entry(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn operation(text: &str) -> Result<OperationId, String> {
+    let parsed = if text.contains('/') { name::parse_operation(text) } else { text.parse().map_err(Into::into) };
+    parsed.map_err(|error| error.to_string())
+}
+
+/// A number with `s`, `m`, `h` or `d`.
+fn age(text: &str) -> Result<Duration, String> {
+    let bad = || "an age looks like 90d, 12h, 30m or 45s".to_owned();
+    let unit = text.chars().next_back().ok_or_else(bad)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(bad()),
+    };
+    let count: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
+    count.checked_mul(seconds).filter(|all| *all <= 100 * 365 * 86_400).map(Duration::from_secs).ok_or_else(bad)
+}
+
 /// Seconds, with or without the `s`.
 fn lease(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse::<u64>();
@@ -373,6 +454,19 @@ mod tests {
         }
     }
 
+    /// An age has a unit, and an operation's id one spelling.
+    #[test]
+    fn ages_and_operations_are_checked_here() {
+        assert_eq!(age("90d"), Ok(Duration::from_secs(90 * 86_400)));
+        assert_eq!((age("12h"), age("0s")), (Ok(Duration::from_secs(43_200)), Ok(Duration::ZERO)));
+        for bad in ["", "d", "90", "-1d", "1w", "1.5h", "99999999999999999999d", "400000d", "1é"] {
+            assert!(age(bad).is_err(), "{bad:?} was accepted");
+        }
+        let id = "01JABCDEFGHJKMNPQRSTVWXYZ0";
+        assert_eq!(operation(id), operation(&format!("operations/{id}")));
+        assert!(operation(id).is_ok() && operation(&id.to_lowercase()).is_err() && operation("x/y").is_err());
+    }
+
     /// The commands of the guide are typed as the tour shows them.
     #[test]
     fn the_commands_of_the_tour_parse() {
@@ -387,6 +481,10 @@ mod tests {
             "byokctl key test acme",
             "byokctl key test acme --key-identifier https://v.vault.azure.net/keys/k --tenant 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01",
             "byokctl key tests acme --output json",
+            "byokctl key rotate acme --dry-run",
+            "byokctl key rotate workspaces/acme --to 00112233445566778899aabbccddeeff --no-wait",
+            "byokctl key rotate-data-keys acme --app acme/bot --older-than 90d",
+            "byokctl operation watch 01JABCDEFGHJKMNPQRSTVWXYZ0",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

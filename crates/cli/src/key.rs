@@ -7,7 +7,7 @@ use crate::args::{Global, KeyVerb, Output};
 use crate::connect::connect;
 use crate::data::destination::Destination;
 use crate::failure::Failure;
-use crate::{key_test, output, view};
+use crate::{key_test, operation, output, view};
 
 pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
     match verb {
@@ -33,10 +33,45 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
             let versions: Vec<view::KeyVersion> = found.into_iter().map(Into::into).collect();
             let row = |v: &view::KeyVersion| {
                 let kind = if v.hsm { "RSA-HSM" } else { "RSA" };
-                [v.kid.clone(), format!("{kind} {}", v.bits), v.record_time.clone().unwrap_or_default()]
+                let or = |safe: bool, why: &Option<String>| match (safe, why) {
+                    (true, _) => "yes".to_owned(),
+                    (false, why) => format!("no: {}", why.clone().unwrap_or_default()),
+                };
+                let [disable, delete] =
+                    [or(v.safe_to_disable, &v.not_safe_to_disable), or(v.safe_to_delete, &v.not_safe_to_delete)];
+                let version = v.name.rsplit('/').next().unwrap_or_default().to_owned();
+                let recorded = v.record_time.clone().unwrap_or_default();
+                [version, format!("{kind} {}", v.bits), recorded, v.data_keys.to_string(), disable, delete]
             };
             let rows: Vec<_> = versions.iter().map(row).collect();
-            output::many(global, ["KID", "TYPE", "RECORDED"], &rows, &view::KeyVersions { versions })
+            output::many(
+                global,
+                ["VERSION", "TYPE", "RECORDED", "DATA KEYS", "MAY BE DISABLED", "MAY BE DELETED"],
+                &rows,
+                &view::KeyVersions { versions },
+            )
+        }
+        KeyVerb::Rotate { workspace, to, dry_run, no_wait } => {
+            let version = to.map_or_else(String::new, |version| version.to_string());
+            let request = pb::RotateKeyRequest { name: name::key(&workspace), version, validate_only: dry_run };
+            let client = connect(global).await?;
+            let answer = client.rotate_key(request).await?;
+            let plan = view::Plan::from(answer.plan.unwrap_or_default());
+            let Some(begun) = answer.operation else { return operation::show_plan(global, &plan) };
+            let data_keys = plan.data_keys;
+            operation::say(global, &format!("{}: {data_keys} data keys, about {:.1} s", begun.name, plan.eta_seconds));
+            follow(global, &client, begun, no_wait).await
+        }
+        KeyVerb::RotateDataKeys { workspace, app, older_than, no_wait } => {
+            let request = pb::RotateDataKeysRequest {
+                name: name::key(&workspace),
+                app: app.map_or_else(String::new, |app| app.full()),
+                older_than: older_than.map(client::whole_seconds),
+            };
+            let client = connect(global).await?;
+            let begun = client.rotate_data_keys(request).await?;
+            operation::say(global, &format!("{}: {} data keys", begun.name, begun.total));
+            follow(global, &client, begun, no_wait).await
         }
         KeyVerb::Export { workspace, out, force } => {
             // A file that is in the way is said before anything is fetched.
@@ -58,6 +93,10 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+async fn follow(global: &Global, client: &client::Client, begun: pb::Operation, no_wait: bool) -> Result<(), Failure> {
+    if no_wait { operation::show(global, begun.into()) } else { operation::watch(global, client, &begun.name).await }
 }
 
 fn list(global: &Global, export: &view::Export) -> Result<(), Failure> {

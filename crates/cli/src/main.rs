@@ -10,6 +10,7 @@ mod data;
 mod failure;
 mod key;
 mod key_test;
+mod operation;
 mod output;
 mod signals;
 mod view;
@@ -54,6 +55,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Noun::Workspace(verb) => workspace::run(&global, verb).await,
         Noun::App(verb) => app::run(&global, verb).await,
         Noun::Key(verb) => key::run(&global, verb).await,
+        Noun::Operation(verb) => operation::run(&global, verb).await,
         Noun::Data(verb) => data::run(&global, verb).await,
     }
 }

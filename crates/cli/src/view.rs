@@ -127,6 +127,28 @@ pub(crate) struct KeyVersion {
     pub(crate) hsm: bool,
     pub(crate) thumbprint: String,
     pub(crate) record_time: Option<String>,
+    pub(crate) in_force: bool,
+    /// Whose current wrapping is under it.
+    pub(crate) data_keys: i64,
+    pub(crate) safe_to_disable: bool,
+    /// Absent if it is.
+    pub(crate) not_safe_to_disable: Option<String>,
+    pub(crate) safe_to_delete: bool,
+    /// Absent if it is.
+    pub(crate) not_safe_to_delete: Option<String>,
+}
+
+fn text(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// A reason's name without its prefix; `None` for none.
+pub(crate) fn reason(value: i32) -> Option<String> {
+    match pb::Reason::try_from(value) {
+        Ok(pb::Reason::Unspecified) => None,
+        Ok(reason) => Some(reason.as_str_name().trim_start_matches("REASON_").to_owned()),
+        Err(_) => Some(format!("REASON_{value}")),
+    }
 }
 
 impl From<pb::KeyVersion> for KeyVersion {
@@ -138,6 +160,12 @@ impl From<pb::KeyVersion> for KeyVersion {
             bits: v.bits,
             hsm: v.hsm,
             thumbprint: v.thumbprint,
+            in_force: v.in_force,
+            data_keys: v.data_keys,
+            safe_to_disable: v.safe_to_disable,
+            not_safe_to_disable: text(v.not_safe_to_disable),
+            safe_to_delete: v.safe_to_delete,
+            not_safe_to_delete: text(v.not_safe_to_delete),
         }
     }
 }
@@ -202,6 +230,31 @@ impl From<pb::KeyTestStepResult> for KeyTestStep {
     }
 }
 
+/// What a rotation takes.
+#[derive(Serialize)]
+pub(crate) struct Plan {
+    pub(crate) from_version: String,
+    pub(crate) to_version: String,
+    pub(crate) data_keys: i64,
+    pub(crate) vault_calls: i64,
+    pub(crate) calls_per_second: f64,
+    pub(crate) eta_seconds: f64,
+}
+
+impl From<pb::RotationPlan> for Plan {
+    fn from(p: pb::RotationPlan) -> Self {
+        let eta_seconds = p.eta.map_or(0.0, |eta| eta.seconds as f64 + f64::from(eta.nanos) / 1e9);
+        Self {
+            from_version: p.from_version,
+            to_version: p.to_version,
+            data_keys: p.data_keys,
+            vault_calls: p.vault_calls,
+            calls_per_second: p.calls_per_second,
+            eta_seconds,
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub(crate) struct KeyTest {
     pub(crate) name: String,
@@ -229,6 +282,62 @@ impl From<pb::KeyTest> for KeyTest {
 }
 
 #[derive(Serialize)]
+pub(crate) struct Operation {
+    pub(crate) name: String,
+    pub(crate) workspace: String,
+    pub(crate) kind: String,
+    pub(crate) state: String,
+    pub(crate) actor: String,
+    pub(crate) from_version: Option<String>,
+    pub(crate) to_version: Option<String>,
+    pub(crate) app: Option<String>,
+    pub(crate) total: i64,
+    pub(crate) done: i64,
+    pub(crate) failing: i64,
+    pub(crate) cancelling: bool,
+    /// Why it waits, or why it failed.
+    pub(crate) reason: Option<String>,
+    pub(crate) remedy: Option<String>,
+    pub(crate) create_time: Option<String>,
+    pub(crate) update_time: Option<String>,
+    pub(crate) switch_time: Option<String>,
+    pub(crate) finish_time: Option<String>,
+}
+
+impl From<pb::Operation> for Operation {
+    fn from(o: pb::Operation) -> Self {
+        let kind = pb::OperationKind::try_from(o.kind).map_or_else(
+            |_| format!("OPERATION_KIND_{}", o.kind),
+            |kind| kind.as_str_name().trim_start_matches("OPERATION_KIND_").to_owned(),
+        );
+        let state = pb::OperationState::try_from(o.state).map_or_else(
+            |_| format!("OPERATION_STATE_{}", o.state),
+            |state| state.as_str_name().trim_start_matches("OPERATION_STATE_").to_owned(),
+        );
+        Self {
+            kind,
+            state,
+            reason: reason(o.reason),
+            create_time: time!(o.create_time),
+            update_time: time!(o.update_time),
+            switch_time: time!(o.switch_time),
+            finish_time: time!(o.finish_time),
+            name: o.name,
+            workspace: o.workspace,
+            actor: o.actor,
+            from_version: text(o.from_version),
+            to_version: text(o.to_version),
+            app: text(o.app),
+            total: o.total,
+            done: o.done,
+            failing: o.failing,
+            cancelling: o.cancelling,
+            remedy: text(o.remedy),
+        }
+    }
+}
+
+#[derive(Serialize)]
 pub(crate) struct KeyTests {
     pub(crate) tests: Vec<KeyTest>,
 }
@@ -248,6 +357,11 @@ fn short<E: TryFrom<i32>>(value: i32, prefix: &str, name: impl Fn(&E) -> &'stati
         Ok(known) => name(&known).trim_start_matches(prefix).to_owned(),
         Err(_) => format!("{prefix}{value}"),
     }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Operations {
+    pub(crate) operations: Vec<Operation>,
 }
 
 /// The export that FORMAT.md specifies: the way out of this service.
@@ -351,6 +465,33 @@ mod tests {
             hsm: true,
             thumbprint: "dGh1bWI".into(),
             record_time: None,
+            in_force: true,
+            data_keys: 3,
+            safe_to_disable: false,
+            not_safe_to_disable: "it wraps new data keys".into(),
+            safe_to_delete: true,
+            not_safe_to_delete: String::new(),
+        };
+        let plan = pb::RotationPlan {
+            from_version: version.name.clone(),
+            to_version: version.name.clone(),
+            data_keys: 3,
+            vault_calls: 11,
+            calls_per_second: 320.0,
+            eta: Some(client::whole_seconds(std::time::Duration::from_secs(2))),
+        };
+        let operation = pb::Operation {
+            name: "operations/01JABCDEFGHJKMNPQRSTVWXYZ0".into(),
+            workspace: "workspaces/acme".into(),
+            kind: pb::OperationKind::RotateKey.into(),
+            state: pb::OperationState::Running.into(),
+            actor: "ann".into(),
+            to_version: version.name.clone(),
+            total: 3,
+            done: 1,
+            reason: pb::Reason::KeyDisabled.into(),
+            remedy: "re-enable that version".into(),
+            ..Default::default()
         };
         let wrapped = pb::WrappedKey {
             data_key_id: "0f".repeat(16),
@@ -384,6 +525,8 @@ mod tests {
             document(&Key::from(key)),
             document(&KeyVersions { versions: vec![version.into()] }),
             document(&Export::from(vec![wrapped])),
+            document(&Plan::from(plan)),
+            document(&Operations { operations: vec![operation.into()] }),
             document(&sealed),
             document(&Opened { bytes_in: 113, bytes_out: 1 }),
         ];

@@ -16,6 +16,7 @@ use crate::{Endpoint, Error, MESSAGE_MAX, pb};
 
 use pb::encryption_client::EncryptionClient;
 use pb::enterprise_keys_client::EnterpriseKeysClient;
+use pb::operations_client::OperationsClient;
 use pb::workspaces_client::WorkspacesClient;
 
 /// How to connect, and how long to wait.
@@ -76,6 +77,7 @@ pub struct Client {
     pub(crate) encryption: EncryptionClient<Authorized>,
     workspaces: WorkspacesClient<Authorized>,
     keys: EnterpriseKeysClient<Authorized>,
+    operations: OperationsClient<Authorized>,
     pub(crate) server: String,
     timeout: Duration,
 }
@@ -126,7 +128,8 @@ impl Client {
                 .max_decoding_message_size(GRPC_MESSAGE_MAX)
                 .max_encoding_message_size(GRPC_MESSAGE_MAX),
             workspaces: WorkspacesClient::new(authorized.clone()),
-            keys: EnterpriseKeysClient::new(authorized),
+            keys: EnterpriseKeysClient::new(authorized.clone()),
+            operations: OperationsClient::new(authorized),
             server,
             timeout: options.timeout,
         })
@@ -192,6 +195,16 @@ unary! {
     key_versions = keys.list_key_versions(ListKeyVersionsRequest) -> ListKeyVersionsResponse;
     /// The tests of a workspace's key configurations, newest first.
     key_tests = keys.list_key_tests(ListKeyTestsRequest) -> ListKeyTestsResponse;
+    /// Begins a rotation to another version of the key in force, or says what it would take.
+    rotate_key = keys.rotate_key(RotateKeyRequest) -> RotateKeyResponse;
+    /// Begins to give apps new data keys.
+    rotate_data_keys = keys.rotate_data_keys(RotateDataKeysRequest) -> Operation;
+    /// Reads an operation.
+    operation = operations.get_operation(GetOperationRequest) -> Operation;
+    /// One page of a workspace's operations, newest first.
+    operations_page = operations.list_operations(ListOperationsRequest) -> ListOperationsResponse;
+    /// Asks an operation to end.
+    cancel_operation = operations.cancel_operation(CancelOperationRequest) -> Operation;
     /// Seals a batch; each item has its own result.
     batch_encrypt = encryption.batch_encrypt(BatchEncryptRequest) -> BatchEncryptResponse;
     /// Opens a batch; each item has its own result.
@@ -273,6 +286,30 @@ impl Client {
         finished.ok_or(Error::Answer("the test ended without a result"))
     }
 
+    /// Every operation of a workspace, newest first: all pages.
+    pub async fn operations(&self, workspace: &str) -> Result<Vec<pb::Operation>, Error> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let parent = workspace.to_owned();
+            let page = self.operations_page(pb::ListOperationsRequest { parent, page_size: 1_000, page_token }).await?;
+            all.extend(page.operations);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Watches an operation: as it stands, then whenever it has moved, until it has ended.
+    pub async fn watch_operation(&self, name: &str) -> Result<Moves, Error> {
+        // No deadline of its own: an operation takes as long as it takes.
+        let request = Request::new(pb::WatchOperationRequest { name: name.to_owned() });
+        let outcome = self.operations.clone().watch_operation(request).await;
+        let moves = outcome.map_err(|status| self.broken_stream(&status))?.into_inner();
+        Ok(Moves { moves, server: self.server.clone() })
+    }
+
     /// Every wrapped data key of a workspace that the customer's key wraps. Complete, or an error.
     pub async fn export_wrapped_keys(&self, key: &str) -> Result<Vec<pb::WrappedKey>, Error> {
         // No deadline of its own: an export is as long as the workspace is large.
@@ -284,5 +321,18 @@ impl Client {
             all.extend(page.wrapped_keys);
         }
         Ok(all)
+    }
+}
+
+/// The moves of an operation, as they are told.
+pub struct Moves {
+    moves: tonic::Streaming<pb::Operation>,
+    server: String,
+}
+
+impl Moves {
+    /// The next; `None` when the operation has ended.
+    pub async fn next(&mut self) -> Result<Option<pb::Operation>, Error> {
+        self.moves.message().await.map_err(|status| Error::from_status(&status, &self.server, None))
     }
 }

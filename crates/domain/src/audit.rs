@@ -1,7 +1,7 @@
 //! What is recorded of an administrative change or a vault's denial.
 
 use crate::key_test::Step;
-use crate::{AppId, KeyTestId, KeyVersionId, Reason, Timestamp, WorkspaceId};
+use crate::{AppId, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId};
 
 /// One event in a chain: the workspace's, or the platform's when `workspace` is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,39 @@ pub enum AuditKind {
         /// The first step that did not pass, and why; absent when all passed.
         failed: Option<(Step, Option<Reason>)>,
     },
+    /// A rotation to a version of the customer's key was begun.
+    KeyRotationStarted {
+        /// The operation.
+        operation: OperationId,
+        /// The version it goes over to.
+        version: KeyVersionId,
+    },
+    /// From now on this version wraps new data keys.
+    KeyRotated {
+        /// The operation.
+        operation: OperationId,
+        /// The version.
+        version: KeyVersionId,
+    },
+    /// Apps are being given new data keys.
+    DataKeyRotationStarted {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// Somebody asked to end an operation.
+    OperationCancelRequested {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// An operation ended.
+    OperationEnded {
+        /// The operation.
+        operation: OperationId,
+        /// `done`, `cancelled` or `failed`.
+        outcome: &'static str,
+        /// How many data keys it did.
+        data_keys: u64,
+    },
 }
 
 impl AuditKind {
@@ -80,6 +113,26 @@ impl AuditKind {
                 }
                 ("key.tested", details)
             }
+            Self::KeyRotationStarted { operation, version } => {
+                ("key.rotation_started", vec![("operation", operation.to_string()), ("version", version.to_string())])
+            }
+            Self::KeyRotated { operation, version } => {
+                ("key.rotated", vec![("operation", operation.to_string()), ("version", version.to_string())])
+            }
+            Self::DataKeyRotationStarted { operation } => {
+                ("data_keys.rotation_started", vec![("operation", operation.to_string())])
+            }
+            Self::OperationCancelRequested { operation } => {
+                ("operation.cancel_requested", vec![("operation", operation.to_string())])
+            }
+            Self::OperationEnded { operation, outcome, data_keys } => (
+                "operation.ended",
+                vec![
+                    ("operation", operation.to_string()),
+                    ("outcome", (*outcome).to_owned()),
+                    ("data_keys", data_keys.to_string()),
+                ],
+            ),
         }
     }
 }

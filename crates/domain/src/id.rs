@@ -29,6 +29,9 @@ pub enum InvalidId {
     /// Not a GUID as Entra ID writes them.
     #[error("a tenant id must be a GUID such as 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01")]
     Guid,
+    /// Not a ULID in capital letters.
+    #[error("an operation's id must be 26 capital letters and digits, such as 01JABCDEFGHJKMNPQRSTVWXYZ0")]
+    Operation,
 }
 
 /// `[a-z][a-z0-9-]{1,61}[a-z0-9]`: readable in a resource name, safe in a file name, never ambiguous in a URL.

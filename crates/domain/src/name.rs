@@ -1,6 +1,6 @@
 //! Resource names as they stand in requests and answers (AIP-122), and back.
 
-use crate::{AppId, DataKeyId, InvalidId, KeyTestId, KeyVersionId, WorkspaceId};
+use crate::{AppId, DataKeyId, InvalidId, KeyTestId, KeyVersionId, OperationId, WorkspaceId};
 
 /// Why a text is not the resource name that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +19,7 @@ pub enum InvalidName {
 const WORKSPACE: &str = "workspaces/{workspace}";
 const APP: &str = "workspaces/{workspace}/apps/{app}";
 const KEY: &str = "workspaces/{workspace}/key";
+const OPERATION: &str = "operations/{operation}";
 
 /// `workspaces/{workspace}`.
 pub fn parse_workspace(name: &str) -> Result<WorkspaceId, InvalidName> {
@@ -49,6 +50,16 @@ pub fn parse_key(name: &str) -> Result<WorkspaceId, InvalidName> {
         .filter(|id| !id.contains('/'))
         .ok_or(InvalidName::Pattern { pattern: KEY })?;
     Ok(workspace.parse()?)
+}
+
+/// `operations/{operation}`.
+pub fn parse_operation(name: &str) -> Result<OperationId, InvalidName> {
+    Ok(name.strip_prefix("operations/").ok_or(InvalidName::Pattern { pattern: OPERATION })?.parse()?)
+}
+
+/// Prints `operations/{operation}`.
+pub fn operation(operation: OperationId) -> String {
+    format!("operations/{operation}")
 }
 
 /// Prints `workspaces/{workspace}`.

@@ -79,6 +79,14 @@ actions! {
     TestKey = "key.test";
     /// Export wrapped keys.
     ExportWrappedKeys = "key.export";
+    /// Go over to another version of the customer's key.
+    RotateKey = "key.rotate";
+    /// Give apps new data keys.
+    RotateDataKeys = "key.rotate_data_keys";
+    /// Read and watch operations.
+    ReadOperations = "operations.read";
+    /// End an operation.
+    CancelOperation = "operations.cancel";
 }
 
 /// What an action is about.

@@ -44,6 +44,11 @@ macro_rules! reasons {
             /// Every reason, in the order of the contract.
             pub const ALL: &'static [Self] = &[$(Self::$reason,)*];
 
+            /// The reason with this name, if there is one.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
+            }
+
             /// The name in the contract.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$reason => $name,)* }
@@ -227,6 +232,13 @@ reasons! {
     // Leases: from 240.
     ControlLeaseEnded "CONTROL_LEASE_ENDED" Service "this replica could not read the database for too long and serves nothing"
         => "try again, another replica may answer; the platform's operators check the way to the database";
+    // Rotation and operations.
+    OperationUnderWay "OPERATION_UNDER_WAY" Caller "another operation of this workspace is under way"
+        => "wait for it to end, or cancel it; byokctl operation list shows it";
+    NothingToRotate "NOTHING_TO_ROTATE" Caller "the newest version of the key is in force and every data key is under it"
+        => "make a new version of the key in the vault first";
+    OperationEnded "OPERATION_ENDED" Caller "the operation has ended already"
+        => "look at how it ended, and begin another one if that is needed";
 }
 
 impl Reason {

@@ -17,6 +17,7 @@ use crate::keys::vault_call::Budget;
 use crate::options::Options;
 use crate::seeded_bug::Bugs;
 use crate::tasks::feed::Feed;
+use crate::tasks::rotation::Operations;
 
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
@@ -33,6 +34,7 @@ pub(crate) struct Core {
     pub(crate) unknown: Unknown,
     /// Tests of configurations under way.
     pub(crate) tests: Tests,
+    pub(crate) operations: Arc<Operations>,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: tokio::sync::Semaphore,

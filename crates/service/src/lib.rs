@@ -5,7 +5,7 @@
 //! | `data` | encrypt, decrypt, batches, streams, re-encrypt |
 //! | `control` | workspaces, apps and bots, the customer's key, the export of wrapped keys |
 //! | `keys` | open data keys: the table, the leases, single flight, creation, unwrapping |
-//! | `tasks` | what runs by itself: probes, the feed of changes |
+//! | `tasks` | what runs by itself: probes, the feed of changes, operations, the look for new key versions |
 //! | [`refusal`] | the one outward error |
 //!
 //! Absent on purpose: gRPC, HTTP, SQL and everything of Azure. Time and randomness come in as parts.
@@ -25,8 +25,9 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyWarning, OWNERSHIP_TAG, TestConfiguration, TestEvent,
-    TestRun, WorkspacePage, WrappedKey,
+    AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyWarning, OWNERSHIP_TAG, OperationPage,
+    RotateDataKeys, RotateKey, RotationStarted, TestConfiguration, TestEvent, TestRun, VersionInUse, WorkspacePage,
+    WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;

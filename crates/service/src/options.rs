@@ -36,6 +36,13 @@ pub struct Options {
     pub vault_calls_per_workspace: usize,
     /// How many messages this process seals under one data key before it goes over to a new one. [`SEALS_PER_OPENING`].
     pub seals_per_data_key: u64,
+    /// How old a data key may grow before the next use makes another. A year; the ones before go on opening.
+    pub data_key_age: Duration,
+    /// How often vaults are asked for new versions of keys. 5 min; `None`: rotations are begun by hand alone.
+    pub look_for_versions: Option<Duration>,
+    /// How long the platform keeps backups of its database: for so long after a rotation an old key version must not be
+    /// deleted. 35 days.
+    pub backups_kept: Duration,
     /// How many unknown data keys are remembered as unknown. 32,768.
     pub unknown_keys: usize,
     /// C: a replica that has not read the store for so long serves nothing. [`CONTROL_LEASE`], which is also the most.
@@ -65,6 +72,9 @@ impl Default for Options {
             test_deadline: Duration::from_secs(30),
             vault_calls_per_workspace: 16,
             seals_per_data_key: SEALS_PER_OPENING,
+            data_key_age: Duration::from_secs(365 * 24 * 3_600),
+            look_for_versions: Some(Duration::from_secs(300)),
+            backups_kept: Duration::from_secs(35 * 24 * 3_600),
             unknown_keys: 32_768,
             control_lease: CONTROL_LEASE,
             feed_every: Duration::from_millis(500),

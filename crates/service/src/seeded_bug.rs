@@ -31,6 +31,10 @@ pub enum SeededBug {
     TestNotCompared,
     /// I-26: every waiter unwraps for itself.
     NoSingleFlight,
+    /// I-4: a rewrapped key is stored without having been unwrapped again and compared.
+    RewrapNotVerified,
+    /// I-23: data keys born before a rotation's switch are left behind.
+    StragglersForgotten,
     /// An unknown data key id is not remembered as unknown.
     UnknownNotRemembered,
     /// A vault's hanging calls take a place that all workspaces share.

@@ -107,6 +107,7 @@ impl Service {
             flights: Arc::default(),
             unknown: Unknown::new(options.unknown_keys),
             tests: Tests::default(),
+            operations: Arc::default(),
             shared_places: tokio::sync::Semaphore::new(options.vault_calls_per_workspace),
             store,
             customer_keys,

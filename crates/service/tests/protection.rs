@@ -187,7 +187,7 @@ async fn the_key_in_force_stays_in_force() {
         assert_eq!(refusal.reason(), Reason::KeyAlreadyInForce);
     }
     let versions = world.service.list_key_versions(&acme.may_read_key()).await.unwrap();
-    assert_eq!(versions.iter().map(|version| version.id).collect::<Vec<_>>(), [first]);
+    assert_eq!(versions.iter().map(|found| found.version.id).collect::<Vec<_>>(), [first]);
     let names = world.audit_names(&acme.id).await;
     assert_eq!(names, ["workspace.created", "key.configured", "key.configured"], "one for the key, one for the lease");
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::operation::{Operation, OperationId};
+use domain::rotation::VersionUse;
 use domain::{
     App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Reason, Timestamp,
     Workspace, WorkspaceId, Wrapping,
@@ -177,6 +179,52 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
+    /// The newest event with this name in a workspace's chain.
+    async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError>;
+
+    /// An operation, in whatever state.
+    async fn operation(&self, operation: OperationId) -> Result<Option<Operation>, StoreError>;
+
+    /// A workspace's operations, newest first, from before `before`.
+    async fn operations(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<OperationId>,
+        limit: usize,
+    ) -> Result<Vec<Operation>, StoreError>;
+
+    /// The operations of all workspaces that have not ended. One at most of each.
+    async fn open_operations(&self) -> Result<Vec<Operation>, StoreError>;
+
+    /// What is under which version of the workspace's customer key. Reads every wrapping it has ever had.
+    async fn version_uses(&self, workspace: &WorkspaceId) -> Result<Vec<VersionUse>, StoreError>;
+
+    /// Data keys of the customer's protection, in every state and of deleted apps too, whose current wrapping is under another
+    /// version than `to`, each with that wrapping, in the order of their ids, from after `after`.
+    async fn data_keys_left(
+        &self,
+        workspace: &WorkspaceId,
+        to: KeyVersionId,
+        after: Option<DataKeyId>,
+        limit: usize,
+    ) -> Result<Vec<(DataKey, Wrapping)>, StoreError>;
+
+    /// Adds a wrapping, which is its data key's current one from then on; none is taken away (I-4). It must be by the version
+    /// that `operation`, an open rotation of the key, goes over to; and the data key's current wrapping must still be `over`:
+    /// else `Conflict::WrappingMoved`.
+    async fn add_wrapping(&self, operation: OperationId, wrapping: Wrapping, over: Wrapping) -> Result<(), StoreError>;
+
+    /// Retires the `Active` data key `old` and makes `new`, `Pending` or `Staged` and of the same protection, active in its
+    /// place: at no time are there two, or none (I-19). Lost, and `Abandoned`, if another took the place before.
+    async fn succeed_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        old: DataKeyId,
+        new: DataKeyId,
+        at: Timestamp,
+    ) -> Result<Activation, StoreError>;
+
     /// Reads everything: every row's code, every workspace's set, every chain. Takes time in proportion to the database.
     async fn verify(&self) -> Result<Verified, StoreError>;
 
@@ -249,6 +297,13 @@ pub trait Transaction: Send {
     /// Adds a test of a live workspace's configuration to the history. It never changes; the same id twice is
     /// `Conflict::Exists`.
     async fn add_key_test(&mut self, test: &KeyTest) -> Result<(), StoreError>;
+
+    /// As [`Store::operation`], with this transaction's own writes.
+    async fn operation(&mut self, operation: OperationId) -> Result<Option<Operation>, StoreError>;
+
+    /// Writes down a new operation of a live workspace, or moves a known one. `Conflict::OperationOpen`: the workspace has
+    /// another that has not ended; `Conflict::OperationEnded`: this one has, or it would move back.
+    async fn put_operation(&mut self, operation: &Operation) -> Result<(), StoreError>;
 
     /// Appends an event to its chain (I-24: in the same transaction as what it tells of).
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError>;

@@ -121,6 +121,18 @@ pub enum Conflict {
     /// The data key and the wrapping handed over together do not belong together.
     #[error("the wrapping is not this data key's, or not of its protection")]
     NotItsWrapping,
+    /// There is no such operation.
+    #[error("there is no such operation")]
+    NoOperation,
+    /// The workspace has an operation that has not ended.
+    #[error("another operation of the workspace is open")]
+    OperationOpen,
+    /// The operation has ended, and nothing more is done in its name.
+    #[error("the operation has ended")]
+    OperationEnded,
+    /// The data key has another current wrapping than the one the new wrapping was made from.
+    #[error("the data key has been wrapped anew meanwhile")]
+    WrappingMoved,
     /// A known key version with another public key or at another place: an alarm, never an update.
     #[error("the key version is known with another public key")]
     KeySubstituted,
@@ -189,9 +201,13 @@ impl Conflict {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Exists | Self::Tombstone => Reason::AlreadyExists,
-            Self::NoWorkspace | Self::NoApp | Self::NoDataKey | Self::NoKeyVersion => Reason::NotFound,
+            Self::NoWorkspace | Self::NoApp | Self::NoDataKey | Self::NoKeyVersion | Self::NoOperation => {
+                Reason::NotFound
+            }
+            Self::OperationOpen => Reason::OperationUnderWay,
+            Self::OperationEnded => Reason::OperationEnded,
             // A race lost inside the service: the use case tries again, and an outsider who still sees it should as well.
-            Self::WrapEpoch { .. } => Reason::StoreUnavailable,
+            Self::WrapEpoch { .. } | Self::WrappingMoved => Reason::StoreUnavailable,
             Self::State { .. } | Self::NotItsWrapping => Reason::Internal,
             Self::KeySubstituted => Reason::KeySubstituted,
         }

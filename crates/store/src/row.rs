@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use domain::operation::{Operation, OperationKind, OperationState};
 use domain::row_seal::{RowBytes, RowMac, RowSeal};
 use domain::{
     App, AppKind, DataKey, DataKeyState, KeyConfig, KeyTest, KeyVersion, Protection, Timestamp, Workspace, WorkspaceId,
@@ -245,6 +246,32 @@ impl Row for NumberedWrapping {
     }
 }
 
+impl Row for Operation {
+    const TABLE: &'static str = "operations";
+    fn workspace(&self) -> &str {
+        self.workspace.as_str()
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        let (kind, from, to, app, active_before) = operation_kind_columns(&self.kind);
+        let version = |row: RowBytes, id: Option<domain::KeyVersionId>| {
+            row.optional(id.as_ref().map(|id| id.as_bytes().as_slice()))
+        };
+        let row = version(version(row.field(&self.id.to_bytes()).number(kind), from), to);
+        let row = row.optional(app.as_ref().map(|app| app.as_str().as_bytes()));
+        let row = optional_time(row, active_before)
+            .number(operation_state_code(self.state))
+            .field(&self.progress.total.to_be_bytes())
+            .field(&self.progress.done.to_be_bytes())
+            .field(&self.progress.failing.to_be_bytes())
+            .field(&[u8::from(self.cancelling)])
+            .optional(self.reason.map(|reason| reason.as_str().as_bytes()))
+            .field(self.actor.as_bytes())
+            .number(self.created_at.micros())
+            .number(self.updated_at.micros());
+        optional_time(optional_time(row, self.switched_at), self.finished_at)
+    }
+}
+
 /// The hash covers the content; whoever reads an event compares both.
 impl Row for RecordedEvent {
     const TABLE: &'static str = "audit";
@@ -327,6 +354,38 @@ pub(crate) const fn scheme(code: i64) -> Option<WrapScheme> {
     }
 }
 
+/// The columns that say what an operation does.
+#[expect(clippy::type_complexity, reason = "columns, as they stand in the row")]
+pub(crate) fn operation_kind_columns(
+    kind: &OperationKind,
+) -> (i64, Option<domain::KeyVersionId>, Option<domain::KeyVersionId>, Option<domain::AppId>, Option<Timestamp>) {
+    match kind {
+        OperationKind::RotateKey { from, to } => (1, Some(*from), Some(*to), None, None),
+        OperationKind::RotateDataKeys { app, active_before } => (2, None, None, app.clone(), Some(*active_before)),
+    }
+}
+
+pub(crate) const fn operation_state_code(state: OperationState) -> i64 {
+    match state {
+        OperationState::Planned => 1,
+        OperationState::Running => 2,
+        OperationState::Done => 3,
+        OperationState::Cancelled => 4,
+        OperationState::Failed => 5,
+    }
+}
+
+pub(crate) const fn operation_state(code: i64) -> Option<OperationState> {
+    match code {
+        1 => Some(OperationState::Planned),
+        2 => Some(OperationState::Running),
+        3 => Some(OperationState::Done),
+        4 => Some(OperationState::Cancelled),
+        5 => Some(OperationState::Failed),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,6 +403,17 @@ mod tests {
         for (number, expected) in [(1, WrapScheme::RsaOaep256), (2, WrapScheme::PlatformAesGcm)] {
             assert_eq!((scheme(number), scheme_code(expected)), (Some(expected), number));
         }
+        let states = [
+            OperationState::Planned,
+            OperationState::Running,
+            OperationState::Done,
+            OperationState::Cancelled,
+            OperationState::Failed,
+        ];
+        for (number, expected) in (1..).zip(states) {
+            assert_eq!((operation_state(number), operation_state_code(expected)), (Some(expected), number));
+        }
+        assert_eq!((operation_state(0), operation_state(6)), (None, None));
         assert_eq!((state(0), state(6), scheme(3), app_kind(3)), (None, None, None, None));
         assert_eq!((wrapping_key(0, [0; 16]), wrapping_key(257, [0; 16])), (None, None));
     }

@@ -179,9 +179,9 @@ async fn a_database_that_belongs_elsewhere_is_refused() {
     let refused = SqliteStore::create_or_open(options).map(drop).unwrap_err();
     assert!(matches!(refused, OpenRefused::OtherRoot { .. }), "{refused}");
 
-    file.raw().pragma_update(None, "user_version", 999).unwrap();
+    file.raw().pragma_update(None, "user_version", 1_000).unwrap();
     let refused = refusal(&file);
-    assert!(matches!(refused, OpenRefused::NewerSchema { found: 999, .. }), "{refused}");
+    assert!(matches!(refused, OpenRefused::NewerSchema { found: 1_000, .. }), "{refused}");
 }
 
 /// Somebody who can write to the file and makes it say it belongs here, or rolls its schema back, is found out by its code.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::row_seal::{RowMac, RowSeal};
 use rusqlite::types::Value;
 use store::conformance::sample::{
-    app_id, at, customer_key, data_key_id, event, furnish, key_test, platform_key, workspace_id,
+    app_id, at, customer_key, data_key_id, event, furnish, key_test, platform_key, rotation, workspace_id,
 };
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
@@ -34,6 +34,9 @@ async fn every_column_of_every_row_is_covered() {
     tx.put_workspace(&bell).await.unwrap();
     tx.commit().await.unwrap();
     store.record(event(None, 1)).await.unwrap();
+    let mut tx = store.begin("operation").await.unwrap();
+    tx.put_operation(&rotation("acme", 1).begin(at(6)).unwrap()).await.unwrap();
+    tx.commit().await.unwrap();
     store.verify().await.unwrap();
 
     let raw = file.raw();
@@ -49,6 +52,7 @@ async fn every_column_of_every_row_is_covered() {
         "data_keys",
         "wrappings",
         "audit",
+        "operations",
     ] {
         raw.execute_batch(&format!("CREATE TABLE kept AS SELECT * FROM {table}")).unwrap();
         let rows: i64 = raw.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap();

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::operation::{Operation, OperationId};
+use domain::rotation::VersionUse;
 use domain::{
     App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
     WorkspaceId, Wrapping,
@@ -23,10 +25,18 @@ pub enum Step {
     BeforeActivate,
     /// The key is active; nobody was told.
     AfterActivate,
+    /// A data key was unwrapped, wrapped anew and verified; nothing is written.
+    BeforeAddWrapping,
+    /// Its new wrapping is durable; nobody was told.
+    AfterAddWrapping,
+    /// Before a named transaction begins.
+    BeforeTransaction(&'static str),
+    /// A named transaction was committed, or will be if its steps allow it; nobody does anything after it.
+    AfterTransaction(&'static str),
 }
 
 impl Step {
-    /// All of them.
+    /// Those of a birth.
     pub const ALL: [Self; 4] = [Self::BeforeInsert, Self::AfterInsert, Self::BeforeActivate, Self::AfterActivate];
 }
 
@@ -41,6 +51,10 @@ pub struct FaultyStore {
 struct Plan {
     crash_at: Option<Step>,
     crashed: bool,
+    /// The transaction that is open is the last thing this process does.
+    last_words: bool,
+    /// How often the step to crash at is passed before.
+    passes: usize,
     answer_lost_at: Option<Step>,
     wrappings: HashMap<DataKeyId, Wrapping>,
     data_keys: HashMap<DataKeyId, DataKey>,
@@ -56,6 +70,18 @@ impl FaultyStore {
     /// At this step the process dies: nothing is answered any more. [`FaultyStore::inner`] is what the next one finds.
     pub fn crash_at(&self, step: Step) {
         self.plan().crash_at = Some(step);
+    }
+
+    /// As [`FaultyStore::crash_at`], the `n`th time the step is reached, from 0.
+    pub fn crash_at_nth(&self, step: Step, n: usize) {
+        let mut plan = self.plan();
+        (plan.crash_at, plan.passes) = (Some(step), n);
+    }
+
+    /// Whether the process has died.
+    pub fn has_crashed(&self) -> bool {
+        let plan = self.plan();
+        plan.crashed || plan.last_words
     }
 
     /// At this step, once, the answer is lost: [`StoreError::OutcomeUnknown`].
@@ -102,7 +128,7 @@ impl FaultyStore {
     fn read(&self) -> Result<(), StoreError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let plan = self.plan();
-        if plan.crashed {
+        if plan.crashed || plan.last_words {
             return Err(StoreError::Closed);
         }
         plan.failing_reads.clone().map_or(Ok(()), Err)
@@ -112,9 +138,12 @@ impl FaultyStore {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let mut plan = self.plan();
         if plan.crash_at == Some(step) {
-            plan.crashed = true;
+            match plan.passes {
+                0 => plan.crashed = true,
+                _ => plan.passes -= 1,
+            }
         }
-        if plan.crashed {
+        if plan.crashed || plan.last_words {
             return Err(StoreError::Closed);
         }
         if plan.answer_lost_at == Some(step) {
@@ -242,6 +271,67 @@ impl Store for FaultyStore {
         self.inner.audit(workspace, after, limit).await
     }
 
+    async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError> {
+        self.read()?;
+        self.inner.last_event(workspace, name).await
+    }
+
+    async fn operation(&self, operation: OperationId) -> Result<Option<Operation>, StoreError> {
+        self.read()?;
+        self.inner.operation(operation).await
+    }
+
+    async fn operations(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<OperationId>,
+        limit: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.read()?;
+        self.inner.operations(workspace, before, limit).await
+    }
+
+    async fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.read()?;
+        self.inner.open_operations().await
+    }
+
+    async fn version_uses(&self, workspace: &WorkspaceId) -> Result<Vec<VersionUse>, StoreError> {
+        self.read()?;
+        self.inner.version_uses(workspace).await
+    }
+
+    async fn data_keys_left(
+        &self,
+        workspace: &WorkspaceId,
+        to: KeyVersionId,
+        after: Option<DataKeyId>,
+        limit: usize,
+    ) -> Result<Vec<(DataKey, Wrapping)>, StoreError> {
+        self.read()?;
+        self.inner.data_keys_left(workspace, to, after, limit).await
+    }
+
+    async fn add_wrapping(&self, operation: OperationId, wrapping: Wrapping, over: Wrapping) -> Result<(), StoreError> {
+        self.step(Step::BeforeAddWrapping)?;
+        self.inner.add_wrapping(operation, wrapping, over).await?;
+        self.step(Step::AfterAddWrapping)
+    }
+
+    async fn succeed_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        old: DataKeyId,
+        new: DataKeyId,
+        at: Timestamp,
+    ) -> Result<Activation, StoreError> {
+        self.step(Step::BeforeActivate)?;
+        let activation = self.inner.succeed_data_key(workspace, app, old, new, at).await?;
+        self.step(Step::AfterActivate)?;
+        Ok(activation)
+    }
+
     async fn verify(&self) -> Result<Verified, StoreError> {
         self.read()?;
         self.inner.verify().await
@@ -284,7 +374,12 @@ impl Store for FaultyStore {
     }
 
     async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
-        self.read()?;
-        self.inner.begin(name).await
+        self.step(Step::BeforeTransaction(name))?;
+        let transaction = self.inner.begin(name).await?;
+        let mut plan = self.plan();
+        if plan.crash_at == Some(Step::AfterTransaction(name)) {
+            plan.last_words = true;
+        }
+        Ok(transaction)
     }
 }

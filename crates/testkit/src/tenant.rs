@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::permission::{
-    ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, Decrypt, DeleteWorkspace, Encrypt, ExportWrappedKeys,
-    Permit, ReEncrypt, ReadApps, ReadKey, ReadWorkspaces, Target, TestKey,
+    CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, Decrypt, DeleteWorkspace, Encrypt,
+    ExportWrappedKeys, Permit, ReEncrypt, ReadApps, ReadKey, ReadOperations, ReadWorkspaces, RotateDataKeys,
+    RotateKey as RotateAction, Target, TestKey,
 };
 use domain::{AppId, AppKind, Cloud, KeyLocation, KeyTest, KeyVersionId, WorkspaceId};
 use envelope::Context;
@@ -111,6 +112,31 @@ impl TestWorkspace {
     /// Permission to export.
     pub fn may_export(&self) -> Permit<ExportWrappedKeys> {
         allow(self.target())
+    }
+
+    /// Permission to rotate its key.
+    pub fn may_rotate(&self) -> Permit<RotateAction> {
+        allow(self.target())
+    }
+
+    /// Permission to give its apps new data keys.
+    pub fn may_rotate_data_keys(&self) -> Permit<RotateDataKeys> {
+        allow(self.target())
+    }
+
+    /// Permission to read its operations.
+    pub fn may_read_operations(&self) -> Permit<ReadOperations> {
+        allow(self.target())
+    }
+
+    /// Permission to cancel them.
+    pub fn may_cancel(&self) -> Permit<CancelOperation> {
+        allow(self.target())
+    }
+
+    /// Begins a rotation to the newest version.
+    pub async fn rotate(&self) -> Result<service::RotationStarted, Refusal> {
+        self.service.rotate_key(&self.may_rotate(), service::RotateKey::default()).await
     }
 
     /// Permission to delete it.

@@ -115,15 +115,19 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub fn another_service_on(&self, store: Arc<dyn Store>) -> Arc<Service> {
-        let parts = Parts {
+        Service::start(self.parts(store)).expect("a service")
+    }
+
+    /// The parts of this world's service, over this store: for a test that changes one of them.
+    pub fn parts(&self, store: Arc<dyn Store>) -> Parts {
+        Parts {
             store,
             customer_keys: self.vault.clone() as Arc<dyn CustomerKeys>,
             platform: self.platform.clone(),
             clock: self.clock.clone() as Arc<dyn Clock>,
             entropy: self.entropy.clone(),
             options: self.options.clone(),
-        };
-        Service::start(parts).expect("a service")
+        }
     }
 
     /// The platform root.

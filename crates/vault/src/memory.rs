@@ -50,7 +50,7 @@ impl MemoryKeys {
         let mut keys = self.keys();
         let pair = keys.values().map(|vaulted| vaulted.key.version_count()).sum();
         let fresh = || Vaulted { tenant: at.tenant.clone(), key: Key::new(at.location.clone()) };
-        keys.entry(at.location.to_string()).or_insert_with(fresh).key.add_version(pair)
+        keys.entry(at.location.to_string()).or_insert_with(fresh).key.add_version(pair, self.clock.now().wall)
     }
 
     /// Switches one version off.

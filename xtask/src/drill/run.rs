@@ -22,7 +22,7 @@ use super::{Death, Options, crash, load};
 const CHECK_EVERY: u32 = 25;
 
 /// The workspaces under load: one under a customer key, one under the platform's.
-const WORKSPACES: [&str; 2] = ["workspaces/acme", "workspaces/globex"];
+pub(super) const WORKSPACES: [&str; 2] = ["workspaces/acme", "workspaces/globex"];
 
 pub(super) async fn run(death: Death, rounds: u32, options: &Options) -> Result<()> {
     ensure!(rounds > 0, "a drill of no rounds shows nothing");
@@ -99,7 +99,13 @@ async fn one_round(
 }
 
 /// The checker works on a copy: it must not finish for the daemon what the crash left undone.
-async fn check(ground: &Ground, customer: &Customer, journal: &Journal, from: usize, scratch: &Path) -> Vec<String> {
+pub(super) async fn check(
+    ground: &Ground,
+    customer: &Customer,
+    journal: &Journal,
+    from: usize,
+    scratch: &Path,
+) -> Vec<String> {
     let checked = async {
         let copy = tempfile::tempdir_in(scratch)?;
         for name in ["byokd.db", "byokd.db-wal"] {
@@ -134,7 +140,7 @@ fn verdict(death: Death, tally: &Tally, acknowledged: usize) -> Result<()> {
     Ok(())
 }
 
-fn ground(death: Death, options: &Options, directory: &Path, customer: &Customer) -> Result<Ground> {
+pub(super) fn ground(death: Death, options: &Options, directory: &Path, customer: &Customer) -> Result<Ground> {
     let shim = match death {
         Death::Kill => None,
         Death::PowerLoss { .. } => {
@@ -156,15 +162,15 @@ fn ground(death: Death, options: &Options, directory: &Path, customer: &Customer
 }
 
 /// The customer's side, which outlives every daemon.
-struct Customer {
-    emulator: Emulator,
+pub(super) struct Customer {
+    pub(super) emulator: Emulator,
     tenant: String,
     key: String,
     keys: Arc<dyn CustomerKeys>,
 }
 
 impl Customer {
-    async fn start(directory: &Path) -> Result<Self> {
+    pub(super) async fn start(directory: &Path) -> Result<Self> {
         let state_dir = Some(directory.join("emulator"));
         let emulator = Emulator::start(azure_emulator::Options { state_dir, ..Default::default() }).await?;
         let tenant = emulator.tenant("acme");
@@ -187,7 +193,7 @@ impl Customer {
     }
 }
 
-async fn set_up(client: &Client, customer: &Customer) -> Result<()> {
+pub(super) async fn set_up(client: &Client, customer: &Customer) -> Result<()> {
     for name in WORKSPACES {
         let workspace_id = name.trim_start_matches("workspaces/").to_owned();
         let request = pb::CreateWorkspaceRequest { workspace_id, display_name: "drill".into() };

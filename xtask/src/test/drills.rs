@@ -25,6 +25,11 @@ pub(crate) fn revoke(session: &mut Session) -> Result<Done> {
     tool::run(command.args(["drill", "revoke", "--seeds", "500"])).map(|()| Done::Ran)
 }
 
+/// A rotation killed three times ends, and loses nothing.
+pub(crate) fn rotate(session: &mut Session) -> Result<Done> {
+    drill(session, &["rotate", "--data-keys", "150", "--rounds", "3"])
+}
+
 fn drill(session: &Session, args: &[&str]) -> Result<Done> {
     let binaries = session.binaries()?;
     let mut command = Command::new(binaries.join("xtask"));

@@ -216,7 +216,7 @@ impl Core {
 
     /// Waits for a commit, and tells the memory of it: also when the commit's outcome is not known, for then it may have
     /// happened.
-    pub(super) async fn announcing(
+    pub(crate) async fn announcing(
         &self,
         workspace: &WorkspaceId,
         change: Change<'_>,

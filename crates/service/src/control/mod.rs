@@ -8,7 +8,10 @@ mod check_key;
 mod configure_key;
 mod export_wrapped_keys;
 mod key_health;
+mod operations;
 mod read_key;
+mod rotate_data_keys;
+pub(crate) mod rotate_key;
 mod test_configuration;
 mod workspaces;
 
@@ -17,6 +20,10 @@ pub use check_key::KeyWarning;
 pub use configure_key::{ConfigureKey, Configured};
 pub use export_wrapped_keys::{ExportPages, WrappedKey};
 pub use key_health::KeyHealth;
+pub use operations::OperationPage;
+pub use read_key::VersionInUse;
+pub use rotate_data_keys::RotateDataKeys;
+pub use rotate_key::{RotateKey, RotationStarted};
 pub(crate) use test_configuration::Tests;
 pub use test_configuration::{OWNERSHIP_TAG, TestConfiguration, TestEvent, TestRun};
 pub use workspaces::WorkspacePage;
@@ -85,6 +92,6 @@ async fn live_workspace(tx: &mut dyn Transaction, workspace: &WorkspaceId) -> Re
     tx.workspace(workspace).await?.filter(|found| found.deleted_at.is_none()).ok_or_else(not_found)
 }
 
-fn event(workspace: &WorkspaceId, at: Timestamp, actor: &str, what: AuditKind) -> AuditEvent {
+pub(crate) fn event(workspace: &WorkspaceId, at: Timestamp, actor: &str, what: AuditKind) -> AuditEvent {
     AuditEvent { workspace: Some(workspace.clone()), at, actor: actor.to_owned(), what }
 }

@@ -1,11 +1,29 @@
 //! Reading the customer's key configuration and the versions that were seen.
 
 use domain::permission::{self, Permit};
+use domain::rotation::{Facts, Safety};
 use domain::{KeyConfig, KeyVersion, Reason};
 use vault::KeyRef;
 
+use super::rotate_key::USED_TO_LOOK_BACK;
 use super::{not_found, workspace_of};
+use crate::options::CONTROL_LEASE;
 use crate::{Refusal, Service};
+
+/// A recorded version of the customer's key, and whether anything needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionInUse {
+    /// The version.
+    pub version: KeyVersion,
+    /// Whether it wraps new data keys.
+    pub in_force: bool,
+    /// Data keys whose current wrapping is under it.
+    pub data_keys: u64,
+    /// Whether the customer may disable it now.
+    pub disable: Safety,
+    /// Whether the customer may delete it now, as far as this service knows.
+    pub delete: Safety,
+}
 
 impl Service {
     /// The key that is in force. Asks no vault.
@@ -24,11 +42,45 @@ impl Service {
         self.0.ownership_nonces(&config.workspace, &key).swap_remove(0)
     }
 
-    /// The versions of the customer's key that were recorded, newest first.
-    pub async fn list_key_versions(&self, permit: &Permit<permission::ReadKey>) -> Result<Vec<KeyVersion>, Refusal> {
+    /// The versions of the customer's key that were recorded, newest first, and for each whether it is still needed.
+    pub async fn list_key_versions(&self, permit: &Permit<permission::ReadKey>) -> Result<Vec<VersionInUse>, Refusal> {
+        let (store, workspace) = (&self.0.store, workspace_of(permit)?);
         self.read_key(permit).await?;
-        let mut versions = self.0.store.key_versions(&workspace_of(permit)?).await?;
+        // What changes between these readings changes to more need and not to less only if a rotation begins or ends: they are
+        // read again until none did.
+        let (config, uses, operations) = loop {
+            let before = store.operations(&workspace, None, USED_TO_LOOK_BACK).await?;
+            let config = self.read_key(permit).await?;
+            let uses = store.version_uses(&workspace).await?;
+            let after = store.operations(&workspace, None, USED_TO_LOOK_BACK).await?;
+            let same = |(a, b): (&domain::Operation, &domain::Operation)| {
+                (a.id, a.state, a.switched_at) == (b.id, b.state, b.switched_at)
+            };
+            if before.len() == after.len() && before.iter().zip(&after).all(same) {
+                break (config, uses, after);
+            }
+        };
+        let exported = store.last_event(&workspace, "key.exported").await?.map(|event| event.at);
+        let facts = Facts {
+            in_force: config.current_version,
+            uses: &uses,
+            operations: &operations,
+            now: self.0.clock.now().wall,
+            // What a slow commit adds is within the deadline of the work it belongs to.
+            read_holds_for: CONTROL_LEASE + self.0.options.vault_deadline,
+        };
+        let mut versions = store.key_versions(&workspace).await?;
         versions.reverse();
-        Ok(versions)
+        let in_use = |version: KeyVersion| {
+            let found = uses.iter().find(|found| found.version == version.id);
+            VersionInUse {
+                in_force: version.id == config.current_version,
+                data_keys: found.map_or(0, |found| found.data_keys),
+                disable: facts.safe_to_disable(version.id),
+                delete: facts.safe_to_delete(version.id, self.0.options.backups_kept, exported),
+                version,
+            }
+        };
+        Ok(versions.into_iter().map(in_use).collect())
     }
 }

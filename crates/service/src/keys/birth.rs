@@ -26,11 +26,12 @@ pub(crate) enum Born {
 }
 
 impl Core {
-    /// Makes an app's first data key under the protection it stands under.
+    /// Makes an app's first data key under the protection it stands under; or, with `over`, one that takes the place of that.
     pub(crate) async fn give_birth(
         self: &Arc<Self>,
         standing: &Standing,
         app: AppRef<'_>,
+        over: Option<DataKeyId>,
         budget: &Budget<'_>,
     ) -> Result<Born, Failure> {
         let (row, wrapping) = self.conceive(standing, app, budget).await?;
@@ -57,7 +58,7 @@ impl Core {
         }
         let unwrapped = self.unwrap_row(standing, &stored, budget).await?;
 
-        match self.activate(app, row.id, budget).await? {
+        match self.activate(app, row.id, over, budget).await? {
             Activation::Won => self.take_in(standing, &stored, unwrapped),
             Activation::Lost { winner } => Ok(Born::Active(winner)),
         }
@@ -127,9 +128,22 @@ impl Core {
 
     /// The second transaction. An unknown outcome is resolved by asking again: the store says the same winner as before, and
     /// its answer is a commit that confirms the first (I-3).
-    async fn activate(&self, app: AppRef<'_>, id: DataKeyId, budget: &Budget<'_>) -> Result<Activation, Failure> {
+    async fn activate(
+        &self,
+        app: AppRef<'_>,
+        id: DataKeyId,
+        over: Option<DataKeyId>,
+        budget: &Budget<'_>,
+    ) -> Result<Activation, Failure> {
         let at = self.clock.now().wall;
-        let ask = || self.stored(budget, self.store.activate_data_key(app.workspace, app.app, id, at));
+        let ask = || {
+            self.stored(budget, async move {
+                match over {
+                    None => self.store.activate_data_key(app.workspace, app.app, id, at).await,
+                    Some(old) => self.store.succeed_data_key(app.workspace, app.app, old, id, at).await,
+                }
+            })
+        };
         match ask().await {
             Err(Failure::Store(StoreError::OutcomeUnknown)) => ask().await,
             answer => answer,

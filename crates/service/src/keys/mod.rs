@@ -16,6 +16,7 @@
 //! | [`quota`] | how much of a vault's quota is taken |
 //! | [`vault_call`] | how a vault is asked, and what a denial does |
 //! | [`unwrap`] | from a row to a key that was compared |
+//! | [`rewrap`] | how a data key gets a wrapping by another key version |
 //! | [`birth`] | how a new data key comes to encrypt |
 //! | [`ready`] | what happens when the hot path finds nothing |
 //! | [`unknown`] | which data keys do not exist |
@@ -33,6 +34,7 @@ pub(crate) mod probe;
 pub(crate) mod probing;
 pub(crate) mod quota;
 pub(crate) mod ready;
+pub(crate) mod rewrap;
 pub(crate) mod standing;
 pub(crate) mod table;
 pub(crate) mod unknown;

@@ -39,6 +39,13 @@ impl OpenKey {
         Self { id, protection, version, secret, lease, workspace, stamp, sealed: AtomicU64::new(0) }
     }
 
+    /// The same data key under another version: what was said of it and counted goes on.
+    pub(crate) fn continuing(self, before: &Self) -> Self {
+        self.stamp.take_over(&before.stamp);
+        self.sealed.fetch_add(before.sealed(), Ordering::Relaxed);
+        self
+    }
+
     pub(crate) fn id(&self) -> DataKeyId {
         self.id
     }

@@ -88,8 +88,19 @@ impl Core {
             let standing = self.standing(app, &budget).await?;
             let active = self.store.active_data_key(app.workspace, app.app, standing.protection());
             let id = match self.stored(&budget, active).await? {
+                Some(active) if self.is_old(&active) => {
+                    match self.give_birth(&standing, app, Some(active.id), &budget).await {
+                        Ok(Born::Active(id)) => id,
+                        Ok(Born::Moved) => continue,
+                        // Age is no reason to stop: the old one seals on until a new one can be made.
+                        Err(why) => {
+                            tracing::warn!(workspace = %app.workspace, app = %app.app, %why, "an old data key could not be replaced yet");
+                            active.id
+                        }
+                    }
+                }
                 Some(active) => active.id,
-                None => match self.give_birth(&standing, app, &budget).await? {
+                None => match self.give_birth(&standing, app, None, &budget).await? {
                     Born::Active(id) => id,
                     Born::Moved => continue,
                 },
@@ -110,6 +121,12 @@ impl Core {
             }
         }
         Err(Failure::TooLate)
+    }
+
+    /// Whether a data key has been active for longer than it should.
+    fn is_old(&self, active: &domain::DataKey) -> bool {
+        let limit = active.activated_at.map(|at| at.saturating_add(self.options.data_key_age));
+        limit.is_some_and(|limit| self.clock.now().wall > limit)
     }
 
     /// Opens a data key, or renews what makes an open one stale.

@@ -168,6 +168,13 @@ impl Stamp {
         self.epoch.store(standing.epoch, Ordering::Release);
     }
 
+    /// Takes over what another says. Called under the workspace's lock.
+    pub(crate) fn take_over(&self, other: &Self) {
+        self.boot.store(other.boot.load(Ordering::Acquire), Ordering::Release);
+        self.wall.store(other.wall.load(Ordering::Acquire), Ordering::Release);
+        self.epoch.store(other.epoch.load(Ordering::Acquire), Ordering::Release);
+    }
+
     /// Whether nothing changed since, as far as this process knows; whether the reading is at most C old (I-2), and this
     /// replica knows of every change older than C (I-13).
     #[inline]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use domain::lease::{Generation, KeyLease};
-use domain::{AppId, KeyVersionId, Moment, Timestamp, WorkspaceId};
+use domain::{AppId, DataKeyId, KeyVersionId, Moment, Timestamp, WorkspaceId};
 use foldhash::fast::RandomState;
 use store::RecordedDenial;
 use vault::KeyUnavailable;
@@ -133,10 +133,66 @@ impl KeyTable {
         let cell = open.get_or_insert_with(name.into(), ArcSwapOption::empty);
         match &*cell.load() {
             // The same key is here already: readers and the count of its messages stay with it.
-            Some(present) => present.stamp.set(standing),
+            Some(present) if present.version == key.version => present.stamp.set(standing),
+            // A rotation gave it another version: from now on it is served under that one's lease.
+            Some(present) => {
+                let key = key.continuing(present);
+                key.stamp.set(standing);
+                self.replace(name, cell, key);
+            }
             None => cell.store(Some(Arc::new(key))),
         }
         Ok(())
+    }
+
+    /// Puts an open key in the place of the same one under another version, for those who seal under it too.
+    fn replace(&self, name: DataKeyRef<'_>, cell: &ArcSwapOption<OpenKey>, key: OpenKey) {
+        let key = Arc::new(key);
+        cell.store(Some(key.clone()));
+        let sealing = self.sealing.pin();
+        if let Some(sealing) = sealing.get(&name.app)
+            && sealing.key.load().as_deref().is_some_and(|present| present.id() == name.id)
+        {
+            sealing.key.store(Some(key));
+        }
+    }
+
+    /// A data key got a wrapping by another version, which has just unwrapped it: an open one goes on under that version's
+    /// lease. One that is not open stays so.
+    pub(crate) fn go_under(
+        &self,
+        workspace: &Arc<WorkspaceState>,
+        name: DataKeyRef<'_>,
+        secret: secmem::Secret<32>,
+        proof: Proof,
+    ) {
+        let mut held = lock(&workspace.held);
+        if self.take_proof(&mut held, proof).is_err() {
+            return;
+        }
+        let open = self.open.pin();
+        let Some(cell) = open.get(&name) else { return };
+        let Some(present) = cell.load_full().filter(|present| present.version != Some(proof.version)) else { return };
+        let under = (present.protection, Some(proof.version));
+        let lease = held.lease(proof.version);
+        let key = OpenKey::new(name.id, under, secret, lease, workspace.clone(), Stamp::stale()).continuing(&present);
+        held.keys.insert((name.app.app.clone(), name.id), Some(proof.version));
+        self.replace(name, cell, key);
+    }
+
+    /// A workspace's open data keys under another version than `to`, those that sealed most first.
+    pub(crate) fn most_used(&self, workspace: &WorkspaceId, to: KeyVersionId) -> Vec<(AppId, DataKeyId)> {
+        let Some(state) = self.workspace(workspace) else { return Vec::new() };
+        let mut others: Vec<_> = {
+            let held = lock(&state.held);
+            let others = held.keys.iter().filter(|(_, under)| under.is_some_and(|version| version != to));
+            others.map(|(name, _)| name.clone()).collect()
+        };
+        others.sort_by_cached_key(|(app, id)| {
+            let name = AppRef { workspace, app }.data_key(*id);
+            std::cmp::Reverse(self.with_open(name, OpenKey::sealed).unwrap_or(0))
+        });
+        others
     }
 
     /// Renews a version's lease by a proof, unless it was denied since.

@@ -3,7 +3,9 @@
 //! Each loop's work is a function that a test calls after it has moved the clock; only the waiting in between is here.
 
 pub(crate) mod feed;
+pub(crate) mod new_versions;
 mod probes;
+pub(crate) mod rotation;
 
 use std::convert::Infallible;
 use std::sync::Arc;

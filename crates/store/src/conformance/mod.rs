@@ -7,6 +7,7 @@ pub mod changes;
 pub mod commits;
 pub mod data_keys;
 pub mod key_tests;
+pub mod operations;
 pub mod rows;
 pub mod sample;
 mod seal;
@@ -63,6 +64,14 @@ macro_rules! conformance_suite {
             changes::every_change_that_decides_is_told_by_revision
             changes::what_decides_nothing_is_not_told
             changes::a_forged_row_hides_no_other_change
+            operations::an_operation_is_read_back_as_it_moves
+            operations::a_workspace_has_one_open_operation
+            operations::an_added_wrapping_is_the_current_one
+            operations::a_wrapping_is_added_only_where_it_belongs
+            operations::what_is_under_which_version_is_counted
+            operations::a_successor_takes_the_place_of_the_active_key
+            operations::a_switch_happens_with_its_operation
+            operations::an_edited_operation_is_refused
             authenticity::an_edited_row_is_refused
             authenticity::a_row_under_another_name_is_refused
             authenticity::exchanged_codes_are_refused

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
 use domain::key_test::{Step, StepResult, StepState};
+use domain::operation::{Operation, OperationId, OperationKind};
 use domain::{
     App, AppId, AppKind, Cloud, ConfigHash, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyLocation, KeyTest,
     KeyTestId, KeyVersion, KeyVersionId, PlatformKeyId, Protection, Reason, Timestamp, Workspace, WorkspaceId,
@@ -155,6 +156,25 @@ fn wrapping(key: &DataKey, wrapped_by: WrappingKey, scheme: WrapScheme) -> Wrapp
         sealed_blob: vec![key.key_check_value[0]; 300],
         created_at: key.created_at,
     }
+}
+
+/// The `n`th data key's wrapping by the workspace's second key version, made at `time`.
+pub fn rewrapped(workspace: &str, n: u64, time: i64) -> Wrapping {
+    Wrapping {
+        workspace: workspace_id(workspace),
+        data_key: data_key_id(n),
+        wrapped_by: WrappingKey::Customer(KeyVersionId::from_bytes([2; 16])),
+        scheme: WrapScheme::RsaOaep256,
+        sealed_blob: vec![0x5e; 300],
+        created_at: at(time),
+    }
+}
+
+/// The `n`th operation of a workspace, planned: a rotation from its first key version to its second.
+pub fn rotation(workspace: &str, n: u8) -> Operation {
+    let (from, to) = (KeyVersionId::from_bytes([1; 16]), KeyVersionId::from_bytes([2; 16]));
+    let id = OperationId::new(at(i64::from(n) * 1_000_000), [n; 10]);
+    Operation::plan(id, workspace_id(workspace), OperationKind::RotateKey { from, to }, "ann", 3, at(5))
 }
 
 /// An event of a workspace's chain, or of the platform's.

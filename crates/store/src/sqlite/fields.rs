@@ -83,6 +83,23 @@ impl<'r> Fields<'r> {
         }
     }
 
+    pub(super) fn optional_text(&mut self) -> Result<Option<&'r str>, StoreError> {
+        match self.value()? {
+            ValueRef::Null => Ok(None),
+            value => value.as_str().map(Some).map_err(|_| self.forged()),
+        }
+    }
+
+    pub(super) fn optional_array<const N: usize>(&mut self) -> Result<Option<[u8; N]>, StoreError> {
+        match self.value()? {
+            ValueRef::Null => Ok(None),
+            value => {
+                let bytes = value.as_blob().map_err(|_| self.forged())?;
+                bytes.try_into().map(Some).map_err(|_| self.forged())
+            }
+        }
+    }
+
     /// The four columns every row ends with.
     pub(super) fn stamp_and_code(&mut self) -> Result<(Stamp, RowMac), StoreError> {
         let stamp = Stamp { epoch: self.count()?, revision: self.count()? };

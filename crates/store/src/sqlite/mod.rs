@@ -11,6 +11,7 @@ mod fault;
 mod fields;
 mod file;
 mod open;
+mod operation;
 mod read;
 mod readers;
 mod schema;
@@ -29,6 +30,8 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::operation::{Operation, OperationId};
+use domain::rotation::VersionUse;
 use domain::row_seal::RowSeal;
 use domain::{
     App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
@@ -315,6 +318,66 @@ impl Store for SqliteStore {
             read::many(conn, codes, clause, params![workspace, after, page(limit)])
         })
         .await
+    }
+
+    async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError> {
+        let (workspace, name) = (workspace.clone(), name.to_owned());
+        self.read(move |conn, codes| operation::last_event(conn, codes, &workspace, &name)).await
+    }
+
+    async fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {
+        self.read(move |conn, codes| Ok(operation::operation(conn, codes, id)?.map(|kept| kept.row))).await
+    }
+
+    async fn operations(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<OperationId>,
+        limit: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let workspace = workspace.clone();
+        let before = before.map_or([0xff; 16], OperationId::to_bytes);
+        self.read(move |conn, codes| {
+            let clause = "WHERE workspace = ?1 AND operation < ?2 ORDER BY operation DESC LIMIT ?3";
+            read::many(conn, codes, clause, params![workspace.as_str(), before, page(limit)])
+        })
+        .await
+    }
+
+    async fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.read(|conn, codes| read::many(conn, codes, "WHERE state IN (1, 2) ORDER BY workspace", [])).await
+    }
+
+    async fn version_uses(&self, workspace: &WorkspaceId) -> Result<Vec<VersionUse>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| operation::version_uses(conn, codes, &workspace)).await
+    }
+
+    async fn data_keys_left(
+        &self,
+        workspace: &WorkspaceId,
+        to: KeyVersionId,
+        after: Option<DataKeyId>,
+        limit: usize,
+    ) -> Result<Vec<(DataKey, Wrapping)>, StoreError> {
+        let (workspace, limit) = (workspace.clone(), limit.min(LONGEST_PAGE));
+        self.read(move |conn, codes| operation::data_keys_left(conn, codes, &workspace, to, after, limit)).await
+    }
+
+    async fn add_wrapping(&self, operation: OperationId, wrapping: Wrapping, over: Wrapping) -> Result<(), StoreError> {
+        self.small(move |step| operation::add_wrapping(step, operation, &wrapping, &over)).await
+    }
+
+    async fn succeed_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        old: DataKeyId,
+        new: DataKeyId,
+        at: Timestamp,
+    ) -> Result<Activation, StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.small(move |step| operation::succeed_data_key(step, &workspace, &app, (old, new), at)).await
     }
 
     async fn verify(&self) -> Result<Verified, StoreError> {

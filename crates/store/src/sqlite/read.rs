@@ -136,7 +136,7 @@ pub(super) fn data_key(
     Ok(wrapped_key(conn, codes, workspace, id)?.filter(|found| found.row.key.app == *app))
 }
 
-fn wrapped_key(
+pub(super) fn wrapped_key(
     conn: &Connection,
     codes: &RowCodes,
     workspace: &WorkspaceId,

@@ -7,7 +7,7 @@ use super::writer::commit_durably;
 use super::{Durability, OpenRefused, SqliteOptions, SqliteStore};
 use crate::Store;
 use crate::conformance::TestSeal;
-use crate::conformance::sample::{furnish, key_test, platform_key, workspace, workspace_id};
+use crate::conformance::sample::{at, furnish, key_test, platform_key, rotation, workspace, workspace_id};
 
 const FIRST: Migration = Migration { number: 1, sql: include_str!("schema/0001_first.sql") };
 
@@ -123,6 +123,11 @@ async fn the_schema_refuses_what_must_never_happen() {
     let mut tx = store.begin("test").await.unwrap();
     tx.add_key_test(&key_test("acme", 1)).await.unwrap();
     tx.commit().await.unwrap();
+    for operation in [rotation("acme", 1).cancel(at(7)).unwrap(), rotation("acme", 2)] {
+        let mut tx = store.begin("operation").await.unwrap();
+        tx.put_operation(&operation).await.unwrap();
+        tx.commit().await.unwrap();
+    }
     drop(store);
     let conn = rusqlite::Connection::open(&options.path).unwrap();
     conn.pragma_update(None, "foreign_keys", true).unwrap();
@@ -146,6 +151,11 @@ async fn the_schema_refuses_what_must_never_happen() {
         ("UPDATE key_configs SET wrap_epoch = 0", "only rise"),
         ("UPDATE key_configs SET current_version = zeroblob(16)", "FOREIGN KEY"),
         ("DELETE FROM key_configs", "key configurations stay"),
+        ("UPDATE data_keys SET wrapping = wrapping - 1 WHERE state = 1", "never comes back"),
+        ("DELETE FROM operations", "operations stay"),
+        ("UPDATE operations SET to_version = from_version", "keeps its purpose"),
+        ("UPDATE operations SET state = 3 WHERE state = 1", "never moves back"),
+        ("UPDATE operations SET switched_at = 1", "has ended never changes"),
         ("DELETE FROM apps", "never reused"),
         ("DELETE FROM workspaces", "never reused"),
         ("UPDATE key_tests SET steps = '[]'", "a test never changes"),

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
-use domain::{App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Workspace, WorkspaceId};
+use domain::{
+    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, Workspace, WorkspaceId,
+};
 use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{page, read, write};
+use super::{operation, page, read, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -138,6 +140,15 @@ impl Transaction for SqliteTransaction {
     async fn add_key_test(&mut self, test: &KeyTest) -> Result<(), StoreError> {
         let test = test.clone();
         self.run(move |unit| unit.step(|step| write::add_key_test(step, &test))).await
+    }
+
+    async fn operation(&mut self, operation: OperationId) -> Result<Option<Operation>, StoreError> {
+        self.run(move |unit| Ok(operation::operation(unit.conn, unit.codes, operation)?.map(|kept| kept.row))).await
+    }
+
+    async fn put_operation(&mut self, operation: &Operation) -> Result<(), StoreError> {
+        let operation = operation.clone();
+        self.run(move |unit| unit.step(|step| operation::put_operation(step, &operation))).await
     }
 
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {

@@ -37,6 +37,7 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
     count::<KeyTest>(&snapshot, codes, &mut found)?;
     count::<WrappedKey>(&snapshot, codes, &mut found)?;
     count::<NumberedWrapping>(&snapshot, codes, &mut found)?;
+    count::<domain::Operation>(&snapshot, codes, &mut found)?;
     follow_chains(&snapshot, codes, &mut found)?;
     let verified = Verified {
         rows: found.values().map(|found| found.rows).sum(),

@@ -234,7 +234,7 @@ pub(super) fn insert_data_key(
     Ok(Inserted)
 }
 
-fn insert_wrapping(step: &mut Step<'_, '_>, numbered: &NumberedWrapping) -> Result<(), StoreError> {
+pub(super) fn insert_wrapping(step: &mut Step<'_, '_>, numbered: &NumberedWrapping) -> Result<(), StoreError> {
     let NumberedWrapping { number, wrapping } = numbered;
     let sealed = step.seal(&wrapping.workspace, numbered, None)?;
     let (kind, wrapping_key) = row::wrapping_key_code(wrapping.wrapped_by);
@@ -262,7 +262,7 @@ fn insert_wrapping(step: &mut Step<'_, '_>, numbered: &NumberedWrapping) -> Resu
 }
 
 /// I-15, I-18: a wrapping that is another key's, or made by the other side's key, is never stored beside this one.
-fn check_wrapping(key: &DataKey, wrapping: &Wrapping) -> Result<(), Conflict> {
+pub(super) fn check_wrapping(key: &DataKey, wrapping: &Wrapping) -> Result<(), Conflict> {
     let same_side = match (key.protection, wrapping.wrapped_by, wrapping.scheme) {
         (Protection::CustomerKey, WrappingKey::Customer(_), WrapScheme::RsaOaep256)
         | (Protection::PlatformKey, WrappingKey::Platform(_), WrapScheme::PlatformAesGcm) => true,
@@ -324,7 +324,7 @@ pub(super) fn retire_data_key(
 }
 
 /// Moves a data key forward; the domain says whether it may.
-fn move_data_key(
+pub(super) fn move_data_key(
     step: &mut Step<'_, '_>,
     found: Kept<WrappedKey>,
     to: DataKeyState,
@@ -403,12 +403,12 @@ fn known_workspace(step: &mut Step<'_, '_>, workspace: &WorkspaceId) -> Result<(
     Ok(())
 }
 
-fn live_workspace(step: &Step<'_, '_>, workspace: &WorkspaceId) -> Result<(), StoreError> {
+pub(super) fn live_workspace(step: &Step<'_, '_>, workspace: &WorkspaceId) -> Result<(), StoreError> {
     let found = read::workspace(step.conn(), step.codes(), workspace)?;
     if found.is_some_and(|found| found.row.deleted_at.is_none()) { Ok(()) } else { Err(Conflict::NoWorkspace.into()) }
 }
 
-fn live_app(step: &mut Step<'_, '_>, workspace: &WorkspaceId, app: &AppId) -> Result<(), StoreError> {
+pub(super) fn live_app(step: &mut Step<'_, '_>, workspace: &WorkspaceId, app: &AppId) -> Result<(), StoreError> {
     let both = (workspace.clone(), app.clone());
     if step.unit.known.live_apps.contains(&both) {
         return Ok(());

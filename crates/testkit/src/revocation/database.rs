@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::{AuditEvent, AuditKind};
+use domain::operation::{Operation, OperationId};
+use domain::rotation::VersionUse;
 use domain::{
     App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
     Wrapping,
@@ -256,6 +258,56 @@ impl Store for StoreLine {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         self.others().retire_data_key(workspace, app, data_key, at).await
+    }
+
+    async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError> {
+        self.others().last_event(workspace, name).await
+    }
+
+    async fn operation(&self, operation: OperationId) -> Result<Option<Operation>, StoreError> {
+        self.others().operation(operation).await
+    }
+
+    async fn operations(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<OperationId>,
+        limit: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.others().operations(workspace, before, limit).await
+    }
+
+    async fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        self.others().open_operations().await
+    }
+
+    async fn version_uses(&self, workspace: &WorkspaceId) -> Result<Vec<VersionUse>, StoreError> {
+        self.others().version_uses(workspace).await
+    }
+
+    async fn data_keys_left(
+        &self,
+        workspace: &WorkspaceId,
+        to: KeyVersionId,
+        after: Option<DataKeyId>,
+        limit: usize,
+    ) -> Result<Vec<(DataKey, Wrapping)>, StoreError> {
+        self.others().data_keys_left(workspace, to, after, limit).await
+    }
+
+    async fn add_wrapping(&self, operation: OperationId, wrapping: Wrapping, over: Wrapping) -> Result<(), StoreError> {
+        self.others().add_wrapping(operation, wrapping, over).await
+    }
+
+    async fn succeed_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        old: DataKeyId,
+        new: DataKeyId,
+        at: Timestamp,
+    ) -> Result<Activation, StoreError> {
+        self.others().succeed_data_key(workspace, app, old, new, at).await
     }
 
     async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {

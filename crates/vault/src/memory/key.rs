@@ -52,6 +52,7 @@ struct Version {
     id: KeyVersionId,
     rsa: Arc<Rsa>,
     attributes: Attributes,
+    created: Timestamp,
 }
 
 impl Key {
@@ -60,7 +61,7 @@ impl Key {
     }
 
     /// Adds a version with the process' `pair`th key pair, which no other version of the same provider may have.
-    pub(super) fn add_version(&mut self, pair: usize) -> KeyVersionId {
+    pub(super) fn add_version(&mut self, pair: usize, created: Timestamp) -> KeyVersionId {
         let number = self.versions.len();
         let digest = Sha256::digest(format!("{}#{number}", self.location));
         let id = KeyVersionId::from_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes"));
@@ -74,7 +75,7 @@ impl Key {
             recovery_level: "Recoverable".into(),
             tags: BTreeMap::new(),
         };
-        self.versions.push(Version { id, rsa: Rsa::pooled(pair), attributes });
+        self.versions.push(Version { id, rsa: Rsa::pooled(pair), attributes, created });
         id
     }
 
@@ -120,7 +121,7 @@ impl Key {
             enabled: known.attributes.enabled,
             not_before: known.attributes.not_before,
             expires: known.attributes.expires,
-            created: None,
+            created: Some(known.created),
             managed: known.attributes.managed,
         };
         self.versions.iter().map(listing).collect()

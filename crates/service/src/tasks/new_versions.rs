@@ -1,0 +1,104 @@
+//! Looks in customers' vaults for new versions of their keys, and begins the rotation to one that is found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::operation::{OperationKind, OperationState};
+use domain::{KeyConfig, KeyVersionId, WorkspaceId};
+use futures::stream::{self, StreamExt};
+use tokio::time::{MissedTickBehavior, timeout};
+use vault::{KeyRef, KeyUnavailable, VersionListing};
+
+use crate::control::rotate_key::{RotateKey, USED_TO_LOOK_BACK};
+use crate::core::Core;
+use crate::keys::vault_call::SERVICE;
+use crate::options::MOST_PAGE;
+use crate::{Refusal, Service};
+
+/// How many vaults are asked at once.
+const AT_ONCE: usize = 16;
+
+impl Service {
+    /// Looks for new versions for as long as the process lives, every [`Options::look_for_versions`](crate::Options).
+    pub async fn keep_following_new_versions(self: Arc<Self>) {
+        let Some(every) = self.0.options.look_for_versions else { return };
+        let mut turns = tokio::time::interval(every.max(Duration::from_millis(1)));
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            if let Err(refusal) = self.follow_new_versions().await {
+                tracing::warn!(why = %refusal.for_log(), "new key versions could not be looked for");
+            }
+        }
+    }
+
+    /// One turn: asks the vault of each workspace with a customer key for its versions, and begins a rotation where the newest
+    /// one that is enabled and valid is newer than the one in force. One that somebody cancelled or that failed is not begun
+    /// again by itself. A vault that does not answer delays no other.
+    pub async fn follow_new_versions(&self) -> Result<(), Refusal> {
+        let mut after: Option<WorkspaceId> = None;
+        loop {
+            let page = self.0.store.workspaces(after.as_ref(), MOST_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.id.clone());
+            let look = |workspace: domain::Workspace| async move {
+                if let Err(refusal) = self.0.follow(&workspace.id).await {
+                    let why = refusal.for_log();
+                    tracing::warn!(workspace = %workspace.id, %why, "a new key version was not looked for or not followed");
+                }
+            };
+            stream::iter(page).for_each_concurrent(AT_ONCE, look).await;
+        }
+    }
+}
+
+impl Core {
+    async fn follow(self: &Arc<Self>, workspace: &WorkspaceId) -> Result<(), Refusal> {
+        let Some(config) = self.store.key_config(workspace).await? else { return Ok(()) };
+        let Some(newest) = self.newest_version(workspace, &config).await? else { return Ok(()) };
+        let rotations = self.store.operations(workspace, None, USED_TO_LOOK_BACK).await?;
+        let given_up = rotations.iter().any(|operation| {
+            let to_it = matches!(operation.kind, OperationKind::RotateKey { to, .. } if to == newest);
+            to_it && matches!(operation.state, OperationState::Cancelled | OperationState::Failed)
+        });
+        if given_up {
+            return Ok(());
+        }
+        let request = RotateKey { version: Some(newest), validate_only: false };
+        let started = self.clone().start_rotation(workspace.clone(), request, SERVICE.to_owned()).await?;
+        if let Some(operation) = started.operation {
+            tracing::info!(%workspace, version = %newest, operation = %operation.id, "a new version of the customer's key was found");
+        }
+        Ok(())
+    }
+
+    /// The newest version that could wrap now, if it is newer than the one in force.
+    async fn newest_version(
+        &self,
+        workspace: &WorkspaceId,
+        config: &KeyConfig,
+    ) -> Result<Option<KeyVersionId>, Refusal> {
+        let budget = self.budget();
+        let state = self.table.existing_workspace(workspace);
+        let versions = {
+            let _place = self.place(&state, &budget).await?;
+            let at = KeyRef { tenant: config.tenant.clone(), location: config.location.clone() };
+            let left = budget.left();
+            let answer = timeout(left, self.customer_keys.versions(&at, left)).await;
+            answer.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }))?
+        };
+        let now = self.clock.now().wall;
+        let in_force = versions.iter().find(|found| found.version == config.current_version);
+        let since = in_force.and_then(|found| found.created);
+        let usable = |found: &&VersionListing| {
+            found.enabled
+                && !found.managed
+                && found.not_before.is_none_or(|from| from <= now)
+                && found.expires.is_none_or(|until| until > now)
+        };
+        // A version without a time of its making cannot be called newer.
+        let newer = versions.iter().filter(usable).filter(|found| found.created.is_some() && found.created > since);
+        let newest = newer.max_by_key(|found| found.created);
+        Ok(newest.map(|found| found.version).filter(|version| *version != config.current_version))
+    }
+}
