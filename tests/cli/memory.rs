@@ -46,6 +46,6 @@ async fn a_payload_of_a_gibibyte_needs_no_more_than_64_mebibytes() {
     let opened = copy(&mut decrypt.stdout.take().unwrap(), &mut sink()).await.unwrap();
     assert!(decrypt.wait().await.unwrap().success());
     assert_eq!(opened, GIBIBYTE);
-    println!("peak of resident memory: {peak} KiB encrypting, {} KiB decrypting", daemon.peak_kib());
+    eprintln!("peak of resident memory: {peak} KiB encrypting, {} KiB decrypting", daemon.peak_kib());
     assert!(daemon.peak_kib() <= PEAK_KIB, "decrypting took the daemon to {} KiB", daemon.peak_kib());
 }

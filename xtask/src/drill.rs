@@ -18,6 +18,7 @@ mod journal;
 mod load;
 #[cfg(feature = "drill")]
 mod revoke;
+#[cfg(feature = "drill")]
 mod rotate;
 #[cfg(feature = "drill")]
 mod run;

@@ -287,7 +287,7 @@ async fn no_request_fails_while_a_key_is_rotated() {
     world.vault.create_key(&customer.acme.key());
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut load = tokio::task::JoinSet::new();
-    for (app, ciphertext) in customer.sealed.iter().cloned() {
+    for (app, ciphertext) in customer.sealed.clone() {
         let stopped = stopped.clone();
         load.spawn(async move {
             let mut served = 0u64;

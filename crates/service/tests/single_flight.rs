@@ -6,8 +6,8 @@ use service::SeededBug;
 use testkit::World;
 use vault::memory::Operation;
 
-/// How many unwraps 10,000 Decrypts of one cold key cost.
-async fn unwraps_of_a_herd(world: World) -> u64 {
+/// How many of 10,000 Decrypts of one cold key open, and how many unwraps they cost.
+async fn unwraps_of_a_herd(world: World) -> (usize, u64) {
     let acme = world.workspace("acme").await;
     acme.connect_key().await;
     let bot = acme.app("bot").await;
@@ -26,22 +26,25 @@ async fn unwraps_of_a_herd(world: World) -> u64 {
     // Everybody has asked by now, or asks while the answer is on its way.
     tokio::task::yield_now().await;
     held.release();
+    let mut opened = 0;
     for one in herd {
-        assert_eq!(one.await.unwrap().unwrap(), b"order 42");
+        // Refused is who found the vault's budget used up, as happens where everybody asks.
+        opened += usize::from(one.await.unwrap().is_ok_and(|plaintext| plaintext == b"order 42"));
     }
-    world.vault.calls().unwrap - before
+    (opened, world.vault.calls().unwrap - before)
 }
 
 /// I-26: 10,000 cold Decrypts of one key make exactly one unwrap.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_cold_decrypts_make_one_unwrap() {
-    assert_eq!(unwraps_of_a_herd(World::start()).await, 1);
+    assert_eq!(unwraps_of_a_herd(World::start()).await, (10_000, 1));
 }
 
 /// I-26, its seeded bug: waiters that each unwrap for themselves are found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiters_that_unwrap_for_themselves_are_found() {
-    assert!(unwraps_of_a_herd(World::with_bug(SeededBug::NoSingleFlight)).await > 1);
+    let (_, unwraps) = unwraps_of_a_herd(World::with_bug(SeededBug::NoSingleFlight)).await;
+    assert!(unwraps > 1, "{unwraps}");
 }
 
 /// The first one's deadline ends its own waiting and nobody else's: the work goes on for those who came after.

@@ -355,7 +355,6 @@ pub(crate) const fn scheme(code: i64) -> Option<WrapScheme> {
 }
 
 /// The columns that say what an operation does.
-#[expect(clippy::type_complexity, reason = "columns, as they stand in the row")]
 pub(crate) fn operation_kind_columns(
     kind: &OperationKind,
 ) -> (i64, Option<domain::KeyVersionId>, Option<domain::KeyVersionId>, Option<domain::AppId>, Option<Timestamp>) {

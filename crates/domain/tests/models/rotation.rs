@@ -329,7 +329,7 @@ impl Model for Rotating {
 #[test]
 fn two_replicas_rotate_and_crash_and_nothing_is_lost() {
     let checked = Rotating { bug: None }.checker().threads(2).spawn_bfs().join();
-    println!("rotation: {} states, {} of them distinct", checked.state_count(), checked.unique_state_count());
+    eprintln!("rotation: {} states, {} of them distinct", checked.state_count(), checked.unique_state_count());
     checked.assert_properties();
     assert!(checked.unique_state_count() > 10_000);
 }
@@ -349,6 +349,6 @@ fn every_seeded_bug_breaks_its_invariant() {
         let found = HasDiscoveries::AllOf([invariant].into());
         let checked = Rotating { bug: Some(bug) }.checker().threads(2).finish_when(found).spawn_bfs().join();
         assert!(checked.discovery(invariant).is_some(), "{bug:?} was not found");
-        println!("{bug:?} breaks {invariant}: {} states", checked.unique_state_count());
+        eprintln!("{bug:?} breaks {invariant}: {} states", checked.unique_state_count());
     }
 }

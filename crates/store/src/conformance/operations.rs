@@ -65,7 +65,7 @@ pub async fn an_operation_is_read_back_as_it_moves(db: &dyn Database) {
     put(&*store, &next).await.unwrap();
     assert_eq!(store.operations(&acme, None, 10).await.unwrap(), [next.clone(), operation.clone()], "newest first");
     assert_eq!(store.operations(&acme, Some(next.id), 10).await.unwrap(), std::slice::from_ref(&operation));
-    assert_eq!(store.operations(&acme, None, 1).await.unwrap(), [next.clone()]);
+    assert_eq!(store.operations(&acme, None, 1).await.unwrap(), std::slice::from_ref(&next));
     assert_eq!(store.operations(&workspace_id("bell"), None, 10).await.unwrap(), []);
     let of_another = Operation { workspace: workspace_id("bell"), ..next };
     assert_eq!(put(&*store, &of_another).await, Err(Conflict::Exists.into()));
