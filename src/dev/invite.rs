@@ -49,6 +49,6 @@ pub(super) fn print(
     screen.line("      --data \"{\\\"enabled\\\": $1}\" \\");
     screen.line(&format!("      https://{ADMIN_HOST}{key}"));
     screen.line("  }");
-    screen.line("  switch false; sleep 3; open order.byok; switch true; open order.byok\n");
+    screen.line("  switch false; sleep 3; open order.byok; switch true; sleep 15; open order.byok\n");
     Ok(())
 }
