@@ -27,7 +27,16 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::DecryptionFailed
         | Reason::KeyIdentifierInvalid
         | Reason::ProviderUnsupported
-        | Reason::TenantInvalid => Code::InvalidArgument,
+        | Reason::TenantInvalid
+        | Reason::EnforcementDateInvalid
+        | Reason::EnforcementZoneMissing
+        | Reason::EnforcementZoneUnknown
+        | Reason::EnforcementDatePast
+        | Reason::EnforcementDateInGap
+        | Reason::EnforcementDateAmbiguous
+        | Reason::EnforcementDateTooSoon
+        | Reason::AppUnknown
+        | Reason::SelectionContradictory => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
         Reason::AlreadyExists => Code::AlreadyExists,
@@ -57,7 +66,16 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EntraConditionalAccess
         | Reason::EntraUserNotAssigned
         | Reason::EntraUserNotInTenant
-        | Reason::EntraDenied => Code::FailedPrecondition,
+        | Reason::EntraDenied
+        | Reason::EnforcementFrozen
+        | Reason::EnforcementNotDue
+        | Reason::EnforcementHeld
+        | Reason::KeyNotTested
+        | Reason::TestOutdated
+        | Reason::TestOfAnotherConfiguration
+        | Reason::KeyAlreadyEnforced
+        | Reason::KeyRevoked
+        | Reason::ChangedMeanwhile => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable
@@ -82,6 +100,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EntraRefused
         | Reason::CredentialUnusable
         | Reason::PlatformKeyUnavailable
+        | Reason::EnforcementMissed
         | Reason::Internal => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt => Code::DataLoss,
     }
