@@ -74,6 +74,14 @@ actions! {
     ConfigureKey = "key.configure";
     /// Read a key's configuration and versions.
     ReadKey = "key.read";
+    /// Choose which apps and bots are under the customer's key.
+    SelectApps = "key.select_apps";
+    /// Read and watch which apps and bots are under the customer's key.
+    ReadSelection = "key.read_selection";
+    /// Switch the customer's key off here.
+    RevokeKey = "key.revoke";
+    /// Switch it on again.
+    RestoreKey = "key.restore";
     /// Export wrapped keys.
     ExportWrappedKeys = "key.export";
 }

@@ -22,7 +22,10 @@ mod core;
 mod keys;
 mod seeded_bug;
 
-pub use control::{AppPage, ConfigureKey, Configured, ExportPages, KeyWarning, WorkspacePage, WrappedKey};
+pub use control::{
+    AppPage, ConfigureKey, Configured, ExportPages, KeyStatus, KeyWarning, Selected, SelectedApp, SelectionState,
+    SelectionWatch, WorkspacePage, WrappedKey,
+};
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;
 pub use refusal::Refusal;

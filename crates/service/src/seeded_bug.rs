@@ -21,6 +21,8 @@ pub enum SeededBug {
     IdentityNotCompared,
     /// I-18: a configured key does not make new data keys.
     ProtectionCrosses,
+    /// I-13: the local switch is looked at when data is sealed, and not when it is opened.
+    SwitchForgotten,
     /// I-26: every waiter unwraps for itself.
     NoSingleFlight,
     /// An unknown data key id is not remembered as unknown.

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::key_life::{AppSelection, KeyLife};
 use domain::{
     App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
     Wrapping,
@@ -126,6 +127,15 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError>;
 
+    /// The life of the workspace's customer key. Absent for a key that was put in force before there were dates.
+    async fn key_life(&self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError>;
+
+    /// Whether an app was ever selected or taken out by name, and how that stands.
+    async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError>;
+
+    /// Every app that was ever selected or taken out by name, in the order of their ids.
+    async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError>;
+
     /// Reads everything: every row's code, every workspace's set, every chain. Takes time in proportion to the database.
     async fn verify(&self) -> Result<Verified, StoreError>;
 
@@ -191,6 +201,21 @@ pub trait Transaction: Send {
     /// Records a version of the customer's key. Recording the same again changes nothing; the same id with another public
     /// key or location is `Conflict::KeySubstituted`.
     async fn add_key_version(&mut self, version: &KeyVersion) -> Result<(), StoreError>;
+
+    /// As [`Store::key_life`], with this transaction's own writes.
+    async fn key_life(&mut self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError>;
+
+    /// As [`Store::app_selections`], with this transaction's own writes.
+    async fn app_selections(&mut self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError>;
+
+    /// Every live app and bot of a workspace, with this transaction's own writes.
+    async fn live_apps(&mut self, workspace: &WorkspaceId) -> Result<Vec<App>, StoreError>;
+
+    /// Writes the life of a live workspace's key. Its `change` is exactly the next: `Conflict::LifeMoved` otherwise.
+    async fn put_key_life(&mut self, life: &KeyLife) -> Result<(), StoreError>;
+
+    /// Writes whether an app, which may have been deleted, is selected.
+    async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError>;
 
     /// Appends an event to its chain (I-24: in the same transaction as what it tells of).
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError>;

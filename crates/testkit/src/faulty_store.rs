@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::key_life::{AppSelection, KeyLife};
 use domain::{
     App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
     Wrapping,
@@ -230,6 +231,21 @@ impl Store for FaultyStore {
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.read()?;
         self.inner.audit(workspace, after, limit).await
+    }
+
+    async fn key_life(&self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
+        self.read()?;
+        self.inner.key_life(workspace).await
+    }
+
+    async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError> {
+        self.read()?;
+        self.inner.app_selection(workspace, app).await
+    }
+
+    async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
+        self.read()?;
+        self.inner.app_selections(workspace).await
     }
 
     async fn verify(&self) -> Result<Verified, StoreError> {

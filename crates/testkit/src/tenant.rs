@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::permission::{
     ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, Decrypt, DeleteWorkspace, Encrypt, ExportWrappedKeys,
-    Permit, ReEncrypt, ReadApps, ReadKey, ReadWorkspaces, Target,
+    Permit, ReEncrypt, ReadApps, ReadKey, ReadSelection, ReadWorkspaces, RestoreKey, RevokeKey, SelectApps, Target,
 };
 use domain::{AppId, AppKind, Cloud, KeyLocation, KeyVersionId, WorkspaceId};
 use envelope::Context;
@@ -81,6 +81,26 @@ impl TestWorkspace {
 
     /// Permission to export.
     pub fn may_export(&self) -> Permit<ExportWrappedKeys> {
+        allow(self.target())
+    }
+
+    /// Permission to choose which apps are under its key.
+    pub fn may_select(&self) -> Permit<SelectApps> {
+        allow(self.target())
+    }
+
+    /// Permission to watch which apps are.
+    pub fn may_watch(&self) -> Permit<ReadSelection> {
+        allow(self.target())
+    }
+
+    /// Permission to switch its key off.
+    pub fn may_revoke(&self) -> Permit<RevokeKey> {
+        allow(self.target())
+    }
+
+    /// Permission to switch it on again.
+    pub fn may_restore(&self) -> Permit<RestoreKey> {
         allow(self.target())
     }
 

@@ -7,13 +7,20 @@ mod apps;
 mod check_key;
 mod configure_key;
 mod export_wrapped_keys;
+mod life;
 mod read_key;
+mod select_apps;
+mod switch_key;
+mod watch_selection;
 mod workspaces;
 
 pub use apps::AppPage;
 pub use check_key::KeyWarning;
 pub use configure_key::{ConfigureKey, Configured};
 pub use export_wrapped_keys::{ExportPages, WrappedKey};
+pub use select_apps::Selected;
+pub use switch_key::KeyStatus;
+pub use watch_selection::{SelectedApp, SelectionState, SelectionWatch};
 pub use workspaces::WorkspacePage;
 
 use domain::audit::{AuditEvent, AuditKind};

@@ -1,9 +1,10 @@
 //! Reading the customer's key configuration and the versions that were seen.
 
+use domain::key_life::KeyLife;
 use domain::permission::{self, Permit};
-use domain::{KeyConfig, KeyVersion, Reason};
+use domain::{KeyConfig, KeyVersion, Reason, Timestamp};
 
-use super::{not_found, workspace_of};
+use super::{KeyStatus, not_found, workspace_of};
 use crate::{Refusal, Service};
 
 impl Service {
@@ -14,6 +15,19 @@ impl Service {
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
         let config = self.0.store.key_config(&workspace).await?;
         config.ok_or_else(|| Refusal::because(Reason::KeyNotConfigured))
+    }
+
+    /// The key and where it stands in its life. Asks no vault.
+    pub async fn key_status(&self, permit: &Permit<permission::ReadKey>) -> Result<KeyStatus, Refusal> {
+        let config = self.read_key(permit).await?;
+        let life = self.0.store.key_life(&config.workspace).await?;
+        let life = life.unwrap_or_else(|| KeyLife::in_force(config.workspace.clone(), config.configured_at));
+        Ok(KeyStatus { config, life })
+    }
+
+    /// The time that a key's phase is told by.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now().wall
     }
 
     /// The versions of the customer's key that were recorded, newest first.

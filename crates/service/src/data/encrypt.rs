@@ -122,12 +122,12 @@ impl Core {
 
     fn right_to_seal(&self, key: &OpenKey, stamp: &Stamp, now: Moment) -> Option<Right> {
         let right = key.lease.right(now)?;
-        (stamp.is_fresh(&key.workspace, now) && !self.is_spent(key)).then_some(right)
+        (stamp.is_fresh(&key.workspace, now) && stamp.rules(now) && !self.is_spent(key)).then_some(right)
     }
 
     fn still_seals(&self, key: &OpenKey, stamp: &Stamp, right: Right) -> bool {
         let now = self.clock.now();
-        let still = key.lease.still_gives(right, now) && stamp.is_fresh(&key.workspace, now);
+        let still = key.lease.still_gives(right, now) && stamp.is_fresh(&key.workspace, now) && stamp.rules(now);
         still || self.bugs.has(SeededBug::NotCheckedAtReply)
     }
 

@@ -24,14 +24,15 @@ pub(crate) enum Born {
 }
 
 impl Core {
-    /// Makes an app's first data key under the protection it stands under.
+    /// Makes an app's first data key under this protection, the one that was ruled.
     pub(crate) async fn give_birth(
         &self,
         standing: &Standing,
+        protection: Protection,
         app: AppRef<'_>,
         budget: &Budget<'_>,
     ) -> Result<Born, Failure> {
-        let (row, wrapping) = self.conceive(standing, app, budget).await?;
+        let (row, wrapping) = self.conceive(standing, protection, app, budget).await?;
         let inserted = self.stored(budget, self.store.insert_data_key(row.clone(), wrapping.clone())).await;
         match inserted {
             Ok(_) => {}
@@ -65,26 +66,34 @@ impl Core {
     async fn conceive(
         &self,
         standing: &Standing,
+        protection: Protection,
         app: AppRef<'_>,
         budget: &Budget<'_>,
     ) -> Result<(DataKey, Wrapping), Failure> {
+        // The key it is wrapped by, and nothing else, follows from the protection it is born under (I-18).
+        let config = match protection {
+            Protection::PlatformKey => None,
+            Protection::CustomerKey => {
+                Some(standing.config.as_ref().ok_or(Failure::Corrupt("a customer's data key without a key"))?)
+            }
+        };
         let now = self.clock.now().wall;
         let secret: Secret<32> = Secret::fill(|key| self.entropy.fill(key))?;
         let row = DataKey {
             workspace: app.workspace.clone(),
             app: app.app.clone(),
             id: DataKeyId::from_bytes(random(&*self.entropy)),
-            protection: standing.protection(),
+            protection,
             state: DataKeyState::Pending,
             key_check_value: secret.expose(payload::key_check_value),
-            wrap_epoch: standing.config.as_ref().map_or(0, |config| config.wrap_epoch),
+            wrap_epoch: config.map_or(0, |config| config.wrap_epoch),
             created_at: now,
             activated_at: None,
             retired_at: None,
         };
         let identity = identity_of(&row);
         let payload = Secret::fill(|out| secret.expose(|key| payload::write(out, key, &identity)))?;
-        let (wrapped_by, scheme, blob) = match &standing.config {
+        let (wrapped_by, scheme, blob) = match config {
             None => {
                 let binding = blob_binding(&identity, WrappingKey::Platform(self.platform.primary()));
                 let (key, blob) = self.platform.wrap(&payload, &binding, &*self.entropy);

@@ -13,6 +13,7 @@
 //! | [`unwrap`] | from a row to a key that was compared |
 //! | [`birth`] | how a new data key comes to encrypt |
 //! | [`ready`] | what happens when the hot path finds nothing |
+//! | [`ruled`] | under whose key is an app's new data, by what the store said and this replica's clock |
 //! | [`unknown`] | which data keys do not exist |
 //! | [`failure`] | why any of this did not work |
 
@@ -23,6 +24,7 @@ pub(crate) mod lease;
 pub(crate) mod name;
 pub(crate) mod open_key;
 pub(crate) mod ready;
+pub(crate) mod ruled;
 pub(crate) mod standing;
 pub(crate) mod table;
 pub(crate) mod unknown;

@@ -83,6 +83,19 @@ impl<'r> Fields<'r> {
         }
     }
 
+    pub(super) fn optional_text(&mut self) -> Result<Option<&'r str>, StoreError> {
+        self.value()?.as_str_or_null().map_err(|_| self.forged())
+    }
+
+    pub(super) fn optional_number(&mut self) -> Result<Option<i64>, StoreError> {
+        self.value()?.as_i64_or_null().map_err(|_| self.forged())
+    }
+
+    pub(super) fn optional_array<const N: usize>(&mut self) -> Result<Option<[u8; N]>, StoreError> {
+        let bytes = self.value()?.as_blob_or_null().map_err(|_| self.forged())?;
+        bytes.map(|bytes| bytes.try_into().map_err(|_| self.forged())).transpose()
+    }
+
     /// The four columns every row ends with.
     pub(super) fn stamp_and_code(&mut self) -> Result<(Stamp, RowMac), StoreError> {
         let stamp = Stamp { epoch: self.count()?, revision: self.count()? };

@@ -9,6 +9,7 @@ mod connection;
 mod fault;
 mod fields;
 mod file;
+mod life;
 mod open;
 mod read;
 mod readers;
@@ -28,6 +29,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::key_life::{AppSelection, KeyLife};
 use domain::row_seal::RowSeal;
 use domain::{
     App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
@@ -305,6 +307,21 @@ impl Store for SqliteStore {
             read::many(conn, codes, clause, params![workspace, after, page(limit)])
         })
         .await
+    }
+
+    async fn key_life(&self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| Ok(life::key_life(conn, codes, &workspace)?.map(|kept| kept.row))).await
+    }
+
+    async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.read(move |conn, codes| Ok(life::app_selection(conn, codes, &workspace, &app)?.map(|kept| kept.row))).await
+    }
+
+    async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| life::app_selections(conn, codes, &workspace)).await
     }
 
     async fn verify(&self) -> Result<Verified, StoreError> {

@@ -19,7 +19,10 @@ pub(super) struct Migration {
 }
 
 /// Every step there has been.
-pub(super) const MIGRATIONS: &[Migration] = &[Migration { number: 1, sql: include_str!("schema/0001_first.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, sql: include_str!("schema/0001_first.sql") },
+    Migration { number: 3, sql: include_str!("schema/0003_life.sql") },
+];
 
 /// The schema a database has after all of `migrations`.
 pub(super) fn newest(migrations: &[Migration]) -> u32 {

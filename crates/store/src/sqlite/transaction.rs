@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::key_life::{AppSelection, KeyLife};
 use domain::{App, AppId, KeyConfig, KeyVersion, KeyVersionId, Workspace, WorkspaceId};
 use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{read, write};
+use super::{life, read, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -128,6 +129,35 @@ impl Transaction for SqliteTransaction {
     async fn add_key_version(&mut self, version: &KeyVersion) -> Result<(), StoreError> {
         let version = version.clone();
         self.run(move |unit| unit.step(|step| write::add_key_version(step, &version))).await
+    }
+
+    async fn key_life(&mut self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| Ok(life::key_life(unit.conn, unit.codes, &workspace)?.map(|kept| kept.row))).await
+    }
+
+    async fn app_selections(&mut self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| life::app_selections(unit.conn, unit.codes, &workspace)).await
+    }
+
+    async fn live_apps(&mut self, workspace: &WorkspaceId) -> Result<Vec<App>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| {
+            let clause = "WHERE workspace = ?1 AND deleted_at IS NULL ORDER BY app";
+            read::many(unit.conn, unit.codes, clause, [workspace.as_str()])
+        })
+        .await
+    }
+
+    async fn put_key_life(&mut self, life: &KeyLife) -> Result<(), StoreError> {
+        let life = life.clone();
+        self.run(move |unit| unit.step(|step| life::put_key_life(step, &life))).await
+    }
+
+    async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError> {
+        let selection = selection.clone();
+        self.run(move |unit| unit.step(|step| life::put_app_selection(step, &selection))).await
     }
 
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {

@@ -376,7 +376,7 @@ fn known_workspace(step: &mut Step<'_, '_>, workspace: &WorkspaceId) -> Result<(
     Ok(())
 }
 
-fn live_workspace(step: &Step<'_, '_>, workspace: &WorkspaceId) -> Result<(), StoreError> {
+pub(super) fn live_workspace(step: &Step<'_, '_>, workspace: &WorkspaceId) -> Result<(), StoreError> {
     let found = read::workspace(step.conn(), step.codes(), workspace)?;
     if found.is_some_and(|found| found.row.deleted_at.is_none()) { Ok(()) } else { Err(Conflict::NoWorkspace.into()) }
 }
