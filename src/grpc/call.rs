@@ -117,7 +117,7 @@ pub(super) fn context(entries: &Entries) -> Result<Context, Refusal> {
 
 /// A request's path as a method's name for the log: only the known ones, never a stranger's text.
 pub(super) fn method(path: &str) -> &'static str {
-    const KNOWN: [&str; 18] = [
+    const KNOWN: [&str; 22] = [
         "/byok.v1.Encryption/Encrypt",
         "/byok.v1.Encryption/Decrypt",
         "/byok.v1.Encryption/BatchEncrypt",
@@ -136,6 +136,10 @@ pub(super) fn method(path: &str) -> &'static str {
         "/byok.v1.EnterpriseKeys/GetKey",
         "/byok.v1.EnterpriseKeys/ListKeyVersions",
         "/byok.v1.EnterpriseKeys/ExportWrappedKeys",
+        "/byok.v1.EnterpriseKeys/SelectApps",
+        "/byok.v1.EnterpriseKeys/RevokeKey",
+        "/byok.v1.EnterpriseKeys/RestoreKey",
+        "/byok.v1.Workspaces/WatchSelection",
     ];
     KNOWN.iter().find(|known| **known == path).map_or("unknown", |known| &known["/byok.v1.".len()..])
 }

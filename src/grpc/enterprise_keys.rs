@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::call::Call;
 use super::streams::{self, Answers};
-use super::{refuse, text};
+use super::{life, refuse, text};
 
 #[tonic::async_trait]
 impl EnterpriseKeys for Call {
@@ -25,7 +25,8 @@ impl EnterpriseKeys for Call {
             let wanted = ConfigureKey { key_identifier, key_name, tenant_id, lease };
             let configured = self.service().configure_key(&permit, wanted).await?;
             let warnings = configured.warnings.iter().map(ToString::to_string).collect();
-            Ok(key(&configured.config, warnings))
+            let status = self.service().key_status(&self.permit_key::<permission::ReadKey>(&name)?).await?;
+            Ok(life::key(self, &status, warnings))
         })
         .await
     }
@@ -34,7 +35,7 @@ impl EnterpriseKeys for Call {
         let pb::GetKeyRequest { name } = request.into_inner();
         self.answer("EnterpriseKeys/GetKey", async {
             let permit = self.permit_key::<permission::ReadKey>(&name)?;
-            Ok(key(&self.service().read_key(&permit).await?, Vec::new()))
+            Ok(life::key(self, &self.service().key_status(&permit).await?, Vec::new()))
         })
         .await
     }
@@ -74,9 +75,35 @@ impl EnterpriseKeys for Call {
         });
         Ok(Response::new(answers))
     }
+
+    async fn select_apps(
+        &self,
+        request: Request<pb::SelectAppsRequest>,
+    ) -> Result<Response<pb::SelectAppsResponse>, Status> {
+        life::select_apps(self, request.into_inner()).await
+    }
+
+    async fn revoke_key(&self, request: Request<pb::RevokeKeyRequest>) -> Result<Response<pb::Key>, Status> {
+        let pb::RevokeKeyRequest { name } = request.into_inner();
+        self.answer("EnterpriseKeys/RevokeKey", async {
+            let permit = self.permit_key::<permission::RevokeKey>(&name)?;
+            Ok(life::key(self, &self.service().revoke_key(&permit).await?, Vec::new()))
+        })
+        .await
+    }
+
+    async fn restore_key(&self, request: Request<pb::RestoreKeyRequest>) -> Result<Response<pb::Key>, Status> {
+        let pb::RestoreKeyRequest { name } = request.into_inner();
+        self.answer("EnterpriseKeys/RestoreKey", async {
+            let permit = self.permit_key::<permission::RestoreKey>(&name)?;
+            Ok(life::key(self, &self.service().restore_key(&permit).await?, Vec::new()))
+        })
+        .await
+    }
 }
 
-fn key(config: &KeyConfig, warnings: Vec<String>) -> pb::Key {
+/// The part of a key that its configuration says.
+pub(super) fn key(config: &KeyConfig, warnings: Vec<String>) -> pb::Key {
     pb::Key {
         name: domain::name::key(&config.workspace),
         key_identifier: config.location.to_string(),
@@ -85,6 +112,7 @@ fn key(config: &KeyConfig, warnings: Vec<String>) -> pb::Key {
         lease: prost_types::Duration::try_from(config.lease).ok(),
         configure_time: text::stamp(config.configured_at),
         warnings,
+        ..Default::default()
     }
 }
 

@@ -8,6 +8,7 @@ mod deadline;
 mod encryption;
 mod enterprise_keys;
 mod health;
+mod life;
 mod refuse;
 pub mod status;
 mod streams;

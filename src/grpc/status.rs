@@ -75,7 +75,12 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::TestOfAnotherConfiguration
         | Reason::KeyAlreadyEnforced
         | Reason::KeyRevoked
-        | Reason::ChangedMeanwhile => Code::FailedPrecondition,
+        | Reason::ChangedMeanwhile
+        | Reason::OwnershipNotProven
+        | Reason::VaultOpensDamaged
+        | Reason::KeyPurgeable
+        | Reason::KeyExportable
+        | Reason::KeyExpires => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

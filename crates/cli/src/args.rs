@@ -163,6 +163,42 @@ pub(crate) enum KeyVerb {
         #[arg(value_parser = workspace)]
         workspace: WorkspaceId,
     },
+    /// Choose which apps and bots are under the customer's key: their new data goes over, old data keeps its key
+    Select {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// Every app and bot, future ones too
+        #[arg(long, conflicts_with_all = ["only", "add", "remove"], required_unless_present_any = ["only", "add", "remove"])]
+        every: bool,
+        /// This app, and no others than those named so; repeatable
+        #[arg(long, value_name = "APP", conflicts_with_all = ["add", "remove"])]
+        only: Vec<AppId>,
+        /// This app too; repeatable
+        #[arg(long, value_name = "APP")]
+        add: Vec<AppId>,
+        /// This app no more; repeatable
+        #[arg(long, value_name = "APP")]
+        remove: Vec<AppId>,
+        /// Say what would happen, and change nothing
+        #[arg(long)]
+        preview: bool,
+    },
+    /// Switch the key off here: nothing is encrypted or decrypted under it until it is restored; nothing is deleted
+    Revoke {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// Do it: its apps stop
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Switch the key on again
+    Restore {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+    },
     /// List the key's recorded versions, newest first
     Versions {
         /// acme or workspaces/acme
@@ -356,6 +392,11 @@ mod tests {
             "byokctl --output json data inspect out.byok",
             "byokctl data decrypt --app acme/bot --server unix:/run/byokd.sock",
             "byokctl key export acme --output json",
+            "byokctl key select acme --every --preview",
+            "byokctl key select acme --only support-bot --only crm",
+            "byokctl key select acme --add support-bot --remove crm",
+            "byokctl key revoke acme --yes",
+            "byokctl key restore acme",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -76,6 +76,47 @@ pub(crate) struct Key {
     pub(crate) lease_seconds: i64,
     pub(crate) configure_time: Option<String>,
     pub(crate) warnings: Vec<String>,
+    /// `DRAFT`, `TESTED`, `SCHEDULED`, `ENFORCED`.
+    pub(crate) phase: String,
+    /// What holds it back; absent where nothing does.
+    pub(crate) hold: Option<String>,
+    pub(crate) hold_since: Option<String>,
+    /// Whether every app is under it, future ones too.
+    pub(crate) every_app: bool,
+}
+
+/// What a change of the selection did, or would do.
+#[derive(Serialize)]
+pub(crate) struct Selected {
+    pub(crate) to_customer_key: Vec<String>,
+    pub(crate) to_platform_key: Vec<String>,
+    pub(crate) unchanged: i32,
+    pub(crate) data_keys: i32,
+    pub(crate) revision: u64,
+    /// Absent for a preview.
+    pub(crate) effective_time: Option<String>,
+}
+
+impl From<pb::SelectAppsResponse> for Selected {
+    fn from(s: pb::SelectAppsResponse) -> Self {
+        Self {
+            effective_time: time!(s.effective_time),
+            to_customer_key: s.to_customer_key,
+            to_platform_key: s.to_platform_key,
+            unchanged: s.unchanged,
+            data_keys: s.data_keys,
+            revision: s.revision,
+        }
+    }
+}
+
+/// `HELD: KEY_DISABLED`, `REVOKED: KILL_SWITCH`.
+fn hold(hold: &pb::KeyHold) -> Option<String> {
+    match pb::key_hold::State::try_from(hold.state) {
+        Ok(pb::key_hold::State::None | pb::key_hold::State::Unspecified) => None,
+        Ok(state) => Some(format!("{}: {}", state.as_str_name(), hold.cause)),
+        Err(_) => Some(format!("STATE_{}: {}", hold.state, hold.cause)),
+    }
 }
 
 impl From<pb::Key> for Key {
@@ -88,6 +129,11 @@ impl From<pb::Key> for Key {
             tenant_id: k.tenant_id,
             current_version: k.current_version,
             warnings: k.warnings,
+            phase: pb::KeyPhase::try_from(k.phase)
+                .map_or_else(|_| format!("PHASE_{}", k.phase), |phase| phase.as_str_name().to_owned()),
+            hold: k.hold.as_ref().and_then(hold),
+            hold_since: k.hold.as_ref().and_then(|hold| time!(hold.since)),
+            every_app: k.every_app,
         }
     }
 }
@@ -210,6 +256,13 @@ mod tests {
             tenant_id: "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".into(),
             current_version: "workspaces/acme/key/versions/00112233445566778899aabbccddeeff".into(),
             warnings: vec!["purge protection is off".into()],
+            phase: pb::KeyPhase::Enforced.into(),
+            hold: Some(pb::KeyHold {
+                state: pb::key_hold::State::Revoked.into(),
+                cause: "KILL_SWITCH".into(),
+                ..Default::default()
+            }),
+            every_app: true,
             ..Default::default()
         };
         let version = pb::KeyVersion {

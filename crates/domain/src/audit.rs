@@ -1,7 +1,8 @@
 //! What is recorded of an administrative change or a vault's denial.
 
 use crate::key_life::{Cause, EnforceAt, Policy};
-use crate::{AppId, KeyVersionId, Reason, Timestamp, WorkspaceId};
+use crate::key_test::Step;
+use crate::{AppId, KeyTestId, KeyVersionId, Reason, Timestamp, WorkspaceId};
 
 /// One event in a chain: the workspace's, or the platform's when `workspace` is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,13 @@ pub enum AuditKind {
         /// Since when it had been off.
         since: Timestamp,
     },
+    /// The configuration was tested.
+    KeyTested {
+        /// Which test; its steps are in the history.
+        test: KeyTestId,
+        /// The first step that did not pass, and why; absent when all passed.
+        failed: Option<(Step, Option<Reason>)>,
+    },
 }
 
 impl AuditKind {
@@ -122,6 +130,14 @@ impl AuditKind {
             ),
             Self::KeyRevoked { cause } => ("key.revoked", vec![("cause", cause.as_str().to_owned())]),
             Self::KeyRestored { since } => ("key.restored", vec![("revoked_since", since.to_string())]),
+            Self::KeyTested { test, failed } => {
+                let mut details = vec![("test", test.to_string())];
+                if let Some((step, reason)) = failed {
+                    details.push(("failed", step.as_str().to_owned()));
+                    details.extend(reason.map(|reason| ("reason", reason.as_str().to_owned())));
+                }
+                ("key.tested", details)
+            }
         }
     }
 }

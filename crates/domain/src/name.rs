@@ -1,6 +1,6 @@
 //! Resource names as they stand in requests and answers (AIP-122), and back.
 
-use crate::{AppId, DataKeyId, InvalidId, KeyVersionId, WorkspaceId};
+use crate::{AppId, DataKeyId, InvalidId, KeyTestId, KeyVersionId, WorkspaceId};
 
 /// Why a text is not the resource name that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,11 @@ pub fn key(workspace: &WorkspaceId) -> String {
 /// Prints `workspaces/{workspace}/key/versions/{version}`.
 pub fn key_version(workspace: &WorkspaceId, version: KeyVersionId) -> String {
     format!("workspaces/{workspace}/key/versions/{version}")
+}
+
+/// Prints `workspaces/{workspace}/key/tests/{test}`.
+pub fn key_test(workspace: &WorkspaceId, test: KeyTestId) -> String {
+    format!("workspaces/{workspace}/key/tests/{test}")
 }
 
 /// Prints `workspaces/{workspace}/apps/{app}/dataKeys/{data key}`.

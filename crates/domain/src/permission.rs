@@ -82,6 +82,8 @@ actions! {
     RevokeKey = "key.revoke";
     /// Switch it on again.
     RestoreKey = "key.restore";
+    /// Test a key's configuration: asks the customer's vault.
+    TestKey = "key.test";
     /// Export wrapped keys.
     ExportWrappedKeys = "key.export";
 }

@@ -251,6 +251,25 @@ reasons! {
         => "name each app once";
     ChangedMeanwhile "CHANGED_MEANWHILE" Caller "somebody else changed this at the same time"
         => "read it again, and repeat the change if it is still wanted";
+
+    // The test of a configuration: 220 to 239 in the contract.
+    OwnershipNotProven "OWNERSHIP_NOT_PROVEN" Customer "the key does not show this workspace's proof of ownership"
+        => "set the tag byok-enrol of the key to the workspace's ownership nonce, and see that our application may read, wrap and unwrap with the key";
+    VaultOpensDamaged "VAULT_OPENS_DAMAGED" Customer "the vault unwraps a wrapped key that was tampered with"
+        => "use a key in a vault of Azure's own; what answers under this name is none";
+    KeyPurgeable "KEY_PURGEABLE" Customer "purge protection is off: a deleted key can be purged, and everything under it is lost for good"
+        => "turn the vault's purge protection on";
+    KeyExportable "KEY_EXPORTABLE" Customer "the key is exportable: its private half may leave the vault"
+        => "use a key that is not exportable and has no release policy";
+    KeyExpires "KEY_EXPIRES" Customer "the key version has an expiry date: from then on it wraps no new data keys, and still unwraps"
+        => "rotate the key before that day, or let the vault rotate it";
+}
+
+impl Reason {
+    /// The reason of this name, as rows and clients spell it.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == name)
+    }
 }
 
 impl fmt::Display for Reason {

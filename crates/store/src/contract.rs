@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
-    Wrapping,
+    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
+    WorkspaceId, Wrapping,
 };
 
 use crate::{RecordedEvent, StoreError};
@@ -91,6 +91,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// All recorded versions, oldest first.
     async fn key_versions(&self, workspace: &WorkspaceId) -> Result<Vec<KeyVersion>, StoreError>;
+
+    /// The tests of the workspace's key configurations, newest first.
+    async fn key_tests(&self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError>;
 
     /// A data key, in whatever state. `None` when it is another app's.
     async fn data_key(
@@ -216,6 +219,13 @@ pub trait Transaction: Send {
 
     /// Writes whether an app, which may have been deleted, is selected.
     async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError>;
+
+    /// As [`Store::key_tests`], with this transaction's own writes.
+    async fn key_tests(&mut self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError>;
+
+    /// Adds a test of a live workspace's configuration to the history. It never changes; the same id twice is
+    /// `Conflict::Exists`.
+    async fn add_key_test(&mut self, test: &KeyTest) -> Result<(), StoreError>;
 
     /// Appends an event to its chain (I-24: in the same transaction as what it tells of).
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError>;

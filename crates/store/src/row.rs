@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use domain::row_seal::{RowBytes, RowMac, RowSeal};
 use domain::{
-    App, AppKind, DataKey, DataKeyState, KeyConfig, KeyVersion, Protection, Timestamp, Workspace, WorkspaceId,
+    App, AppKind, DataKey, DataKeyState, KeyConfig, KeyTest, KeyVersion, Protection, Timestamp, Workspace, WorkspaceId,
     WrapScheme, Wrapping, WrappingKey,
 };
 
 use crate::set::SetSum;
-use crate::{ClusterId, RecordedEvent, StoreError};
+use crate::{ClusterId, RecordedEvent, StoreError, key_test_steps};
 
 /// When a row was written: part of its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +191,20 @@ impl Row for KeyVersion {
             .field(&self.thumbprint)
             .field(&[u8::from(self.hsm)])
             .number(self.recorded_at.micros())
+    }
+}
+
+impl Row for KeyTest {
+    const TABLE: &'static str = "key_tests";
+    fn workspace(&self) -> &str {
+        self.workspace.as_str()
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        row.field(self.id.to_string().as_bytes())
+            .field(&self.config_hash.0)
+            .number(self.started_at.micros())
+            .number(self.finished_at.micros())
+            .field(key_test_steps::text(&self.steps).as_bytes())
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use domain::row_seal::{RowMac, RowSeal};
 use rusqlite::types::Value;
-use store::conformance::sample::{app_id, at, customer_key, data_key_id, event, furnish, platform_key, workspace_id};
+use store::conformance::sample::{
+    app_id, app_selection, at, customer_key, data_key_id, event, furnish, key_test, lives, platform_key, workspace_id,
+};
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
 use store::{Store as _, StoreError};
@@ -28,6 +30,11 @@ async fn every_column_of_every_row_is_covered() {
     let (deleted, mut bell) = (at(6), store.workspace(&workspace_id("bell")).await.unwrap().unwrap());
     bell.deleted_at = Some(deleted);
     let mut tx = store.begin("delete").await.unwrap();
+    tx.add_key_test(&key_test("acme", 1)).await.unwrap();
+    for (name, nth) in [("acme", 2), ("bell", 6)] {
+        tx.put_key_life(&lives(name)[nth]).await.unwrap();
+        tx.put_app_selection(&app_selection(name, "bot", true)).await.unwrap();
+    }
     tx.put_workspace(&bell).await.unwrap();
     tx.commit().await.unwrap();
     store.record(event(None, 1)).await.unwrap();
@@ -35,9 +42,20 @@ async fn every_column_of_every_row_is_covered() {
 
     let raw = file.raw();
     let mut tried = 0;
-    for table in
-        ["meta", "sets", "workspaces", "apps", "key_configs", "key_versions", "data_keys", "wrappings", "audit"]
-    {
+    for table in [
+        "meta",
+        "sets",
+        "workspaces",
+        "apps",
+        "key_configs",
+        "key_versions",
+        "key_tests",
+        "key_lives",
+        "app_selections",
+        "data_keys",
+        "wrappings",
+        "audit",
+    ] {
         raw.execute_batch(&format!("CREATE TABLE kept AS SELECT * FROM {table}")).unwrap();
         let rows: i64 = raw.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap();
         assert!(rows > 0, "{table} is empty");
@@ -79,7 +97,10 @@ fn nudge(raw: &rusqlite::Connection, table: &str, column: &str, nth: i64) -> Opt
     let keys = primary_key(raw, table);
     let read = format!("SELECT {column}, {keys} FROM {table} ORDER BY {keys} LIMIT 1 OFFSET {nth}");
     let was: Value = raw.query_row(&read, [], |row| row.get(0)).unwrap();
+    let absent = |of: &str| column_type(raw, table, column) == of;
     let now = match &was {
+        Value::Null if absent("TEXT") => Value::Text("abc".to_owned()),
+        Value::Null if absent("BLOB") => Value::Blob(vec![7; 16]),
         Value::Null => Value::Integer(1),
         Value::Integer(number) => Value::Integer(number ^ 1),
         Value::Text(text) if text.is_empty() => Value::Text("abc".to_owned()),
@@ -106,6 +127,10 @@ fn nudge(raw: &rusqlite::Connection, table: &str, column: &str, nth: i64) -> Opt
         Err(error) if error.to_string().contains("UNIQUE") => None,
         other => panic!("{table}.{column}: {other:?}"),
     }
+}
+
+fn column_type(raw: &rusqlite::Connection, table: &str, column: &str) -> String {
+    raw.query_row("SELECT type FROM pragma_table_info(?1) WHERE name = ?2", [table, column], |row| row.get(0)).unwrap()
 }
 
 fn primary_key(raw: &rusqlite::Connection, table: &str) -> String {

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
-    Wrapping,
+    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
+    WorkspaceId, Wrapping,
 };
 use store::{Activation, ClusterId, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
 
@@ -178,6 +178,11 @@ impl Store for FaultyStore {
     async fn key_versions(&self, workspace: &WorkspaceId) -> Result<Vec<KeyVersion>, StoreError> {
         self.read()?;
         self.inner.key_versions(workspace).await
+    }
+
+    async fn key_tests(&self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError> {
+        self.read()?;
+        self.inner.key_tests(workspace, limit).await
     }
 
     async fn data_key(

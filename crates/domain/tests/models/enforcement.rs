@@ -175,7 +175,7 @@ impl Life {
             (Bug::ArmedTooLate, Ok(test)) => {
                 let Enforcement::Scheduled(Scheduled { plan, .. }) = life.enforcement.clone() else { return None };
                 let in_time = now < plan.at.instant();
-                in_time.then(|| (KeyLife { enforcement: Enforcement::Armed(Armed { plan, test }), ..life }, true))
+                in_time.then_some((KeyLife { enforcement: Enforcement::Armed(Armed { plan, test }), ..life }, true))
             }
             (_, Ok(test)) => life.arm(test, now, TIMING).ok().map(|step| (step.next, true)),
             (_, Err(_)) => None,

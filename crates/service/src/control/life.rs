@@ -1,15 +1,17 @@
 //! The life of a workspace's key as a transaction finds it, and what its apps' selection is.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use domain::key_life::{AppSelection, KeyLife, Selection, Step};
-use domain::{AppId, KeyConfig, Reason, WorkspaceId};
+use domain::{AppId, KeyConfig, Reason, Timestamp, WorkspaceId};
 use store::{StoreError, Transaction};
 
 use super::{event, live_workspace};
 use crate::Refusal;
 use crate::core::Core;
 use crate::keys::table::Change;
+use crate::options::CONTROL_LEASE;
 
 /// The key's configuration and life; a key that was put in force before there were dates has one from now on.
 pub(super) async fn key_and_life(
@@ -30,6 +32,14 @@ pub(super) fn selection_of(every_app: bool, rows: &[AppSelection]) -> Selection 
     }
     let selected: BTreeSet<AppId> = rows.iter().filter(|row| row.selected).map(|row| row.app.clone()).collect();
     Selection::Only(selected)
+}
+
+/// The longest that a commit is taken to last after the time its change is stamped with.
+const LONGEST_COMMIT: Duration = Duration::from_secs(15);
+
+/// From when on every replica that serves goes by a change: it has read the store at most C ago.
+pub(super) fn effective_at(changed_at: Timestamp) -> Timestamp {
+    changed_at.saturating_add(CONTROL_LEASE).saturating_add(LONGEST_COMMIT)
 }
 
 impl Core {

@@ -6,11 +6,10 @@ use domain::key_life::{AppSelection, Preview, Selection, Wish};
 use domain::permission::{self, Permit};
 use domain::{AppId, Protection, Timestamp, WorkspaceId};
 
-use super::life::{key_and_life, selection_of};
+use super::life::{effective_at, key_and_life, selection_of};
 use super::{to_the_end, workspace_of};
 use crate::core::Core;
 use crate::keys::table::Change;
-use crate::options::CONTROL_LEASE;
 use crate::{Refusal, Service};
 
 /// What a change of the selection did, or would do.
@@ -60,14 +59,14 @@ impl Core {
             (life.change, None)
         } else if preview.selection == present {
             drop(tx);
-            (life.change, Some(life.changed_at.saturating_add(CONTROL_LEASE)))
+            (life.change, Some(effective_at(life.changed_at)))
         } else {
             let now = self.clock.now().wall;
             for row in changed_rows(workspace, &rows, &preview.selection, now) {
                 tx.put_app_selection(&row).await?;
             }
             let life = self.commit_life(tx, life.select(&preview, now), actor, Change::Selection).await?;
-            (life.change, Some(self.clock.now().wall.saturating_add(CONTROL_LEASE)))
+            (life.change, Some(effective_at(life.changed_at)))
         };
         let mut data_keys = self.missing(workspace, &preview.to_customer_key, Protection::CustomerKey).await?;
         data_keys += self.missing(workspace, &preview.to_platform_key, Protection::PlatformKey).await?;

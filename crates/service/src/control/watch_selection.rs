@@ -7,10 +7,10 @@ use domain::key_life::{Cause, KeyLife, Ruling, Selection, protection_of};
 use domain::permission::{self, Permit};
 use domain::{AppId, Protection, Timestamp, WorkspaceId};
 
-use super::life::selection_of;
+use super::life::{effective_at, selection_of};
 use super::{not_found, workspace_of};
 use crate::core::Core;
-use crate::options::{CONTROL_LEASE, MOST_PAGE};
+use crate::options::MOST_PAGE;
 use crate::{Refusal, Service};
 
 /// How often a watch looks whether something changed.
@@ -113,7 +113,7 @@ impl SelectionWatch {
         Ok(SelectionState {
             workspace: workspace.clone(),
             revision: life.as_ref().map_or(0, |life| life.change),
-            effective_at: changed_at.saturating_add(CONTROL_LEASE),
+            effective_at: effective_at(changed_at),
             every_app,
             apps,
             revoked: life.and_then(|life| life.revoked).map(|revoked| revoked.cause),

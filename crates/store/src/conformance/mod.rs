@@ -5,6 +5,8 @@
 pub mod authenticity;
 pub mod commits;
 pub mod data_keys;
+pub mod key_tests;
+pub mod life;
 pub mod rows;
 pub mod sample;
 mod seal;
@@ -45,6 +47,9 @@ macro_rules! conformance_suite {
             data_keys::each_protection_has_its_own_active_key
             data_keys::another_apps_data_key_is_not_there
             data_keys::a_deleted_app_gets_no_data_key
+            key_tests::tests_are_read_back_newest_first
+            key_tests::a_test_is_added_once
+            key_tests::a_forged_test_is_refused
             transactions::a_transaction_happens_as_a_whole
             transactions::a_dropped_transaction_never_happened
             transactions::a_refused_step_leaves_the_others
@@ -62,6 +67,10 @@ macro_rules! conformance_suite {
             authenticity::an_older_row_put_back_shows
             authenticity::a_shortened_chain_shows
             authenticity::a_forged_row_stops_nobody_else
+            life::a_life_is_read_back_in_every_state
+            life::a_life_changes_one_step_at_a_time
+            life::a_selection_is_kept_app_by_app
+            life::a_forged_life_or_selection_is_refused
         }
     };
     (@ $fresh:expr; $($file:ident :: $promise:ident)*) => {

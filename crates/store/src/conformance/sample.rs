@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
+use domain::key_test::{Step, StepResult, StepState};
 use domain::{
-    App, AppId, AppKind, Cloud, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyLocation, KeyVersion, KeyVersionId,
-    PlatformKeyId, Protection, Timestamp, Workspace, WorkspaceId, WrapScheme, Wrapping, WrappingKey,
+    App, AppId, AppKind, Cloud, ConfigHash, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyLocation, KeyTest,
+    KeyTestId, KeyVersion, KeyVersionId, PlatformKeyId, Protection, Reason, Timestamp, Workspace, WorkspaceId,
+    WrapScheme, Wrapping, WrappingKey,
 };
 
 use domain::key_life::{
@@ -81,6 +83,33 @@ pub fn key_config(workspace: &str, n: u8) -> KeyConfig {
         wrap_epoch: u64::from(n),
         lease: Duration::from_secs(300),
         configured_at: at(i64::from(n)),
+    }
+}
+
+/// The `n`th test of the workspace's configuration: it failed at the key.
+pub fn key_test(workspace: &str, n: u8) -> KeyTest {
+    let config = key_config(workspace, 1);
+    let started_at = at(i64::from(n) * 1_000_000);
+    let step = |step: &Step| match step {
+        Step::Key => StepResult {
+            state: StepState::Failed,
+            duration: Duration::from_micros(60_000 + u64::from(n)),
+            finding: "the version is disabled".to_owned(),
+            reason: Some(Reason::KeyDisabled),
+            remedy: Some(Reason::KeyDisabled.remedy().to_owned()),
+            command: Some("az keyvault key set-attributes --enabled true".to_owned()),
+            ..StepResult::not_run(*step)
+        },
+        earlier if *earlier < Step::Key => StepResult { state: StepState::Passed, ..StepResult::not_run(*step) },
+        _ => StepResult::not_run(*step),
+    };
+    KeyTest {
+        id: KeyTestId::new(started_at, [n; 10]),
+        workspace: config.workspace.clone(),
+        config_hash: ConfigHash::of(&config.workspace, &config.location, &config.tenant, Some(config.current_version)),
+        started_at,
+        finished_at: at(i64::from(n) * 1_000_000 + 500_000),
+        steps: Step::ALL.iter().map(step).collect(),
     }
 }
 

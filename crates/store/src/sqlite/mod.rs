@@ -32,8 +32,8 @@ use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::row_seal::RowSeal;
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
-    Wrapping,
+    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
+    WorkspaceId, Wrapping,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -243,6 +243,11 @@ impl Store for SqliteStore {
             read::many(conn, codes, "WHERE workspace = ?1 ORDER BY recorded_at, version", [workspace.as_str()])
         })
         .await
+    }
+
+    async fn key_tests(&self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| read::key_tests(conn, codes, &workspace, page(limit))).await
     }
 
     async fn data_key(

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use domain::row_seal::RowMac;
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyLocation, KeyVersion, KeyVersionId, KeyVersionLocation, Protection,
-    Workspace, WorkspaceId, Wrapping, key_identifier::KeyIdentifier,
+    App, AppId, ConfigHash, DataKey, DataKeyId, KeyConfig, KeyLocation, KeyTest, KeyVersion, KeyVersionId,
+    KeyVersionLocation, Protection, Workspace, WorkspaceId, Wrapping, key_identifier::KeyIdentifier,
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
 use super::fields::{Fields, stored};
 use crate::row::{self, Meta, NumberedWrapping, Row, RowCodes, SetHead, WrappedKey};
 use crate::set::SetSum;
-use crate::{RecordedEvent, StoreError};
+use crate::{RecordedEvent, StoreError, key_test_steps};
 
 /// A row with the code it was found with.
 pub(super) struct Kept<R> {
@@ -114,6 +114,16 @@ pub(super) fn key_version(
     version: KeyVersionId,
 ) -> Result<Option<Kept<KeyVersion>>, StoreError> {
     one(conn, codes, "WHERE workspace = ?1 AND version = ?2", params![workspace.as_str(), version.as_bytes()])
+}
+
+/// A workspace's tests, newest first: their ids sort by time.
+pub(super) fn key_tests(
+    conn: &Connection,
+    codes: &RowCodes,
+    workspace: &WorkspaceId,
+    limit: i64,
+) -> Result<Vec<KeyTest>, StoreError> {
+    many(conn, codes, "WHERE workspace = ?1 ORDER BY test DESC LIMIT ?2", params![workspace.as_str(), limit])
 }
 
 pub(super) fn data_key(
@@ -261,6 +271,20 @@ impl Stored for KeyVersion {
                 _ => None,
             })?,
             recorded_at: fields.time()?,
+        })
+    }
+}
+
+impl Stored for KeyTest {
+    const COLUMNS: &'static str = "workspace, test, config_hash, started_at, finished_at, steps";
+    fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            workspace: fields.parsed()?,
+            id: fields.parsed()?,
+            config_hash: ConfigHash(fields.array()?),
+            started_at: fields.time()?,
+            finished_at: fields.time()?,
+            steps: key_test_steps::parse(fields.text()?).ok_or_else(|| fields.forged())?,
         })
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Migration {
 /// Every step there has been.
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, sql: include_str!("schema/0001_first.sql") },
+    Migration { number: 2, sql: include_str!("schema/0002_key_tests.sql") },
     Migration { number: 3, sql: include_str!("schema/0003_life.sql") },
 ];
 

@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
-use super::schema::{MIGRATIONS, Migration};
+use super::schema::{MIGRATIONS, Migration, newest};
 use super::writer::commit_durably;
 use super::{Durability, OpenRefused, SqliteOptions, SqliteStore};
 use crate::Store;
 use crate::conformance::TestSeal;
-use crate::conformance::sample::{furnish, platform_key, workspace, workspace_id};
+use crate::conformance::sample::{app_selection, furnish, key_test, lives, platform_key, workspace, workspace_id};
 
 const FIRST: Migration = Migration { number: 1, sql: include_str!("schema/0001_first.sql") };
+
+/// Every real step, and made-up ones after them.
+fn and_then(made_up: &[&'static str]) -> Vec<Migration> {
+    let real = MIGRATIONS.iter().map(|step| Migration { number: step.number, sql: step.sql });
+    let next = newest(MIGRATIONS) + 1;
+    real.chain((next..).zip(made_up).map(|(number, sql)| Migration { number, sql })).collect()
+}
 
 fn options(dir: &tempfile::TempDir) -> SqliteOptions {
     SqliteOptions {
@@ -44,21 +51,40 @@ async fn an_older_database_is_brought_forward_with_its_rows() {
     let before = store.revision().await.unwrap();
     drop(store);
 
-    let later = [
-        FIRST,
-        Migration { number: 2, sql: "CREATE TABLE notes (workspace TEXT NOT NULL, note TEXT NOT NULL) STRICT;" },
-        Migration { number: 3, sql: "ALTER TABLE notes ADD COLUMN written_at INTEGER;" },
-    ];
+    let later = and_then(&[
+        "CREATE TABLE notes (workspace TEXT NOT NULL, note TEXT NOT NULL) STRICT;",
+        "ALTER TABLE notes ADD COLUMN written_at INTEGER;",
+    ]);
+    let steps = u64::from(newest(&later) - 1);
     for _ in 0..2 {
         let store = open(&options, &later).unwrap();
         assert_eq!(store.workspace(&workspace_id("acme")).await.unwrap(), Some(workspace("acme")));
         assert_eq!(store.data_keys(&key.workspace, None, 10).await.unwrap(), std::slice::from_ref(&key));
-        assert_eq!(store.revision().await.unwrap(), before + 2, "one for each step, once");
+        assert_eq!(store.revision().await.unwrap(), before + steps, "one for each step, once");
         store.verify().await.unwrap();
     }
     // And there is no way back.
     let refused = open(&options, &[FIRST]).map(drop).unwrap_err();
-    assert!(matches!(refused, OpenRefused::NewerSchema { found: 3, known: 1, .. }), "{refused}");
+    assert!(
+        matches!(refused, OpenRefused::NewerSchema { found, known: 1, .. } if found == newest(&later)),
+        "{refused}"
+    );
+}
+
+/// A database of the first schema takes the second step: its rows are as they were, and it takes tests.
+#[tokio::test]
+async fn the_first_schema_becomes_the_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(&dir);
+    furnish(&open(&options, &[FIRST]).unwrap(), &["acme"], &["bot"]).await;
+    let store = open(&options, MIGRATIONS).unwrap();
+    assert_eq!(store.workspace(&workspace_id("acme")).await.unwrap(), Some(workspace("acme")));
+    assert_eq!(store.key_tests(&workspace_id("acme"), 10).await.unwrap(), []);
+    let mut tx = store.begin("test").await.unwrap();
+    tx.add_key_test(&key_test("acme", 1)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.key_tests(&workspace_id("acme"), 10).await.unwrap(), [key_test("acme", 1)]);
+    store.verify().await.unwrap();
 }
 
 /// A step that fails in its middle leaves the database as the step before it left it, and usable by the older release.
@@ -67,17 +93,17 @@ async fn a_failing_step_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let options = options(&dir);
     furnish(&open(&options, &[FIRST]).unwrap(), &["acme"], &["bot"]).await;
-    let second = || Migration { number: 2, sql: "CREATE TABLE notes (note TEXT NOT NULL) STRICT;" };
-    let broken = Migration { number: 3, sql: "DROP TABLE notes; CREATE TABLE audit (x TEXT);" };
-    let refused = open(&options, &[FIRST, second(), broken]).map(drop).unwrap_err();
-    assert!(matches!(refused, OpenRefused::NotMigrated { to: 3, .. }), "{refused}");
-    let store = open(&options, &[FIRST, second()]).unwrap();
+    let good = "CREATE TABLE notes (note TEXT NOT NULL) STRICT;";
+    let broken = and_then(&[good, "DROP TABLE notes; CREATE TABLE audit (x TEXT);"]);
+    let refused = open(&options, &broken).map(drop).unwrap_err();
+    assert!(matches!(refused, OpenRefused::NotMigrated { to, .. } if to == newest(&broken)), "{refused}");
+    let store = open(&options, &and_then(&[good])).unwrap();
     store.verify().await.unwrap();
     let notes: i64 = rusqlite::Connection::open(&options.path)
         .unwrap()
         .query_row("SELECT count(*) FROM notes", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(notes, 0, "the second step is there, whole");
+    assert_eq!(notes, 0, "the step before it is there, whole");
 }
 
 /// I-2, I-4, I-18, I-19: what the schema itself holds against a slip in our own code, each rule shown to hold.
@@ -94,6 +120,11 @@ async fn the_schema_refuses_what_must_never_happen() {
             store.activate_data_key(&key.workspace, &key.app, key.id, key.created_at).await.unwrap();
         }
     }
+    let mut tx = store.begin("test").await.unwrap();
+    tx.add_key_test(&key_test("acme", 1)).await.unwrap();
+    tx.put_key_life(&lives("acme")[4]).await.unwrap();
+    tx.put_app_selection(&app_selection("acme", "bot", true)).await.unwrap();
+    tx.commit().await.unwrap();
     drop(store);
     let conn = rusqlite::Connection::open(&options.path).unwrap();
     conn.pragma_update(None, "foreign_keys", true).unwrap();
@@ -119,6 +150,14 @@ async fn the_schema_refuses_what_must_never_happen() {
         ("DELETE FROM key_configs", "key configurations stay"),
         ("DELETE FROM apps", "never reused"),
         ("DELETE FROM workspaces", "never reused"),
+        ("UPDATE key_tests SET steps = '[]'", "a test never changes"),
+        ("UPDATE key_tests SET started_at = 0", "a test never changes"),
+        ("DELETE FROM key_tests", "tests stay"),
+        ("UPDATE key_lives SET change = 0", "only rise"),
+        ("UPDATE key_lives SET state = 2", "stays"),
+        ("UPDATE key_lives SET plan_at = 7", "stays"),
+        ("DELETE FROM key_lives", "key lives stay"),
+        ("DELETE FROM app_selections", "selections stay"),
         ("UPDATE meta SET revision = 0", "only rise"),
         ("DELETE FROM meta", "stays"),
         ("DELETE FROM sets", "sets stay"),

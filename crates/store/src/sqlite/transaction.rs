@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
-use domain::{App, AppId, KeyConfig, KeyVersion, KeyVersionId, Workspace, WorkspaceId};
+use domain::{App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Workspace, WorkspaceId};
 use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{life, read, write};
+use super::{life, page, read, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -158,6 +158,16 @@ impl Transaction for SqliteTransaction {
     async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError> {
         let selection = selection.clone();
         self.run(move |unit| unit.step(|step| life::put_app_selection(step, &selection))).await
+    }
+
+    async fn key_tests(&mut self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| read::key_tests(unit.conn, unit.codes, &workspace, page(limit))).await
+    }
+
+    async fn add_key_test(&mut self, test: &KeyTest) -> Result<(), StoreError> {
+        let test = test.clone();
+        self.run(move |unit| unit.step(|step| write::add_key_test(step, &test))).await
     }
 
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::key_life::{AppSelection, KeyLife};
-use domain::{App, KeyConfig, KeyVersion, Workspace, WorkspaceId};
+use domain::{App, KeyConfig, KeyTest, KeyVersion, Workspace, WorkspaceId};
 use rusqlite::Connection;
 
 use super::read::{self, Kept, Stored};
@@ -37,6 +37,7 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
     count::<KeyVersion>(&snapshot, codes, &mut found)?;
     count::<KeyLife>(&snapshot, codes, &mut found)?;
     count::<AppSelection>(&snapshot, codes, &mut found)?;
+    count::<KeyTest>(&snapshot, codes, &mut found)?;
     count::<WrappedKey>(&snapshot, codes, &mut found)?;
     count::<NumberedWrapping>(&snapshot, codes, &mut found)?;
     follow_chains(&snapshot, codes, &mut found)?;

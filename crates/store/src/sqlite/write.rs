@@ -2,8 +2,8 @@
 
 use domain::audit::AuditEvent;
 use domain::{
-    App, AppId, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyVersion, Protection, Timestamp, Workspace, WorkspaceId,
-    WrapScheme, Wrapping, WrappingKey,
+    App, AppId, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyTest, KeyVersion, Protection, Timestamp, Workspace,
+    WorkspaceId, WrapScheme, Wrapping, WrappingKey,
 };
 use rusqlite::params;
 
@@ -11,7 +11,7 @@ use super::fields::stored;
 use super::read::{self, Kept};
 use super::unit::{Known, Step};
 use crate::row::{self, NumberedWrapping, WrappedKey, state_code};
-use crate::{Activation, Conflict, Inserted, RecordedEvent, StoreError};
+use crate::{Activation, Conflict, Inserted, RecordedEvent, StoreError, key_test_steps};
 
 /// Creates, renames or deletes a workspace.
 pub(super) fn put_workspace(step: &mut Step<'_, '_>, workspace: &Workspace) -> Result<(), StoreError> {
@@ -153,6 +153,33 @@ pub(super) fn add_key_version(step: &mut Step<'_, '_>, version: &KeyVersion) -> 
             sealed.mac,
         ])?;
     Ok(())
+}
+
+/// Adds a test to a live workspace's history.
+pub(super) fn add_key_test(step: &mut Step<'_, '_>, test: &KeyTest) -> Result<(), StoreError> {
+    live_workspace(step, &test.workspace)?;
+    let sealed = step.seal(&test.workspace, test, None)?;
+    let inserted = step
+        .conn()
+        .prepare_cached(
+            "INSERT INTO key_tests (workspace, test, config_hash, started_at, finished_at, steps,
+               epoch, revision, mac_key, mac)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (workspace, test) DO NOTHING",
+        )?
+        .execute(params![
+            test.workspace.as_str(),
+            test.id.to_string(),
+            test.config_hash.0,
+            test.started_at.micros(),
+            test.finished_at.micros(),
+            key_test_steps::text(&test.steps),
+            sealed.epoch,
+            sealed.revision,
+            sealed.mac_key,
+            sealed.mac,
+        ])?;
+    if inserted == 0 { Err(Conflict::Exists.into()) } else { Ok(()) }
 }
 
 /// Stores a pending data key with its first wrapping.
