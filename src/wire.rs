@@ -120,6 +120,7 @@ impl Daemon {
             tasks.spawn(async { match service.run_tasks().await {} });
         }
         tasks.spawn(service.clone().work_on_operations());
+        tasks.spawn(service.clone().keep_enforcement_dates());
         tasks.spawn(service.keep_following_new_versions());
         let stop = async {
             stop.await;

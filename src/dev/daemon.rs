@@ -1,6 +1,7 @@
 //! The daemon of `dev`: the same parts as in production, but for the connector that leads vaults' names to the emulator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use identity::{TokenCallers, token_hash};
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
@@ -23,6 +24,12 @@ pub(super) struct Running {
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<Drained, BindRefused>>,
 }
+
+const CONTROL_LEASE: Duration = Duration::from_secs(2);
+const FREEZE_MARGIN: Duration = Duration::from_secs(3);
+const COMMIT_SLACK: Duration = Duration::from_secs(1);
+/// How far ahead an enforcement date has to be: time for its freeze, and to type it.
+pub(super) const SOONEST_DATE: Duration = Duration::from_secs(6);
 
 /// Starts it on what `home` holds.
 pub(super) async fn start(
@@ -49,7 +56,12 @@ pub(super) async fn start(
     let callers = TokenCallers::new([("dev", token_hash(token))]);
     let callers = callers.map_err(|refused| Trouble::new(refused, "remove the file `token` in the data directory"))?;
 
-    let daemon = Assembly::new(Arc::new(store), Arc::new(keys), platform, Arc::new(callers)).start().await?;
+    let mut assembly = Assembly::new(Arc::new(store), Arc::new(keys), platform, Arc::new(callers));
+    // One replica, and somebody who watches: what is agreed on by waiting is agreed on in seconds.
+    assembly.options.control_lease = CONTROL_LEASE;
+    assembly.options.freeze_margin = FREEZE_MARGIN;
+    assembly.options.commit_slack = COMMIT_SLACK;
+    let daemon = assembly.start().await?;
     let count = std::thread::available_parallelism().map_or(1, Into::into);
     let workers = Workers::threads(count)
         .map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), "check the system's limits"))?;

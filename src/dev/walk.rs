@@ -3,6 +3,7 @@
 //! A step that finds something else than it should is a failed step; nothing is taken for granted because a call returned.
 
 mod data;
+mod date;
 mod rotate;
 mod setup;
 mod switch;
@@ -41,11 +42,14 @@ struct Walk<'a> {
     tenant: String,
     key: Option<CustomerKey>,
     sealed: Bytes,
+    /// What was encrypted before the date, if that has not come in an earlier start.
+    early: Option<Bytes>,
 }
 
 /// Runs every step, in order, up to the first that fails. Whether all ran.
 pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mut Screen) -> bool {
-    let mut walk = Walk { client, azure, home, before: false, tenant: String::new(), key: None, sealed: Bytes::new() };
+    let (tenant, sealed) = (String::new(), Bytes::new());
+    let mut walk = Walk { client, azure, home, before: false, tenant, key: None, sealed, early: None };
     macro_rules! steps {
         ($($title:literal => $step:ident,)*) => {$(
             let started = SystemClock.now();
@@ -67,6 +71,10 @@ pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mu
         "The key is configured" => configure,
         "Wrap and unwrap: the proof" => proof,
         "The configuration is tested, step by step" => tested,
+        "Until its date the platform's key protects" => before_the_date,
+        "The date is set" => schedule,
+        "The apps and bots are chosen" => select,
+        "The date comes" => enforced,
         "Encrypt" => encrypt,
         "Decrypt" => decrypt,
         "A batch: one bad item fails alone" => batch,
@@ -74,6 +82,7 @@ pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mu
         "A ciphertext moved to another app is refused" => moved,
         "The customer switches the key off" => switched_off,
         "The customer switches the key on again" => switched_on,
+        "The platform's own switch" => local_switch,
         "A new version of the key: what a rotation would take" => plan_rotation,
         "The key is rotated" => rotate,
     }

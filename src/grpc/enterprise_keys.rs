@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::call::Call;
 use super::streams::{self, Answers};
-use super::{key_tests, operations, refuse, text};
+use super::{key_tests, life, operations, refuse, text};
 
 #[tonic::async_trait]
 impl EnterpriseKeys for Call {
@@ -28,7 +28,8 @@ impl EnterpriseKeys for Call {
             let wanted = ConfigureKey { key_identifier, key_name, tenant_id, lease };
             let configured = self.service().configure_key(&permit, wanted).await?;
             let warnings = configured.warnings.iter().map(ToString::to_string).collect();
-            Ok(key(self, &configured.config, warnings, KeyHealth::default()))
+            let status = self.service().key_status(&self.permit_key::<permission::ReadKey>(&name)?).await?;
+            Ok(life::key(self, &status, warnings, KeyHealth::default()))
         })
         .await
     }
@@ -37,8 +38,8 @@ impl EnterpriseKeys for Call {
         let pb::GetKeyRequest { name } = request.into_inner();
         self.answer("EnterpriseKeys/GetKey", async {
             let permit = self.permit_key::<permission::ReadKey>(&name)?;
-            let config = self.service().read_key(&permit).await?;
-            Ok(key(self, &config, Vec::new(), self.service().key_health(&permit).await?))
+            let health = self.service().key_health(&permit).await?;
+            Ok(life::key(self, &self.service().key_status(&permit).await?, Vec::new(), health))
         })
         .await
     }
@@ -121,6 +122,30 @@ impl EnterpriseKeys for Call {
         .await
     }
 
+    async fn schedule_enforcement(
+        &self,
+        request: Request<pb::ScheduleEnforcementRequest>,
+    ) -> Result<Response<pb::Key>, Status> {
+        life::schedule(self, request.into_inner()).await
+    }
+
+    async fn select_apps(
+        &self,
+        request: Request<pb::SelectAppsRequest>,
+    ) -> Result<Response<pb::SelectAppsResponse>, Status> {
+        life::select_apps(self, request.into_inner()).await
+    }
+
+    async fn revoke_key(&self, request: Request<pb::RevokeKeyRequest>) -> Result<Response<pb::Key>, Status> {
+        let pb::RevokeKeyRequest { name } = request.into_inner();
+        self.answer("EnterpriseKeys/RevokeKey", async {
+            let permit = self.permit_key::<permission::RevokeKey>(&name)?;
+            let status = self.service().revoke_key(&permit).await?;
+            Ok(life::key(self, &status, Vec::new(), KeyHealth::default()))
+        })
+        .await
+    }
+
     async fn rotate_key(
         &self,
         request: Request<pb::RotateKeyRequest>,
@@ -165,6 +190,16 @@ impl EnterpriseKeys for Call {
         })
         .await
     }
+
+    async fn restore_key(&self, request: Request<pb::RestoreKeyRequest>) -> Result<Response<pb::Key>, Status> {
+        let pb::RestoreKeyRequest { name } = request.into_inner();
+        self.answer("EnterpriseKeys/RestoreKey", async {
+            let permit = self.permit_key::<permission::RestoreKey>(&name)?;
+            let status = self.service().restore_key(&permit).await?;
+            Ok(life::key(self, &status, Vec::new(), KeyHealth::default()))
+        })
+        .await
+    }
 }
 
 fn plan(workspace: &WorkspaceId, plan: &Plan) -> pb::RotationPlan {
@@ -178,7 +213,8 @@ fn plan(workspace: &WorkspaceId, plan: &Plan) -> pb::RotationPlan {
     }
 }
 
-fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health: KeyHealth) -> pb::Key {
+/// The part of a key that its configuration and its vault say.
+pub(super) fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health: KeyHealth) -> pb::Key {
     let reason = health.denied.map(|(_, reason)| reason);
     pb::Key {
         name: domain::name::key(&config.workspace),
@@ -195,6 +231,7 @@ fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health: KeyHealth
         denied_reason: reason.map_or(pb::Reason::Unspecified, text::reason).into(),
         denied_owner: reason.map(|reason| reason.owner().to_string()).unwrap_or_default(),
         denied_remedy: reason.map(|reason| reason.remedy().to_owned()).unwrap_or_default(),
+        ..Default::default()
     }
 }
 

@@ -9,6 +9,7 @@ mod encryption;
 mod enterprise_keys;
 mod health;
 mod key_tests;
+mod life;
 mod operations;
 mod refuse;
 pub mod status;

@@ -27,7 +27,16 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::DecryptionFailed
         | Reason::KeyIdentifierInvalid
         | Reason::ProviderUnsupported
-        | Reason::TenantInvalid => Code::InvalidArgument,
+        | Reason::TenantInvalid
+        | Reason::EnforcementDateInvalid
+        | Reason::EnforcementZoneMissing
+        | Reason::EnforcementZoneUnknown
+        | Reason::EnforcementDatePast
+        | Reason::EnforcementDateInGap
+        | Reason::EnforcementDateAmbiguous
+        | Reason::EnforcementDateTooSoon
+        | Reason::AppUnknown
+        | Reason::SelectionContradictory => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
         Reason::AlreadyExists => Code::AlreadyExists,
@@ -61,6 +70,16 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EntraUserNotAssigned
         | Reason::EntraUserNotInTenant
         | Reason::EntraDenied
+        | Reason::EnforcementFrozen
+        | Reason::EnforcementNotDue
+        | Reason::EnforcementHeld
+        | Reason::KeyNotTested
+        | Reason::TestOutdated
+        | Reason::TestOfAnotherConfiguration
+        | Reason::KeyAlreadyEnforced
+        | Reason::KeyNotEnforced
+        | Reason::KeyRevoked
+        | Reason::ChangedMeanwhile
         | Reason::OwnershipNotProven
         | Reason::VaultOpensDamaged
         | Reason::KeyPurgeable
@@ -91,6 +110,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EntraRefused
         | Reason::CredentialUnusable
         | Reason::PlatformKeyUnavailable
+        | Reason::EnforcementMissed
         | Reason::Internal => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt => Code::DataLoss,
     }

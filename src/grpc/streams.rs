@@ -79,6 +79,22 @@ impl<T> Sender<T> {
         }
     }
 
+    /// Waits for `work` for as long as the caller stays, or said it will: there may be nothing to tell for days.
+    pub(super) async fn while_wanted<V>(&self, work: impl Future<Output = Result<V, Refusal>>) -> Result<V, Ended> {
+        let over = async {
+            match self.end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done?),
+            () = self.answers.closed() => Err(Ended::Alone),
+            () = over => Err(too_late().into()),
+        }
+    }
+
     fn until(&self) -> Instant {
         let pause = tokio::time::sleep(self.pause).deadline();
         self.end.map_or(pause, |end| end.min(pause))

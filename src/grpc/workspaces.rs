@@ -8,7 +8,8 @@ use service::Refusal;
 use tonic::{Request, Response, Status};
 
 use super::call::Call;
-use super::{refuse, text};
+use super::streams::Answers;
+use super::{life, refuse, text};
 
 #[tonic::async_trait]
 impl Workspaces for Call {
@@ -106,6 +107,15 @@ impl Workspaces for Call {
             Ok(pb::DeleteAppResponse {})
         })
         .await
+    }
+
+    type WatchSelectionStream = Answers<pb::Selection>;
+
+    async fn watch_selection(
+        &self,
+        request: Request<pb::WatchSelectionRequest>,
+    ) -> Result<Response<Self::WatchSelectionStream>, Status> {
+        life::watch_selection(self, request.into_inner()).await
     }
 }
 

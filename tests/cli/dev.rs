@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::program::{Dev, ended};
 
 /// The steps, in order.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 21] = [
     "A workspace",
     "An app and a bot",
     "The customer's vault and key",
@@ -17,6 +17,10 @@ const STEPS: [&str; 16] = [
     "The key is configured",
     "Wrap and unwrap",
     "The configuration is tested, step by step",
+    "Until its date the platform's key protects",
+    "The date is set",
+    "The apps and bots are chosen",
+    "The date comes",
     "Encrypt",
     "Decrypt",
     "A batch",
@@ -24,6 +28,7 @@ const STEPS: [&str; 16] = [
     "A ciphertext moved to another app is refused",
     "The customer switches the key off",
     "The customer switches the key on again",
+    "The platform's own switch",
     "A new version of the key",
     "The key is rotated",
 ];

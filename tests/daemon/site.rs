@@ -163,6 +163,7 @@ impl Site {
     pub(crate) async fn under_customer_key(&self) -> KeyVersionId {
         let version = self.vault.create_key(&Self::key());
         self.keys().await.configure_key(Self::configure()).await.unwrap();
+        testkit::put_in_force(&*self.store.inner(), &"acme".parse().unwrap()).await;
         version
     }
 

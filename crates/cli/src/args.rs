@@ -140,6 +140,15 @@ pub(crate) enum Kind {
     Bot,
 }
 
+/// What happens to the selected apps if a date cannot be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Otherwise {
+    /// They stay on the platform's key, and the date is tried again.
+    Stay,
+    /// They are refused until it can be.
+    Refuse,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum KeyVerb {
     /// Connect the customer's key: it is read, proved by wrapping and unwrapping, and in force at once
@@ -176,6 +185,57 @@ pub(crate) enum KeyVerb {
     },
     /// List the tests there have been, newest first
     Tests {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+    },
+    /// Set or move the date from which the selected apps' new data is under the customer's key; needs a passed test
+    Schedule {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// By the clocks in --zone: 2027-03-01 (its first instant) or 2027-03-01T09:00
+        #[arg(long, value_name = "DATE")]
+        at: String,
+        /// An IANA zone, such as Europe/Berlin or UTC
+        #[arg(long)]
+        zone: String,
+        /// What happens to the selected apps if the date cannot be kept
+        #[arg(long, value_enum, default_value_t = Otherwise::Stay)]
+        otherwise: Otherwise,
+    },
+    /// Choose which apps and bots are under the customer's key: their new data goes over, old data keeps its key
+    Select {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// Every app and bot, future ones too
+        #[arg(long, conflicts_with_all = ["only", "add", "remove"], required_unless_present_any = ["only", "add", "remove"])]
+        every: bool,
+        /// This app, and no others than those named so; repeatable
+        #[arg(long, value_name = "APP", conflicts_with_all = ["add", "remove"])]
+        only: Vec<AppId>,
+        /// This app too; repeatable
+        #[arg(long, value_name = "APP")]
+        add: Vec<AppId>,
+        /// This app no more; repeatable
+        #[arg(long, value_name = "APP")]
+        remove: Vec<AppId>,
+        /// Say what would happen, and change nothing
+        #[arg(long)]
+        preview: bool,
+    },
+    /// Switch the key off here: nothing is encrypted or decrypted under it until it is restored; nothing is deleted
+    Revoke {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// Do it: its apps stop
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Switch the key on again
+    Restore {
         /// acme or workspaces/acme
         #[arg(value_parser = workspace)]
         workspace: WorkspaceId,
@@ -485,6 +545,12 @@ mod tests {
             "byokctl key rotate workspaces/acme --to 00112233445566778899aabbccddeeff --no-wait",
             "byokctl key rotate-data-keys acme --app acme/bot --older-than 90d",
             "byokctl operation watch 01JABCDEFGHJKMNPQRSTVWXYZ0",
+            "byokctl key schedule acme --at 2027-03-01T09:00 --zone Europe/Berlin --otherwise refuse",
+            "byokctl key select acme --every --preview",
+            "byokctl key select acme --only support-bot --only crm",
+            "byokctl key select acme --add support-bot --remove crm",
+            "byokctl key revoke acme --yes",
+            "byokctl key restore acme",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -1,9 +1,10 @@
 //! `byokctl key …`
 
 use client::pb;
-use domain::name;
+use client::pb::select_apps_request::Selection;
+use domain::{AppId, name};
 
-use crate::args::{Global, KeyVerb, Output};
+use crate::args::{Global, KeyVerb, Otherwise, Output};
 use crate::connect::connect;
 use crate::data::destination::Destination;
 use crate::failure::Failure;
@@ -27,6 +28,55 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
         }
         KeyVerb::Test { workspace, candidate } => key_test::run(global, &workspace, candidate).await,
         KeyVerb::Tests { workspace } => key_test::list(global, &workspace).await,
+        KeyVerb::Schedule { workspace, at, zone, otherwise } => {
+            let request = pb::ScheduleEnforcementRequest {
+                name: name::key(&workspace),
+                local_time: at,
+                time_zone: zone,
+                otherwise: match otherwise {
+                    Otherwise::Stay => pb::enforcement::Otherwise::Stay,
+                    Otherwise::Refuse => pb::enforcement::Otherwise::Refuse,
+                }
+                .into(),
+            };
+            show(global, connect(global).await?.schedule_enforcement(request).await?.into())
+        }
+        KeyVerb::Select { workspace, every: _, only, add, remove, preview } => {
+            let names = |apps: Vec<AppId>| apps.iter().map(|app| name::app(&workspace, app)).collect::<Vec<_>>();
+            let selection = if !only.is_empty() {
+                Selection::Only(pb::AppList { apps: names(only) })
+            } else if add.is_empty() && remove.is_empty() {
+                Selection::EveryApp(true)
+            } else {
+                Selection::Change(pb::AppChange { add: names(add), remove: names(remove) })
+            };
+            let request = pb::SelectAppsRequest {
+                name: name::key(&workspace),
+                selection: Some(selection),
+                validate_only: preview,
+            };
+            let selected = view::Selected::from(connect(global).await?.select_apps(request).await?);
+            let mut fields = Vec::new();
+            fields.extend(selected.to_customer_key.iter().map(|app| ("to customer key", app.clone())));
+            fields.extend(selected.to_platform_key.iter().map(|app| ("to platform key", app.clone())));
+            fields.push(("unchanged", selected.unchanged.to_string()));
+            fields.push(("data keys to make", selected.data_keys.to_string()));
+            let effective = selected.effective_time.clone();
+            fields.push(("effective", effective.unwrap_or_else(|| "not changed: this was a preview".to_owned())));
+            output::one(global, &fields, &selected)
+        }
+        KeyVerb::Revoke { workspace, yes } => {
+            let name = name::key(&workspace);
+            if !yes {
+                return Err(Failure::caller(format!("revoking {name} stops every app under it until it is restored"))
+                    .hint("add --yes if that is what you want"));
+            }
+            show(global, connect(global).await?.revoke_key(pb::RevokeKeyRequest { name }).await?.into())
+        }
+        KeyVerb::Restore { workspace } => {
+            let request = pb::RestoreKeyRequest { name: name::key(&workspace) };
+            show(global, connect(global).await?.restore_key(request).await?.into())
+        }
         KeyVerb::Versions { workspace } => {
             let request = pb::ListKeyVersionsRequest { parent: name::key(&workspace) };
             let found = connect(global).await?.key_versions(request).await?.versions;
@@ -126,6 +176,23 @@ fn show(global: &Global, key: view::Key) -> Result<(), Failure> {
         fields.push(("denied", format!("{} since {since}; for the {} to mend", denied.reason, denied.owner)));
         fields.push(("remedy", denied.remedy.clone()));
     }
+    fields.push(("phase", key.phase.clone()));
+    match (&key.hold, &key.hold_since) {
+        (None, _) => {}
+        (Some(hold), None) => fields.push(("hold", hold.clone())),
+        (Some(hold), Some(since)) => fields.push(("hold", format!("{hold} since {since}"))),
+    }
+    if let Some(date) = &key.enforcement {
+        fields.push((
+            "date",
+            format!("{} {} ({})", date.local_time, date.time_zone, date.time.clone().unwrap_or_default()),
+        ));
+        let otherwise = if date.otherwise == "REFUSE" { "apps are refused" } else { "apps stay on the platform's key" };
+        let decided =
+            if date.armed { "armed: it is kept".to_owned() } else { format!("if it cannot be kept, {otherwise}") };
+        fields.push(("", decided));
+    }
+    fields.push(("apps", if key.every_app { "every one, future ones too" } else { "those selected" }.to_owned()));
     fields.extend(key.warnings.iter().map(|warning| ("warning", warning.clone())));
     output::one(global, &fields, &key)
 }

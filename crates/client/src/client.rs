@@ -8,7 +8,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint as Transport, Identity};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::cut_off::ResetWhenCutOff;
 use crate::refused::innermost;
@@ -191,6 +191,14 @@ unary! {
     configure_key = keys.configure_key(ConfigureKeyRequest) -> Key;
     /// Reads a workspace's key configuration.
     key = keys.get_key(GetKeyRequest) -> Key;
+    /// Sets or moves the date from which the customer's key is used.
+    schedule_enforcement = keys.schedule_enforcement(ScheduleEnforcementRequest) -> Key;
+    /// Chooses which apps and bots are under the customer's key, or says what that would do.
+    select_apps = keys.select_apps(SelectAppsRequest) -> SelectAppsResponse;
+    /// Switches the customer's key off here.
+    revoke_key = keys.revoke_key(RevokeKeyRequest) -> Key;
+    /// Switches it on again.
+    restore_key = keys.restore_key(RestoreKeyRequest) -> Key;
     /// The recorded versions of a workspace's key, newest first.
     key_versions = keys.list_key_versions(ListKeyVersionsRequest) -> ListKeyVersionsResponse;
     /// The tests of a workspace's key configurations, newest first.
@@ -308,6 +316,13 @@ impl Client {
         let outcome = self.operations.clone().watch_operation(request).await;
         let moves = outcome.map_err(|status| self.broken_stream(&status))?.into_inner();
         Ok(Moves { moves, server: self.server.clone() })
+    }
+
+    /// Which apps and bots of a workspace are under the customer's key: now, and whenever that changes, without an end.
+    pub async fn watch_selection(&self, workspace: &str) -> Result<Streaming<pb::Selection>, Error> {
+        let request = Request::new(pb::WatchSelectionRequest { parent: workspace.to_owned() });
+        let outcome = self.workspaces.clone().watch_selection(request).await;
+        Ok(outcome.map_err(|status| self.broken_stream(&status))?.into_inner())
     }
 
     /// Every wrapped data key of a workspace that the customer's key wraps. Complete, or an error.

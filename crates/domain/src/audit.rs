@@ -1,5 +1,6 @@
 //! What is recorded of an administrative change or a vault's denial.
 
+use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
 use crate::{AppId, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId};
 
@@ -49,6 +50,53 @@ pub enum AuditKind {
         reason: Reason,
         /// The version asked for.
         version: KeyVersionId,
+    },
+    /// A date was set from which the customer's key is to be used.
+    EnforcementScheduled {
+        /// The date.
+        at: EnforceAt,
+        /// What happens if it cannot be kept.
+        policy: Policy,
+    },
+    /// It was decided for a date: from it on the selected apps are under the customer's key.
+    EnforcementArmed {
+        /// The date.
+        at: Timestamp,
+    },
+    /// It was decided against a date.
+    EnforcementHeld {
+        /// The date.
+        at: Timestamp,
+        /// What was wrong.
+        why: Reason,
+    },
+    /// A day or an hour before a date it was tried whether it can be kept.
+    EnforcementRehearsed {
+        /// The date.
+        at: Timestamp,
+        /// Which rehearsal.
+        rehearsal: Rehearsal,
+        /// What stands in the way, if something does.
+        found: Option<Reason>,
+    },
+    /// It was changed which apps are under the customer's key.
+    AppsSelected {
+        /// Whether every app is now, future ones too.
+        every: bool,
+        /// Which ones came.
+        added: Vec<AppId>,
+        /// Which ones went.
+        removed: Vec<AppId>,
+    },
+    /// The customer's key was switched off here.
+    KeyRevoked {
+        /// By whom or what.
+        cause: Cause,
+    },
+    /// It was switched on again.
+    KeyRestored {
+        /// Since when it had been off.
+        since: Timestamp,
     },
     /// The configuration was tested.
     KeyTested {
@@ -105,6 +153,34 @@ impl AuditKind {
             Self::VaultDenied { reason, version } => {
                 ("vault.denied", vec![("reason", reason.as_str().to_owned()), ("version", version.to_string())])
             }
+            Self::EnforcementScheduled { at, policy } => (
+                "enforcement.scheduled",
+                vec![
+                    ("at", at.instant().to_string()),
+                    ("local", at.local()),
+                    ("zone", at.zone().to_owned()),
+                    ("policy", policy.as_str().to_owned()),
+                ],
+            ),
+            Self::EnforcementArmed { at } => ("enforcement.armed", vec![("at", at.to_string())]),
+            Self::EnforcementHeld { at, why } => {
+                ("enforcement.held", vec![("at", at.to_string()), ("why", why.as_str().to_owned())])
+            }
+            Self::EnforcementRehearsed { at, rehearsal, found } => {
+                let found = found.map_or("nothing", Reason::as_str);
+                let details = vec![
+                    ("at", at.to_string()),
+                    ("rehearsal", rehearsal.as_str().to_owned()),
+                    ("found", found.to_owned()),
+                ];
+                ("enforcement.rehearsed", details)
+            }
+            Self::AppsSelected { every, added, removed } => (
+                "apps.selected",
+                vec![("every", every.to_string()), ("added", listed(added)), ("removed", listed(removed))],
+            ),
+            Self::KeyRevoked { cause } => ("key.revoked", vec![("cause", cause.as_str().to_owned())]),
+            Self::KeyRestored { since } => ("key.restored", vec![("revoked_since", since.to_string())]),
             Self::KeyTested { test, failed } => {
                 let mut details = vec![("test", test.to_string())];
                 if let Some((step, reason)) = failed {
@@ -135,4 +211,9 @@ impl AuditKind {
             ),
         }
     }
+}
+
+/// Ids hold no spaces.
+fn listed(apps: &[AppId]) -> String {
+    apps.iter().map(AppId::as_str).collect::<Vec<_>>().join(" ")
 }

@@ -62,6 +62,11 @@ impl KeyTestId {
         let millis = u64::try_from(at.micros() / 1_000).unwrap_or(0);
         Self(ulid::Ulid::from_parts(millis, u128::from_be_bytes(wide)))
     }
+
+    /// Its 16 bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_bytes()
+    }
 }
 
 impl fmt::Display for KeyTestId {

@@ -48,6 +48,11 @@ impl Generation {
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
+
+    /// Whether an answer to what was asked in this generation may be taken in the present one.
+    pub fn is_still(self, present: Self) -> bool {
+        self == present
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod entropy;
 pub mod id;
 pub mod key_config;
 pub mod key_identifier;
+pub mod key_life;
 pub mod key_test;
 pub mod key_version;
 pub mod lease;

@@ -75,6 +75,16 @@ actions! {
     ConfigureKey = "key.configure";
     /// Read a key's configuration and versions.
     ReadKey = "key.read";
+    /// Set or move the date from which the customer's key is used.
+    ScheduleEnforcement = "key.schedule";
+    /// Choose which apps and bots are under the customer's key.
+    SelectApps = "key.select_apps";
+    /// Read and watch which apps and bots are under the customer's key.
+    ReadSelection = "key.read_selection";
+    /// Switch the customer's key off here.
+    RevokeKey = "key.revoke";
+    /// Switch it on again.
+    RestoreKey = "key.restore";
     /// Test a key's configuration: asks the customer's vault.
     TestKey = "key.test";
     /// Export wrapped keys.

@@ -217,6 +217,48 @@ reasons! {
     Internal "INTERNAL" Service "something went wrong inside the service"
         => "keep the request id and tell the platform's operators";
 
+    // The life of the customer's key.
+    EnforcementDateInvalid "ENFORCEMENT_DATE_INVALID" Caller "the enforcement date is not a date and time"
+        => "write the local date and time as 2027-03-01 or 2027-03-01T09:00, without an offset";
+    EnforcementZoneMissing "ENFORCEMENT_ZONE_MISSING" Caller "the enforcement date has no time zone"
+        => "name the zone the date is meant in, such as Europe/Berlin or UTC";
+    EnforcementZoneUnknown "ENFORCEMENT_ZONE_UNKNOWN" Caller "there is no time zone of this name"
+        => "name a zone of the IANA database, such as Europe/Berlin or UTC";
+    EnforcementDatePast "ENFORCEMENT_DATE_PAST" Caller "the enforcement date is past"
+        => "choose a date ahead";
+    EnforcementDateInGap "ENFORCEMENT_DATE_IN_GAP" Caller "clocks in that time zone skip this time when daylight saving begins"
+        => "choose a time that clocks there show, such as an hour later";
+    EnforcementDateAmbiguous "ENFORCEMENT_DATE_AMBIGUOUS" Caller "clocks in that time zone show this time twice when daylight saving ends"
+        => "choose a time that clocks there show once, or name it in UTC";
+    EnforcementDateTooSoon "ENFORCEMENT_DATE_TOO_SOON" Caller "the enforcement date is too close for every replica to know of it in time"
+        => "choose a date some minutes further ahead";
+    EnforcementFrozen "ENFORCEMENT_FROZEN" Caller "the enforcement date is so close that nothing about it changes any more"
+        => "wait for the date; after it the key can be rotated and apps selected";
+    EnforcementNotDue "ENFORCEMENT_NOT_DUE" Caller "it is too early to decide about the enforcement date, or there is none"
+        => "wait; it is decided shortly before the date";
+    EnforcementMissed "ENFORCEMENT_MISSED" Service "nobody decided about the enforcement date in time"
+        => "set another date; the platform's operators look why no replica was running before it";
+    EnforcementHeld "ENFORCEMENT_HELD" Customer "the enforcement date came and the customer's key was not fit for it"
+        => "mend what the key's status names and test it; another date is then set";
+    KeyNotTested "KEY_NOT_TESTED" Caller "no test of this key configuration has passed"
+        => "test the key configuration, and mend what the test names";
+    TestOutdated "TEST_OUTDATED" Caller "the last passed test of this key configuration is older than a day"
+        => "test the key configuration again";
+    TestOfAnotherConfiguration "TEST_OF_ANOTHER_CONFIGURATION" Caller "the key configuration changed since it was tested"
+        => "test the key configuration as it is now";
+    KeyAlreadyEnforced "KEY_ALREADY_ENFORCED" Caller "the customer's key is in force; only rotation and the selection of apps change it"
+        => "rotate the key or select apps; there is no date to set any more";
+    KeyNotEnforced "KEY_NOT_ENFORCED" Caller "the customer's key is not in force yet; only a key in force is rotated"
+        => "configure the version you want and test it; rotate it when its date has come";
+    KeyRevoked "KEY_REVOKED" Customer "the customer's key is switched off here"
+        => "a workspace's admin restores it, with the same switch that revoked it";
+    AppUnknown "APP_UNKNOWN" Caller "the selection names an app or bot that is not there"
+        => "list the workspace's apps, and name only those";
+    SelectionContradictory "SELECTION_CONTRADICTORY" Caller "the selection adds and removes the same app"
+        => "name each app once";
+    ChangedMeanwhile "CHANGED_MEANWHILE" Caller "somebody else changed this at the same time"
+        => "read it again, and repeat the change if it is still wanted";
+
     // The test of a configuration: 220 to 239 in the contract.
     OwnershipNotProven "OWNERSHIP_NOT_PROVEN" Customer "the key does not show this workspace's proof of ownership"
         => "set the tag byok-enrol of the key to the workspace's ownership nonce, and see that our application may read, wrap and unwrap with the key";

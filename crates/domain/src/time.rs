@@ -22,6 +22,11 @@ impl Timestamp {
     pub fn saturating_add(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
+
+    /// This instant moved back; saturates at the beginning of time.
+    pub fn saturating_sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    }
 }
 
 /// RFC 3339 in UTC with milliseconds, as logs and tables print it.

@@ -16,6 +16,7 @@ use crate::keys::unknown::Unknown;
 use crate::keys::vault_call::Budget;
 use crate::options::Options;
 use crate::seeded_bug::Bugs;
+use crate::tasks::enforcement::Dates;
 use crate::tasks::feed::Feed;
 use crate::tasks::rotation::Operations;
 
@@ -35,6 +36,8 @@ pub(crate) struct Core {
     /// Tests of configurations under way.
     pub(crate) tests: Tests,
     pub(crate) operations: Arc<Operations>,
+    /// Enforcement dates this process is busy with.
+    pub(crate) dates: Dates,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: tokio::sync::Semaphore,

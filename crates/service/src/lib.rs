@@ -25,9 +25,9 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyWarning, OWNERSHIP_TAG, OperationPage,
-    RotateDataKeys, RotateKey, RotationStarted, TestConfiguration, TestEvent, TestRun, VersionInUse, WorkspacePage,
-    WrappedKey,
+    AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyStatus, KeyWarning, OWNERSHIP_TAG, OperationPage,
+    RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected, SelectedApp, SelectionState,
+    SelectionWatch, TestConfiguration, TestEvent, TestRun, VersionInUse, WorkspacePage, WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;

@@ -45,8 +45,14 @@ impl FilledTable {
         for w in 0..workspaces {
             let id: WorkspaceId = format!("workspace-{w}").parse().expect("a well-formed id");
             let workspace = table.existing_workspace(&id);
-            let standing =
-                Standing { workspace: workspace.clone(), epoch: workspace.epoch(), asked_at: now, config: None };
+            let standing = Standing {
+                workspace: workspace.clone(),
+                epoch: workspace.epoch(),
+                asked_at: now,
+                config: None,
+                ruled: domain::key_life::Ruled::always(domain::key_life::Ruling::CustomerKey),
+                revoked: false,
+            };
             let version = KeyVersionId::from_bytes([1; 16]);
             let lease = table.lease_of(&workspace, Some(version));
             let asked_in = lease.generation();

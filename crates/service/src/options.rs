@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use domain::key_config::LONGEST_LEASE;
+use domain::key_life::Timing;
+use domain::key_life::timing::FREEZE_MARGIN;
+
 /// The largest payload of one Encrypt: 4 MiB.
 pub const MOST_PLAINTEXT: usize = 4 << 20;
 /// The largest ciphertext of one Decrypt: 4 MiB and what the envelope adds.
@@ -47,6 +51,12 @@ pub struct Options {
     pub unknown_keys: usize,
     /// C: a replica that has not read the store for so long serves nothing. [`CONTROL_LEASE`], which is also the most.
     pub control_lease: Duration,
+    /// How long before the last moment to decide it an enforcement date stops changing. 60 s.
+    pub freeze_margin: Duration,
+    /// How much of that margin a decision for the date leaves to its own commit. 15 s.
+    pub commit_slack: Duration,
+    /// How soon a date that was not kept is tried again. 15 min.
+    pub held_again: Duration,
     /// How often the store is asked what changed. 500 ms.
     pub feed_every: Duration,
     /// How often a key version in use is probed (P), ± 20 %. 30 s.
@@ -77,6 +87,9 @@ impl Default for Options {
             backups_kept: Duration::from_secs(35 * 24 * 3_600),
             unknown_keys: 32_768,
             control_lease: CONTROL_LEASE,
+            freeze_margin: FREEZE_MARGIN,
+            commit_slack: Duration::from_secs(15),
+            held_again: Duration::from_secs(15 * 60),
             feed_every: Duration::from_millis(500),
             probe_every: Duration::from_secs(30),
             probe_again: Duration::from_secs(5),
@@ -85,5 +98,13 @@ impl Default for Options {
             replicas: 1,
             vault_limit: None,
         }
+    }
+}
+
+impl Options {
+    /// The bounds that an enforcement date is kept by.
+    pub fn timing(&self) -> Timing {
+        let control_lease = self.control_lease.min(LONGEST_LEASE);
+        Timing { control_lease, margin: self.freeze_margin, slack: self.commit_slack }
     }
 }

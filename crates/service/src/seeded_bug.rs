@@ -29,6 +29,8 @@ pub enum SeededBug {
     UnprovenAnswersShown,
     /// A test of a configuration does not compare what was unwrapped.
     TestNotCompared,
+    /// I-13: the local switch is looked at when data is sealed, and not when it is opened.
+    SwitchForgotten,
     /// I-26: every waiter unwraps for itself.
     NoSingleFlight,
     /// I-4: a rewrapped key is stored without having been unwrapped again and compared.
@@ -59,6 +61,14 @@ pub enum SeededBug {
     QuotaIgnored,
     /// I-27: a probe waits behind the calls that serve requests.
     ProbesQueue,
+    /// I-20: under whose key an app's data is, is asked when its data key is taken out, and not by the clock afterwards.
+    RulingKept,
+    /// I-21: another key is configured in the freeze.
+    FreezeIgnored,
+    /// I-22: a date is armed by the test it was set by.
+    ArmedUntested,
+    /// I-18: what was made ready for a key stays in use for the one that took its place.
+    StagedKeysKept,
 }
 
 /// The faults of one service: none, or one.

@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::seeded_bug::Bugs;
 #[cfg(feature = "seeded-bugs")]
 use crate::seeded_bug::SeededBug;
+use crate::tasks::enforcement::Dates;
 use crate::tasks::feed::Feed;
 
 /// What the service is made of. Every part is handed in: it reads no clock, no environment and no file by itself.
@@ -107,6 +108,7 @@ impl Service {
             flights: Arc::default(),
             unknown: Unknown::new(options.unknown_keys),
             tests: Tests::default(),
+            dates: Dates::default(),
             operations: Arc::default(),
             shared_places: tokio::sync::Semaphore::new(options.vault_calls_per_workspace),
             store,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
@@ -67,6 +68,8 @@ pub struct ControlChange {
     pub deleted_apps: Vec<AppId>,
     /// Denials of its vault that were recorded, oldest first.
     pub denials: Vec<RecordedDenial>,
+    /// Its key's life changed, or which apps are under the key; whether the key is switched off now.
+    pub switched_off: Option<bool>,
     /// Something of it changed and fails its authentication.
     pub unreadable: bool,
 }
@@ -75,7 +78,7 @@ impl ControlChange {
     /// Nothing yet.
     pub fn none(workspace: WorkspaceId) -> Self {
         let (deleted_apps, denials) = (Vec::new(), Vec::new());
-        Self { workspace, lease: None, deleted: false, deleted_apps, denials, unreadable: false }
+        Self { workspace, lease: None, deleted: false, deleted_apps, denials, switched_off: None, unreadable: false }
     }
 
     /// Whether nothing changed.
@@ -225,6 +228,18 @@ pub trait Store: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<Activation, StoreError>;
 
+    /// The life of the workspace's customer key: absent only where no key was ever configured.
+    async fn key_life(&self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError>;
+
+    /// The lives of all keys whose date is not decided yet, or was decided against, with that date, soonest first.
+    async fn undecided_lives(&self) -> Result<Vec<KeyLife>, StoreError>;
+
+    /// Whether an app was ever selected or taken out by name, and how that stands.
+    async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError>;
+
+    /// Every app that was ever selected or taken out by name, in the order of their ids.
+    async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError>;
+
     /// Reads everything: every row's code, every workspace's set, every chain. Takes time in proportion to the database.
     async fn verify(&self) -> Result<Verified, StoreError>;
 
@@ -290,6 +305,25 @@ pub trait Transaction: Send {
     /// Records a version of the customer's key. Recording the same again changes nothing; the same id with another public
     /// key or location is `Conflict::KeySubstituted`.
     async fn add_key_version(&mut self, version: &KeyVersion) -> Result<(), StoreError>;
+
+    /// As [`Store::key_life`], with this transaction's own writes.
+    async fn key_life(&mut self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError>;
+
+    /// As [`Store::app_selections`], with this transaction's own writes.
+    async fn app_selections(&mut self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError>;
+
+    /// Every live app and bot of a workspace, with this transaction's own writes.
+    async fn live_apps(&mut self, workspace: &WorkspaceId) -> Result<Vec<App>, StoreError>;
+
+    /// Writes the life of a live workspace's key. Its `change` is exactly the next: `Conflict::LifeMoved` otherwise.
+    async fn put_key_life(&mut self, life: &KeyLife) -> Result<(), StoreError>;
+
+    /// Takes the workspace's customer-protected data keys out of use that nothing was ever encrypted under: active ones are
+    /// retired, pending ones abandoned. How many. For a configuration that changes before it is in force.
+    async fn retire_staged(&mut self, workspace: &WorkspaceId, at: Timestamp) -> Result<u64, StoreError>;
+
+    /// Writes whether an app, which may have been deleted, is selected.
+    async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError>;
 
     /// As [`Store::key_tests`], with this transaction's own writes.
     async fn key_tests(&mut self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError>;

@@ -110,6 +110,12 @@ pub enum Conflict {
         /// The epoch in force; absent when there is no configuration.
         present: Option<u64>,
     },
+    /// The life of the workspace's key changed since it was read: this decision was made from an older one.
+    #[error("the key's life moved on: it has changed {present} times")]
+    LifeMoved {
+        /// How often it has changed; 0 when it is not there.
+        present: u64,
+    },
     /// A data key may not go from the state it is in to the one asked for (I-2).
     #[error("the data key {data_key} is {state:?}")]
     State {
@@ -208,6 +214,7 @@ impl Conflict {
             Self::OperationEnded => Reason::OperationEnded,
             // A race lost inside the service: the use case tries again, and an outsider who still sees it should as well.
             Self::WrapEpoch { .. } | Self::WrappingMoved => Reason::StoreUnavailable,
+            Self::LifeMoved { .. } => Reason::ChangedMeanwhile,
             Self::State { .. } | Self::NotItsWrapping => Reason::Internal,
             Self::KeySubstituted => Reason::KeySubstituted,
         }

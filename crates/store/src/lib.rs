@@ -10,6 +10,7 @@ mod contract;
 mod error;
 mod event;
 mod key_test_steps;
+mod life;
 mod row;
 mod set;
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use domain::row_seal::{RowMac, RowSeal};
 use rusqlite::types::Value;
 use store::conformance::sample::{
-    app_id, at, customer_key, data_key_id, event, furnish, key_test, platform_key, rotation, workspace_id,
+    app_id, app_selection, at, customer_key, data_key_id, event, furnish, key_test, lives, platform_key, rotation,
+    workspace_id,
 };
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
@@ -31,6 +32,10 @@ async fn every_column_of_every_row_is_covered() {
     bell.deleted_at = Some(deleted);
     let mut tx = store.begin("delete").await.unwrap();
     tx.add_key_test(&key_test("acme", 1)).await.unwrap();
+    for (name, nth) in [("acme", 2), ("bell", 6)] {
+        tx.put_key_life(&lives(name)[nth]).await.unwrap();
+        tx.put_app_selection(&app_selection(name, "bot", true)).await.unwrap();
+    }
     tx.put_workspace(&bell).await.unwrap();
     tx.commit().await.unwrap();
     store.record(event(None, 1)).await.unwrap();
@@ -49,6 +54,8 @@ async fn every_column_of_every_row_is_covered() {
         "key_configs",
         "key_versions",
         "key_tests",
+        "key_lives",
+        "app_selections",
         "data_keys",
         "wrappings",
         "audit",
@@ -95,7 +102,10 @@ fn nudge(raw: &rusqlite::Connection, table: &str, column: &str, nth: i64) -> Opt
     let keys = primary_key(raw, table);
     let read = format!("SELECT {column}, {keys} FROM {table} ORDER BY {keys} LIMIT 1 OFFSET {nth}");
     let was: Value = raw.query_row(&read, [], |row| row.get(0)).unwrap();
+    let absent = |of: &str| column_type(raw, table, column) == of;
     let now = match &was {
+        Value::Null if absent("TEXT") => Value::Text("abc".to_owned()),
+        Value::Null if absent("BLOB") => Value::Blob(vec![7; 16]),
         Value::Null => Value::Integer(1),
         Value::Integer(number) => Value::Integer(number ^ 1),
         Value::Text(text) if text.is_empty() => Value::Text("abc".to_owned()),
@@ -122,6 +132,10 @@ fn nudge(raw: &rusqlite::Connection, table: &str, column: &str, nth: i64) -> Opt
         Err(error) if error.to_string().contains("UNIQUE") => None,
         other => panic!("{table}.{column}: {other:?}"),
     }
+}
+
+fn column_type(raw: &rusqlite::Connection, table: &str, column: &str) -> String {
+    raw.query_row("SELECT type FROM pragma_table_info(?1) WHERE name = ?2", [table, column], |row| row.get(0)).unwrap()
 }
 
 fn primary_key(raw: &rusqlite::Connection, table: &str) -> String {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
@@ -330,6 +331,26 @@ impl Store for FaultyStore {
         let activation = self.inner.succeed_data_key(workspace, app, old, new, at).await?;
         self.step(Step::AfterActivate)?;
         Ok(activation)
+    }
+
+    async fn key_life(&self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
+        self.read()?;
+        self.inner.key_life(workspace).await
+    }
+
+    async fn undecided_lives(&self) -> Result<Vec<KeyLife>, StoreError> {
+        self.read()?;
+        self.inner.undecided_lives().await
+    }
+
+    async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError> {
+        self.read()?;
+        self.inner.app_selection(workspace, app).await
+    }
+
+    async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
+        self.read()?;
+        self.inner.app_selections(workspace).await
     }
 
     async fn verify(&self) -> Result<Verified, StoreError> {

@@ -13,5 +13,5 @@ mod world;
 pub use clock::HandClock;
 pub use entropy::SeededEntropy;
 pub use faulty_store::{FaultyStore, Step};
-pub use tenant::{TestApp, TestWorkspace, permit_create_workspace};
+pub use tenant::{TestApp, TestWorkspace, permit_create_workspace, put_in_force};
 pub use world::{World, WorldBuilder};

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::key_life::{Enforcement, KeyLife};
 use domain::permission::{
     CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, Decrypt, DeleteWorkspace, Encrypt,
-    ExportWrappedKeys, Permit, ReEncrypt, ReadApps, ReadKey, ReadOperations, ReadWorkspaces, RotateDataKeys,
-    RotateKey as RotateAction, Target, TestKey,
+    ExportWrappedKeys, Permit, ReEncrypt, ReadApps, ReadKey, ReadOperations, ReadSelection, ReadWorkspaces, RestoreKey,
+    RevokeKey, RotateDataKeys, RotateKey as RotateAction, ScheduleEnforcement, SelectApps, Target, TestKey,
 };
 use domain::{AppId, AppKind, Cloud, KeyLocation, KeyTest, KeyVersionId, WorkspaceId};
 use envelope::Context;
 use service::{ConfigureKey, Configured, Refusal, Service, TestConfiguration, TestEvent};
+use store::Store;
 use vault::KeyRef;
 use vault::memory::MemoryKeys;
 
@@ -35,6 +37,7 @@ pub struct TestWorkspace {
     pub id: WorkspaceId,
     service: Arc<Service>,
     vault: Arc<MemoryKeys>,
+    store: Arc<dyn Store>,
 }
 
 /// An app, and the service through which it is used.
@@ -47,10 +50,24 @@ pub struct TestApp {
     service: Arc<Service>,
 }
 
+/// Puts a connected key in force without a date, as if its date had come long ago: dates have tests of their own.
+///
+/// # Panics
+/// When the workspace has no key.
+pub async fn put_in_force(store: &dyn Store, workspace: &WorkspaceId) {
+    let mut tx = store.begin("put_in_force").await.expect("a transaction");
+    let life = tx.key_life(workspace).await.expect("a reading").expect("a key's life");
+    let enforcement = Enforcement::InForce { since: life.changed_at };
+    let life = KeyLife { change: life.change + 1, enforcement, ..life };
+    tx.put_key_life(&life).await.expect("its next state");
+    tx.commit().await.expect("a commit");
+}
+
 impl TestWorkspace {
     pub(crate) async fn create(world: &World, id: &str) -> Self {
         let id: WorkspaceId = id.parse().expect("a well-formed id");
-        let workspace = Self { id, service: world.service.clone(), vault: world.vault.clone() };
+        let workspace =
+            Self { id, service: world.service.clone(), vault: world.vault.clone(), store: world.store.inner() };
         let permit = allow::<CreateWorkspace>(workspace.target());
         workspace.service.create_workspace(&permit, "A customer").await.expect("a new workspace");
         workspace
@@ -139,6 +156,26 @@ impl TestWorkspace {
         self.service.rotate_key(&self.may_rotate(), service::RotateKey::default()).await
     }
 
+    /// Permission to choose which apps are under its key.
+    pub fn may_select(&self) -> Permit<SelectApps> {
+        allow(self.target())
+    }
+
+    /// Permission to watch which apps are.
+    pub fn may_watch(&self) -> Permit<ReadSelection> {
+        allow(self.target())
+    }
+
+    /// Permission to switch its key off.
+    pub fn may_revoke(&self) -> Permit<RevokeKey> {
+        allow(self.target())
+    }
+
+    /// Permission to switch it on again.
+    pub fn may_restore(&self) -> Permit<RestoreKey> {
+        allow(self.target())
+    }
+
     /// Permission to delete it.
     pub fn may_delete(&self) -> Permit<DeleteWorkspace> {
         allow(self.target())
@@ -182,14 +219,28 @@ impl TestWorkspace {
         }
     }
 
-    /// Makes a key in its vault and connects it.
+    /// Permission to set its key's date.
+    pub fn may_schedule(&self) -> Permit<ScheduleEnforcement> {
+        allow(self.target())
+    }
+
+    /// Makes a key in its vault and puts it in force.
     ///
     /// # Panics
     /// When it is refused.
     pub async fn connect_key(&self) -> KeyVersionId {
         let version = self.vault.create_key(&self.key());
-        self.configure(self.request()).await.expect("a key in force");
+        self.configure(self.request()).await.expect("a key that is connected");
+        self.put_in_force().await;
         version
+    }
+
+    /// Puts the key that is connected in force now, without a date.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn put_in_force(&self) {
+        put_in_force(&*self.store, &self.id).await;
     }
 
     /// As [`TestWorkspace::connect_key`], with a bound on its leases.
@@ -198,7 +249,8 @@ impl TestWorkspace {
     /// When it is refused.
     pub async fn connect_key_with_lease(&self, lease: Duration) -> KeyVersionId {
         let version = self.vault.create_key(&self.key());
-        self.configure(ConfigureKey { lease: Some(lease), ..self.request() }).await.expect("a key in force");
+        self.configure(ConfigureKey { lease: Some(lease), ..self.request() }).await.expect("a key that is connected");
+        self.put_in_force().await;
         version
     }
 

@@ -148,6 +148,11 @@ impl World {
         self.store.inner().audit(Some(workspace), 0, 10_000).await.expect("the audit chain")
     }
 
+    /// The real time.
+    pub fn wall(&self) -> domain::Timestamp {
+        self.clock.now().wall
+    }
+
     /// The names of the events in a workspace's audit chain.
     pub async fn audit_names(&self, workspace: &WorkspaceId) -> Vec<String> {
         self.audit(workspace).await.into_iter().map(|event| event.name).collect()

@@ -73,7 +73,7 @@ impl Walk<'_> {
         check(read.current_version.ends_with(&wanted.version), "the stored version is another one")?;
         let warnings: String = key.warnings.iter().map(|warning| format!("\nWarning: {warning}")).collect();
         Ok(format!(
-            "In force for all apps of the workspace. Lease: {} s, so that you need not wait below; 300 s unless set lower.{warnings}",
+            "A draft: connected, and nothing is under it yet. Lease: {} s, so that you need not wait below; 300 s unless set lower.{warnings}",
             LEASE.as_secs()
         ))
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use azure_emulator::{Emulator, KeyOperation, Role, RoleScope};
+use byokd::clock::SystemClock;
 use client::{Client, pb};
+use domain::Clock;
 use indicatif::{ProgressBar, ProgressStyle};
 use vault::CustomerKeys;
 use vault::azure::{AzureKeys, AzureOptions, ClientSecret, DevelopmentConnector, PlatformCredential};
@@ -17,9 +19,14 @@ use super::daemon::{Ground, program};
 use super::journal::Journal;
 use super::seed::Seed;
 use super::{Death, Options, crash, load};
+use crate::stopwatch::Stopwatch;
 
 /// After how many rounds the acknowledged ciphertexts are checked; all of them once more at the end.
 const CHECK_EVERY: u32 = 25;
+/// Ahead of now: the soonest date that `byokd dev` takes, and a little.
+const SOONEST_DATE: Duration = Duration::from_secs(8);
+/// How long after now it has to have come.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The workspaces under load: one under a customer key, one under the platform's.
 pub(super) const WORKSPACES: [&str; 2] = ["workspaces/acme", "workspaces/globex"];
@@ -170,6 +177,10 @@ pub(super) struct Customer {
 }
 
 impl Customer {
+    fn vault(&self) -> azure_emulator::VaultHandle {
+        self.emulator.tenant("acme").vault("acme-keys")
+    }
+
     pub(super) async fn start(directory: &Path) -> Result<Self> {
         let state_dir = Some(directory.join("emulator"));
         let emulator = Emulator::start(azure_emulator::Options { state_dir, ..Default::default() }).await?;
@@ -205,8 +216,33 @@ pub(super) async fn set_up(client: &Client, customer: &Customer) -> Result<()> {
         tenant_id: customer.tenant.clone(),
         ..Default::default()
     };
-    client.configure_key(request).await.context("cannot configure the customer's key")?;
-    Ok(())
+    let key = client.configure_key(request).await.context("cannot configure the customer's key")?;
+    put_in_force(client, customer, &key).await
+}
+
+/// The way a customer goes: proves the key theirs, tests it, sets the soonest date, and waits for it.
+async fn put_in_force(client: &Client, customer: &Customer, key: &pb::Key) -> Result<()> {
+    customer.vault().set_tag("byok", &key.ownership_tag, &key.ownership_nonce);
+    let test = pb::TestConfigurationRequest { name: key.name.clone(), ..Default::default() };
+    let test = client.test_configuration(test, |_| ()).await.context("cannot test the customer's key")?;
+    ensure!(test.passed, "the customer's key does not pass its test: {:?}", test.steps);
+    let at = SystemClock.now().wall.saturating_add(SOONEST_DATE).to_string();
+    let schedule = pb::ScheduleEnforcementRequest {
+        name: key.name.clone(),
+        local_time: at.chars().take("2027-03-01T09:00:00".len()).collect(),
+        time_zone: "UTC".to_owned(),
+        ..Default::default()
+    };
+    client.schedule_enforcement(schedule).await.context("cannot set a date")?;
+    let waited = Stopwatch::start();
+    loop {
+        let now = client.key(pb::GetKeyRequest { name: key.name.clone() }).await?;
+        if now.phase() == pb::KeyPhase::Enforced {
+            return Ok(());
+        }
+        ensure!(waited.elapsed() < PATIENCE, "the customer's key is not in force: {now:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// On a terminal only.

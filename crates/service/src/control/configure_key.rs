@@ -1,4 +1,5 @@
-//! Connecting a customer's key: read, checked, proven by a wrap and an unwrap, and then in force at once for all apps.
+//! Connecting a customer's key, or another one before its date: read, checked, proven by a wrap and an unwrap. It is a draft
+//! then, and encrypts nothing before its date.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,15 +7,19 @@ use std::time::Duration;
 use domain::audit::AuditKind;
 use domain::key_config::LONGEST_LEASE;
 use domain::key_identifier::KeyIdentifier;
+use domain::key_life::KeyLife;
 use domain::permission::{self, Permit};
-use domain::{Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersionId, Reason, TenantId, WorkspaceId};
+use domain::{
+    Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersionId, Reason, TenantId, Timestamp, WorkspaceId,
+};
 use secmem::Secret;
-use store::StoreError;
+use store::{StoreError, Transaction};
 use subtle::ConstantTimeEq;
 use tokio::time::timeout;
 use vault::{KeyDescription, KeyRef};
 
 use super::check_key::{KeyWarning, check, warnings};
+use super::life::config_hash;
 use super::{event, live_workspace, not_found, to_the_end, workspace_of};
 use crate::core::Core;
 use crate::keys::Failure;
@@ -22,6 +27,7 @@ use crate::keys::quota::Weight;
 use crate::keys::standing::WorkspaceState;
 use crate::keys::table::Change;
 use crate::keys::vault_call::{At, Budget};
+use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
 
 /// What a customer's admin types.
@@ -37,7 +43,7 @@ pub struct ConfigureKey {
     pub lease: Option<Duration>,
 }
 
-/// A key that is in force.
+/// A key that is connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configured {
     /// The configuration as it is stored.
@@ -47,12 +53,10 @@ pub struct Configured {
 }
 
 impl Service {
-    /// Puts a customer's key in force for all apps of the workspace at once: new data is encrypted under new data keys that it
-    /// wraps, and what is under the platform's key stays readable under that (I-18).
-    ///
-    /// The same key again changes its lease and nothing else, and asks the vault for no proof. A version that is named then
-    /// must be the one in force: going over to another one is a rotation, and another key a replacement; both are refused
-    /// with [`Reason::KeyAlreadyInForce`].
+    /// Connects a customer's key. It is a draft: to be tested, and given a date. Before the freeze it may be changed for any
+    /// other key, tenant or version, and is a draft again then, with the date it had (I-22). From the freeze on that is refused
+    /// (I-21): going over to another version is a rotation then, and another key a replacement. Its lease may be lowered at any
+    /// time, as that only ever makes the service let go sooner; raised, until the freeze.
     pub async fn configure_key(
         &self,
         permit: &Permit<permission::ConfigureKey>,
@@ -108,13 +112,11 @@ impl Wanted {
         })
     }
 
-    /// What the configuration becomes where one is in force: the same with another lease, or nothing else.
-    fn applied_to(&self, present: &KeyConfig) -> Result<KeyConfig, Refusal> {
+    /// The same key with another lease, if that is all that is asked for.
+    fn only_the_lease(&self, present: &KeyConfig) -> Option<KeyConfig> {
         let same_key = present.location == self.key.location && present.tenant == self.key.tenant;
-        if !same_key || self.version.is_some_and(|version| version != present.current_version) {
-            return Err(Refusal::because(Reason::KeyAlreadyInForce));
-        }
-        Ok(KeyConfig { lease: self.lease.unwrap_or(present.lease), ..present.clone() })
+        let same = same_key && self.version.is_none_or(|version| version == present.current_version);
+        same.then(|| KeyConfig { lease: self.lease.unwrap_or(present.lease), ..present.clone() })
     }
 }
 
@@ -123,14 +125,24 @@ impl Core {
         let found = self.store.workspace(&id).await?;
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
         if let Some(present) = self.store.key_config(&id).await? {
-            wanted.applied_to(&present)?;
-            return self.put_in_force(&id, &wanted, None, actor).await;
+            if let Some(decided) = self.refuses_edits(&id).await? {
+                let lowered = wanted.only_the_lease(&present).filter(|config| config.lease <= present.lease);
+                lowered.ok_or_else(|| Refusal::because(decided))?;
+            }
+            if wanted.only_the_lease(&present).is_some() {
+                return self.connect(&id, &wanted, None, actor).await;
+            }
         }
         let workspace = self.table.existing_workspace(&id);
         let budget = Budget::new(&*self.clock, self.options.vault_deadline);
         let key = self.describe(&workspace, &wanted, &budget).await?;
         self.prove(&workspace, &wanted, &key, &budget).await?;
-        self.put_in_force(&id, &wanted, Some(&key), actor).await
+        self.connect(&id, &wanted, Some(&key), actor).await
+    }
+
+    async fn refuses_edits(&self, workspace: &WorkspaceId) -> Result<Option<Reason>, StoreError> {
+        let life = self.store.key_life(workspace).await?.ok_or(StoreError::RowForged { table: "key_lives" })?;
+        Ok(life.refuses_edits(self.clock.now().wall).filter(|_| !self.bugs.has(SeededBug::FreezeIgnored)))
     }
 
     async fn describe(
@@ -170,9 +182,9 @@ impl Core {
         }
     }
 
-    /// One transaction: the version, the configuration and their audit record. `key` is absent where the key is in force
-    /// already and only its lease may change.
-    async fn put_in_force(
+    /// One transaction: the version, the configuration, its life and their audit record. `key` is absent where the key stays
+    /// and only its lease may change.
+    async fn connect(
         &self,
         id: &WorkspaceId,
         wanted: &Wanted,
@@ -184,22 +196,26 @@ impl Core {
         live_workspace(&mut *tx, id).await?;
         let present = tx.key_config(id).await?;
         let config = match (&present, key) {
-            (Some(present), _) => wanted.applied_to(present)?,
-            (None, Some(key)) => {
+            (present, Some(key)) => {
                 tx.add_key_version(&key.record(id, now)).await?;
                 KeyConfig {
                     workspace: id.clone(),
                     location: wanted.key.location.clone(),
                     tenant: wanted.key.tenant.clone(),
                     current_version: key.kid.version(),
-                    wrap_epoch: 1,
-                    lease: wanted.lease.unwrap_or(LONGEST_LEASE),
+                    wrap_epoch: present.as_ref().map_or(1, |present| present.wrap_epoch + 1),
+                    lease: wanted.lease.or(present.as_ref().map(|present| present.lease)).unwrap_or(LONGEST_LEASE),
                     configured_at: now,
                 }
+            }
+            // Somebody else configured another key since this one was looked at.
+            (Some(present), None) => {
+                wanted.only_the_lease(present).ok_or_else(|| Refusal::because(Reason::ChangedMeanwhile))?
             }
             (None, None) => return Err(Refusal::because(Reason::KeyNotConfigured)),
         };
         if present.as_ref() != Some(&config) {
+            self.follow_with_life(&mut *tx, present.as_ref(), &config, now).await?;
             tx.put_key_config(&config).await?;
             let what = AuditKind::KeyConfigured { version: config.current_version };
             tx.append_audit(event(id, now, actor, what)).await?;
@@ -212,6 +228,39 @@ impl Core {
             }
         }
         Ok(Configured { config, warnings: key.map(warnings).unwrap_or_default() })
+    }
+
+    /// What a change of the configuration means for the key's life: its beginning, or that it is a draft again; or why it must
+    /// not change.
+    async fn follow_with_life(
+        &self,
+        tx: &mut dyn Transaction,
+        present: Option<&KeyConfig>,
+        next: &KeyConfig,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let workspace = &next.workspace;
+        let Some(present) = present else {
+            return Ok(tx.put_key_life(&KeyLife::draft(workspace.clone(), now)).await?);
+        };
+        let life = tx.key_life(workspace).await?.ok_or(StoreError::RowForged { table: "key_lives" })?;
+        if config_hash(present) == config_hash(next) {
+            let raised = next.lease > present.lease;
+            return match life.refuses_edits(now).filter(|_| raised) {
+                Some(decided) => Err(Refusal::because(decided)),
+                None => Ok(()),
+            };
+        }
+        if self.bugs.has(SeededBug::FreezeIgnored) {
+            return Ok(());
+        }
+        let edited = life.edit(now, self.options.timing()).map_err(Refusal::because)?;
+        // What was made ready for the other key is not what this one will use.
+        if !self.bugs.has(SeededBug::StagedKeysKept) {
+            tx.retire_staged(workspace, now).await?;
+        }
+        tx.put_key_life(&edited).await?;
+        Ok(())
     }
 
     /// Waits for a commit, and tells the memory of it: also when the commit's outcome is not known, for then it may have

@@ -1,13 +1,14 @@
 //! Reading the customer's key configuration and the versions that were seen.
 
+use domain::key_life::Timing;
 use domain::permission::{self, Permit};
 use domain::rotation::{Facts, Safety};
-use domain::{KeyConfig, KeyVersion, Reason};
+use domain::{KeyConfig, KeyVersion, Reason, Timestamp};
+use store::StoreError;
 use vault::KeyRef;
 
 use super::rotate_key::USED_TO_LOOK_BACK;
-use super::{not_found, workspace_of};
-use crate::options::CONTROL_LEASE;
+use super::{KeyStatus, not_found, workspace_of};
 use crate::{Refusal, Service};
 
 /// A recorded version of the customer's key, and whether anything needs it.
@@ -33,6 +34,25 @@ impl Service {
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
         let config = self.0.store.key_config(&workspace).await?;
         config.ok_or_else(|| Refusal::because(Reason::KeyNotConfigured))
+    }
+
+    /// The key and where it stands in its life. Asks no vault.
+    pub async fn key_status(&self, permit: &Permit<permission::ReadKey>) -> Result<KeyStatus, Refusal> {
+        let config = self.read_key(permit).await?;
+        let life =
+            self.0.store.key_life(&config.workspace).await?.ok_or(StoreError::RowForged { table: "key_lives" })?;
+        let proof = self.0.proof_of(&config).await?;
+        Ok(KeyStatus { config, life, proof })
+    }
+
+    /// The time that a key's phase is told by.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now().wall
+    }
+
+    /// The bounds that an enforcement date is kept by.
+    pub fn timing(&self) -> Timing {
+        self.0.options.timing()
     }
 
     /// What the owner of this key sets as its tag [`OWNERSHIP_TAG`](crate::OWNERSHIP_TAG) to prove it the workspace's: 32
@@ -67,7 +87,7 @@ impl Service {
             operations: &operations,
             now: self.0.clock.now().wall,
             // What a slow commit adds is within the deadline of the work it belongs to.
-            read_holds_for: CONTROL_LEASE + self.0.options.vault_deadline,
+            read_holds_for: self.0.options.control_lease + self.0.options.vault_deadline,
         };
         let mut versions = store.key_versions(&workspace).await?;
         versions.reverse();

@@ -67,6 +67,9 @@ impl Core {
         let found = self.store.workspace(&id).await?;
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
         let config = self.store.key_config(&id).await?.ok_or_else(|| Refusal::because(Reason::KeyNotConfigured))?;
+        if !self.store.key_life(&id).await?.is_some_and(|life| life.rotates()) {
+            return Err(Refusal::because(Reason::KeyNotEnforced));
+        }
         let (state, budget) = (self.table.existing_workspace(&id), self.budget());
         let key = self.describe_version(&state, &config, request.version, &budget).await?;
         let version = key.record(&id, self.clock.now().wall);

@@ -122,13 +122,19 @@ impl Core {
 
     fn right_to_seal(&self, key: &OpenKey, stamp: &Stamp, now: Moment) -> Option<Right> {
         let right = key.lease.right(now)?;
-        (stamp.is_fresh(&key.workspace, now) && !self.is_spent(key)).then_some(right)
+        (stamp.is_fresh(&key.workspace, now) && self.ruled_so(stamp, now) && !self.is_spent(key)).then_some(right)
     }
 
     fn still_seals(&self, key: &OpenKey, stamp: &Stamp, right: Right) -> bool {
         let now = self.clock.now();
-        let still = key.lease.still_gives(right, now) && stamp.is_fresh(&key.workspace, now);
+        let still =
+            key.lease.still_gives(right, now) && stamp.is_fresh(&key.workspace, now) && self.ruled_so(stamp, now);
         still || self.bugs.has(SeededBug::NotCheckedAtReply)
+    }
+
+    /// Whether the side this key is on is still the app's, by this clock (I-20).
+    fn ruled_so(&self, stamp: &Stamp, now: Moment) -> bool {
+        stamp.rules(now) || self.bugs.has(SeededBug::RulingKept)
     }
 
     /// Whether a key has sealed as much as one may (I-17).

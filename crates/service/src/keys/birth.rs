@@ -26,15 +26,17 @@ pub(crate) enum Born {
 }
 
 impl Core {
-    /// Makes an app's first data key under the protection it stands under; or, with `over`, one that takes the place of that.
+    /// Makes an app's first data key under this protection, the one that was ruled; or, with `over`, one that takes the place of
+    /// that.
     pub(crate) async fn give_birth(
         self: &Arc<Self>,
         standing: &Standing,
+        protection: Protection,
         app: AppRef<'_>,
         over: Option<DataKeyId>,
         budget: &Budget<'_>,
     ) -> Result<Born, Failure> {
-        let (row, wrapping) = self.conceive(standing, app, budget).await?;
+        let (row, wrapping) = self.conceive(standing, protection, app, budget).await?;
         let inserted = self.stored(budget, self.store.insert_data_key(row.clone(), wrapping.clone())).await;
         match inserted {
             Ok(_) => {}
@@ -68,17 +70,23 @@ impl Core {
     async fn conceive(
         self: &Arc<Self>,
         standing: &Standing,
+        protection: Protection,
         app: AppRef<'_>,
         budget: &Budget<'_>,
     ) -> Result<(DataKey, Wrapping), Failure> {
-        let Some(config) = &standing.config else { return self.conceive_under(standing, app, None, budget).await };
+        let config = match (protection, &standing.config) {
+            (Protection::PlatformKey, _) => return self.conceive_under(standing, app, None, budget).await,
+            (Protection::CustomerKey, Some(config)) => config,
+            (Protection::CustomerKey, None) => return Err(Failure::Corrupt("a customer's data key without a key")),
+        };
         let recorded = self.stored(budget, self.store.key_version(app.workspace, config.current_version)).await?;
         let at = At::of(config, &recorded.ok_or(Failure::Corrupt("the version in force was never recorded"))?);
         self.past_denial(&standing.workspace, at.version).await?;
         self.conceive_under(standing, app, Some(&at), budget).await
     }
 
-    /// As [`Core::conceive`], wrapped by this version of the customer's key, or by the platform's.
+    /// As [`Core::conceive`], wrapped by this version of the customer's key, or by the platform's: the protection it is born
+    /// under follows from what wraps it, and from nothing else (I-18).
     pub(crate) async fn conceive_under(
         &self,
         standing: &Standing,
@@ -86,16 +94,20 @@ impl Core {
         at: Option<&At>,
         budget: &Budget<'_>,
     ) -> Result<(DataKey, Wrapping), Failure> {
+        let (protection, config) = match at {
+            None => (Protection::PlatformKey, None),
+            Some(_) => (Protection::CustomerKey, standing.config.as_ref()),
+        };
         let now = self.clock.now().wall;
         let secret: Secret<32> = Secret::fill(|key| self.entropy.fill(key))?;
         let row = DataKey {
             workspace: app.workspace.clone(),
             app: app.app.clone(),
             id: DataKeyId::from_bytes(random(&*self.entropy)),
-            protection: standing.protection(),
+            protection,
             state: DataKeyState::Pending,
             key_check_value: secret.expose(payload::key_check_value),
-            wrap_epoch: standing.config.as_ref().map_or(0, |config| config.wrap_epoch),
+            wrap_epoch: config.map_or(0, |config| config.wrap_epoch),
             created_at: now,
             activated_at: None,
             retired_at: None,

@@ -16,6 +16,9 @@ pub(crate) enum Failure {
     /// The app has no such data key that could have sealed anything.
     #[error("the app has no such data key")]
     UnknownKey,
+    /// The life of the customer's key does not permit it.
+    #[error("refused by the life of the customer's key: {0}")]
+    Ruled(Reason),
     /// The customer's vault did not do what it was asked.
     #[error("the vault: {0}")]
     Vault(#[from] KeyUnavailable),
@@ -57,6 +60,7 @@ impl From<Failure> for Refusal {
         match failure {
             Failure::NotFound => Self::because(Reason::NotFound),
             Failure::UnknownKey => Self::because(Reason::DecryptionFailed),
+            Failure::Ruled(reason) => Self::because(reason),
             Failure::Vault(why) => Self::from(why),
             Failure::Store(why) => Self::from(why),
             // What a reading found is for its owner to hear; that there was none has its own words.

@@ -19,6 +19,7 @@
 //! | [`rewrap`] | how a data key gets a wrapping by another key version |
 //! | [`birth`] | how a new data key comes to encrypt |
 //! | [`ready`] | what happens when the hot path finds nothing |
+//! | [`ruled`] | under whose key is an app's new data, by what the store said and this replica's clock |
 //! | [`unknown`] | which data keys do not exist |
 //! | [`failure`] | why any of this did not work |
 
@@ -35,6 +36,7 @@ pub(crate) mod probing;
 pub(crate) mod quota;
 pub(crate) mod ready;
 pub(crate) mod rewrap;
+pub(crate) mod ruled;
 pub(crate) mod standing;
 pub(crate) mod table;
 pub(crate) mod unknown;

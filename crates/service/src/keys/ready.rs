@@ -51,8 +51,9 @@ impl Core {
         // Before reading: a change that commits during the reading makes it stale.
         let (epoch, asked_at) = (workspace.epoch(), self.clock.now());
         self.find_live_app(app, budget).await?;
-        let config = self.stored(budget, self.store.key_config(app.workspace)).await?;
-        Ok(Standing { workspace, epoch, asked_at, config })
+        let reading = self.key_reading(app, budget).await?;
+        let (ruled, revoked) = (reading.rule(app, self.clock.now()), reading.is_revoked());
+        Ok(Standing { workspace, epoch, asked_at, config: reading.config, ruled, revoked })
     }
 
     async fn find_live_app(&self, app: AppRef<'_>, budget: &Budget<'_>) -> Result<(), Failure> {
@@ -70,7 +71,10 @@ impl Core {
     fn is_ready_to_seal(&self, app: AppRef<'_>) -> bool {
         let now = self.clock.now();
         let ready = self.table.with_sealing(app, |key, stamp| {
-            key.lease.right(now).is_some() && stamp.is_fresh(&key.workspace, now) && !self.is_spent(key)
+            key.lease.right(now).is_some()
+                && stamp.is_fresh(&key.workspace, now)
+                && stamp.rules(now)
+                && !self.is_spent(key)
         });
         ready == Some(true)
     }
@@ -86,10 +90,11 @@ impl Core {
         let (app, budget) = (app.borrow(), self.budget());
         for _ in 0..ATTEMPTS {
             let standing = self.standing(app, &budget).await?;
-            let active = self.store.active_data_key(app.workspace, app.app, standing.protection());
+            let Some(protection) = self.side(&standing, &budget).await? else { continue };
+            let active = self.store.active_data_key(app.workspace, app.app, protection);
             let id = match self.stored(&budget, active).await? {
                 Some(active) if self.is_old(&active) => {
-                    match self.give_birth(&standing, app, Some(active.id), &budget).await {
+                    match self.give_birth(&standing, protection, app, Some(active.id), &budget).await {
                         Ok(Born::Active(id)) => id,
                         Ok(Born::Moved) => continue,
                         // Age is no reason to stop: the old one seals on until a new one can be made.
@@ -100,7 +105,7 @@ impl Core {
                     }
                 }
                 Some(active) => active.id,
-                None => match self.give_birth(&standing, app, None, &budget).await? {
+                None => match self.give_birth(&standing, protection, app, None, &budget).await? {
                     Born::Active(id) => id,
                     Born::Moved => continue,
                 },
@@ -134,6 +139,9 @@ impl Core {
         let (key, budget) = (name.borrow(), self.budget());
         for _ in 0..ATTEMPTS {
             let standing = self.standing(key.app, &budget).await?;
+            if let Some(protection) = self.table.with_open(key, |key| key.protection) {
+                self.check_switch(&standing, protection).inspect_err(|_| self.table.switch_off(&standing.workspace))?;
+            }
             let now = self.clock.now();
             let lapsed = self.table.with_open(key, |key| key.version.filter(|_| key.lease.right(now).is_none()));
             match lapsed {
@@ -189,6 +197,7 @@ impl Core {
             debug_assert!(matches!(row.state, DataKeyState::Pending | DataKeyState::Abandoned));
             return Err(Failure::UnknownKey);
         }
+        self.check_switch(standing, row.protection)?;
         let unwrapped = self.unwrap_row(standing, &row, budget).await?;
         Ok(self.admit(standing, &row, unwrapped))
     }

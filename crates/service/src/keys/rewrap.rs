@@ -4,7 +4,7 @@
 //! stored, compared again; and only then added. What was there before stays.
 
 use domain::operation::OperationId;
-use domain::{DataKey, KeyConfig, KeyVersion, KeyVersionId, WrapScheme, Wrapping, WrappingKey};
+use domain::{DataKey, KeyConfig, KeyVersion, KeyVersionId, Reason, WrapScheme, Wrapping, WrappingKey};
 use store::{Conflict, StoreError};
 
 use super::standing::WorkspaceState;
@@ -58,6 +58,11 @@ impl Core {
         let budget = self.budget();
         let identity = identity_of(row);
 
+        // A key that is switched off here is not used for this either.
+        let life = self.stored(&budget, self.store.key_life(&row.workspace)).await.map_err(of(from))?;
+        if life.is_some_and(|life| life.revoked.is_some()) {
+            return Err(of(from)(Failure::Ruled(Reason::KeyRevoked)));
+        }
         let recorded = self.stored(&budget, self.store.key_version(&row.workspace, from)).await.map_err(of(from))?;
         let recorded =
             recorded.ok_or(Failure::Corrupt("a wrapping names a version nobody recorded")).map_err(of(from))?;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use domain::{AppId, DataKeyId, KeyConfig, KeyVersionId, Moment, Protection, Timestamp, WorkspaceId};
+use domain::key_life::Ruled;
+use domain::{AppId, DataKeyId, KeyConfig, KeyVersionId, Moment, Timestamp, WorkspaceId};
 use tokio::sync::Semaphore;
 use vault::KeyUnavailable;
 
@@ -128,16 +129,10 @@ pub(crate) struct Standing {
     pub(crate) epoch: u64,
     pub(crate) asked_at: Moment,
     pub(crate) config: Option<KeyConfig>,
-}
-
-impl Standing {
-    /// Under whose key new data is encrypted.
-    pub(crate) fn protection(&self) -> Protection {
-        match self.config {
-            None => Protection::PlatformKey,
-            Some(_) => Protection::CustomerKey,
-        }
-    }
+    /// Under whose key its new data is, and from when until when by this replica's clock.
+    pub(crate) ruled: Ruled,
+    /// Whether the customer's key is switched off here.
+    pub(crate) revoked: bool,
 }
 
 /// Epoch and time of a reading, as something many threads read and few renew.
@@ -145,12 +140,16 @@ pub(crate) struct Stamp {
     epoch: AtomicU64,
     boot: AtomicU64,
     wall: AtomicI64,
+    /// The real time within which what was ruled holds.
+    from: AtomicI64,
+    until: AtomicI64,
 }
 
 impl Stamp {
     /// Of nothing: never fresh.
     pub(crate) fn stale() -> Self {
-        Self { epoch: AtomicU64::new(u64::MAX), boot: AtomicU64::new(0), wall: AtomicI64::new(0) }
+        let (epoch, boot, wall) = (AtomicU64::new(u64::MAX), AtomicU64::new(0), AtomicI64::new(0));
+        Self { epoch, boot, wall, from: AtomicI64::new(i64::MAX), until: AtomicI64::new(i64::MIN) }
     }
 
     pub(crate) fn of(standing: &Standing) -> Self {
@@ -164,6 +163,8 @@ impl Stamp {
         let boot = u64::try_from(standing.asked_at.boot.as_micros()).unwrap_or(0);
         self.boot.store(boot, Ordering::Release);
         self.wall.store(standing.asked_at.wall.micros(), Ordering::Release);
+        self.from.store(standing.ruled.from.micros(), Ordering::Release);
+        self.until.store(standing.ruled.until.micros(), Ordering::Release);
         // Last: a reader that sees the new epoch sees the new times.
         self.epoch.store(standing.epoch, Ordering::Release);
     }
@@ -172,7 +173,16 @@ impl Stamp {
     pub(crate) fn take_over(&self, other: &Self) {
         self.boot.store(other.boot.load(Ordering::Acquire), Ordering::Release);
         self.wall.store(other.wall.load(Ordering::Acquire), Ordering::Release);
+        self.from.store(other.from.load(Ordering::Acquire), Ordering::Release);
+        self.until.store(other.until.load(Ordering::Acquire), Ordering::Release);
         self.epoch.store(other.epoch.load(Ordering::Acquire), Ordering::Release);
+    }
+
+    /// Whether what was ruled about the app's new data holds at `now` (I-20). A key goes on opening what it sealed.
+    #[inline]
+    pub(crate) fn rules(&self, now: Moment) -> bool {
+        let now = now.wall.micros();
+        self.from.load(Ordering::Acquire) <= now && now < self.until.load(Ordering::Acquire)
     }
 
     /// Whether nothing changed since, as far as this process knows; whether the reading is at most C old (I-2), and this
@@ -192,6 +202,7 @@ impl Stamp {
 mod tests {
     use super::*;
     use crate::seeded_bug::Bugs;
+    use domain::key_life::Ruling;
 
     /// I-2: what the store said is acted on for C and until something changes, and no longer.
     #[test]
@@ -207,8 +218,15 @@ mod tests {
             stamp.is_fresh(&workspace, at(seconds))
         };
         assert!(!fresh(&Stamp::stale(), 0));
-        let reading =
-            |epoch, asked| Standing { workspace: workspace.clone(), epoch, asked_at: at(asked), config: None };
+        let ruled = Ruled::always(Ruling::PlatformKey);
+        let reading = |epoch, asked| Standing {
+            workspace: workspace.clone(),
+            epoch,
+            asked_at: at(asked),
+            config: None,
+            ruled,
+            revoked: false,
+        };
         let stamp = Stamp::of(&reading(0, 100));
         assert!(fresh(&stamp, 400) && !fresh(&stamp, 401));
         workspace.changed();

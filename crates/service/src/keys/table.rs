@@ -203,7 +203,7 @@ impl KeyTable {
     fn take_proof(&self, held: &mut Held, proof: Proof) -> Result<(), NotAdmitted> {
         let lease = held.lease(proof.version);
         let Some(version) = held.versions.get_mut(&proof.version) else { return Err(NotAdmitted::Moved) };
-        if lease.generation() != proof.asked_in && !self.bugs.has(SeededBug::OlderGenerationAdmitted) {
+        if !proof.asked_in.is_still(lease.generation()) && !self.bugs.has(SeededBug::OlderGenerationAdmitted) {
             let denied = version.denial.as_ref().map(|denial| NotAdmitted::Denied(denial.why.clone()));
             // Denied and proven again meanwhile, both while this one was under way: ask anew.
             return Err(denied.unwrap_or(NotAdmitted::Moved));
@@ -401,15 +401,22 @@ impl KeyTable {
     pub(crate) fn changed(&self, workspace: &WorkspaceId, change: Change<'_>) {
         let Some(workspace) = self.workspace(workspace) else { return };
         let mut held = lock(&workspace.held);
-        if !self.bugs.has(SeededBug::ProtectionCrosses) || !matches!(change, Change::Key { .. }) {
+        if !self.bugs.has(SeededBug::ProtectionCrosses) || !matches!(change, Change::Key { .. } | Change::Selection) {
             workspace.changed();
         }
         match change {
+            Change::Selection => {}
+            Change::Revoked => self.take_away(&workspace, &mut held, |_, under| under.is_some()),
             Change::Key { lease } => held.versions.values().for_each(|version| version.lease.shorten(lease)),
             Change::Unknown => {}
             Change::AppDeleted(app) => self.take_away(&workspace, &mut held, |key_app, _| key_app == app),
             Change::WorkspaceDeleted => self.take_away(&workspace, &mut held, |_, _| true),
         }
+    }
+
+    /// Takes away every key of the customer's side: it is switched off, and another replica was told first.
+    pub(crate) fn switch_off(&self, workspace: &WorkspaceState) {
+        self.take_away(workspace, &mut lock(&workspace.held), |_, under| under.is_some());
     }
 
     /// Takes away the keys whose lease ended more than `ago` ago: nobody uses them, and nobody renews them.
@@ -482,6 +489,10 @@ pub(crate) enum Change<'a> {
         /// The bound from now on.
         lease: Duration,
     },
+    /// It changed which apps are under the customer's key, or the key was switched on again.
+    Selection,
+    /// The customer's key was switched off here.
+    Revoked,
     /// An app or bot was deleted.
     AppDeleted(&'a AppId),
     /// The workspace was deleted.

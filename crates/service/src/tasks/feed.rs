@@ -84,6 +84,11 @@ impl Core {
         if let Some(lease) = change.lease {
             self.table.changed(workspace, Change::Key { lease });
         }
+        match change.switched_off {
+            Some(true) => self.table.changed(workspace, Change::Revoked),
+            Some(false) => self.table.changed(workspace, Change::Selection),
+            None => {}
+        }
         if change.deleted {
             self.table.changed(workspace, Change::WorkspaceDeleted);
         }

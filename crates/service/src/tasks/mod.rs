@@ -2,10 +2,12 @@
 //!
 //! Each loop's work is a function that a test calls after it has moved the clock; only the waiting in between is here.
 
+pub(crate) mod enforcement;
 pub(crate) mod feed;
 pub(crate) mod new_versions;
 mod probes;
 pub(crate) mod rotation;
+mod staging;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -55,6 +55,10 @@ impl Service {
 impl Core {
     async fn follow(self: &Arc<Self>, workspace: &WorkspaceId) -> Result<(), Refusal> {
         let Some(config) = self.store.key_config(workspace).await? else { return Ok(()) };
+        // Before it is in force, another version is another configuration, which somebody has to test.
+        if !self.store.key_life(workspace).await?.is_some_and(|life| life.rotates()) {
+            return Ok(());
+        }
         let Some(newest) = self.newest_version(workspace, &config).await? else { return Ok(()) };
         let rotations = self.store.operations(workspace, None, USED_TO_LOOK_BACK).await?;
         let given_up = rotations.iter().any(|operation| {

@@ -433,10 +433,12 @@ impl Core {
                 Err(Failure::NotFound) => return Ok(false),
                 Err(why) => return Err(why),
             };
-            if standing.protection() != row.protection {
-                return Ok(false);
+            match self.side(&standing, &budget).await? {
+                Some(protection) if protection == row.protection => {}
+                Some(_) => return Ok(false),
+                None => continue,
             }
-            match self.give_birth(&standing, app, Some(row.id), &budget).await? {
+            match self.give_birth(&standing, row.protection, app, Some(row.id), &budget).await? {
                 Born::Active(id) => {
                     self.table.seal_under(app.data_key(id), &standing);
                     return Ok(true);
@@ -456,7 +458,11 @@ pub(crate) fn is_due(row: &DataKey, app: Option<&domain::AppId>, active_before: 
 }
 
 fn is_away(outcome: &Result<Rewrapped, NotRewrapped>) -> bool {
-    matches!(outcome, Err(NotRewrapped { why: Failure::Vault(why), .. }) if why.class() == Class::Transient)
+    match outcome {
+        Err(NotRewrapped { why: Failure::Vault(why), .. }) => why.class() == Class::Transient,
+        Err(NotRewrapped { why: Failure::Ruled(_), .. }) => true,
+        Ok(_) | Err(_) => false,
+    }
 }
 
 fn version_of(wrapping: &Wrapping) -> KeyVersionId {
@@ -520,6 +526,8 @@ impl Pass {
                         Class::Transient => self.away = true,
                         Class::Ours => {}
                     },
+                    // Switched off here: the next one would be told the same.
+                    Failure::Ruled(_) => self.away = true,
                     Failure::Corrupt(_) | Failure::Platform(_) => {
                         self.hopeless = Some(Refusal::from(why).reason());
                         return Ok(());

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod commits;
 pub mod data_keys;
 pub mod key_tests;
+pub mod life;
 pub mod operations;
 pub mod rows;
 pub mod sample;
@@ -79,6 +80,12 @@ macro_rules! conformance_suite {
             authenticity::an_older_row_put_back_shows
             authenticity::a_shortened_chain_shows
             authenticity::a_forged_row_stops_nobody_else
+            life::a_life_is_read_back_in_every_state
+            life::a_life_changes_one_step_at_a_time
+            life::undecided_dates_are_found_soonest_first
+            life::staged_data_keys_go_out_of_use_together
+            life::a_selection_is_kept_app_by_app
+            life::a_forged_life_or_selection_is_refused
         }
     };
     (@ $fresh:expr; $($file:ident :: $promise:ident)*) => {

@@ -11,6 +11,11 @@ use domain::{
     WrapScheme, Wrapping, WrappingKey,
 };
 
+use domain::key_life::{
+    AppSelection, Armed, Cause, Draft, EnforceAt, Enforcement, Held, KeyLife, PassingTest, Plan, Policy, Rehearsal,
+    Revocation, Scheduled,
+};
+
 use crate::Store;
 
 /// A point in time, `n` microseconds after a fixed one.
@@ -175,6 +180,44 @@ pub fn rotation(workspace: &str, n: u8) -> Operation {
     let (from, to) = (KeyVersionId::from_bytes([1; 16]), KeyVersionId::from_bytes([2; 16]));
     let id = OperationId::new(at(i64::from(n) * 1_000_000), [n; 10]);
     Operation::plan(id, workspace_id(workspace), OperationKind::RotateKey { from, to }, "ann", 3, at(5))
+}
+
+/// A life of a workspace's key in each of its states, all of them its first.
+pub fn lives(workspace: &str) -> Vec<KeyLife> {
+    let plan = |policy| {
+        let local = "2027-03-28T03:30:00";
+        let kept = EnforceAt::kept(local, "Europe/Berlin", Timestamp::from_micros(1_806_197_400_000_000));
+        Plan { at: kept.expect("a local time and a zone"), policy }
+    };
+    let test = PassingTest::kept([7; 16], [8; 32], at(9));
+    let states = [
+        Enforcement::Draft(Draft { kept: None }),
+        Enforcement::Draft(Draft { kept: Some(plan(Policy::Refuse)) }),
+        Enforcement::Scheduled(Scheduled { plan: plan(Policy::Stay), test, rehearsed: Some(Rehearsal::Day) }),
+        Enforcement::Held(Held { plan: plan(Policy::Refuse), why: domain::Reason::KeyDisabled, since: at(10) }),
+        Enforcement::Armed(Armed { plan: plan(Policy::Stay), test }),
+        Enforcement::InForce { since: at(11) },
+    ];
+    let mut lives: Vec<_> = states
+        .into_iter()
+        .map(|enforcement| KeyLife {
+            workspace: workspace_id(workspace),
+            change: 1,
+            enforcement,
+            revoked: None,
+            every_app: true,
+            changed_at: at(12),
+        })
+        .collect();
+    let revoked = Some(Revocation { cause: Cause::KillSwitch, since: at(13) });
+    let last = lives[lives.len() - 1].clone();
+    lives.push(KeyLife { revoked, every_app: false, ..last });
+    lives
+}
+
+/// An app that was selected, or taken out.
+pub fn app_selection(workspace: &str, app: &str, selected: bool) -> AppSelection {
+    AppSelection { workspace: workspace_id(workspace), app: app_id(app), selected, changed_at: at(14) }
 }
 
 /// An event of a workspace's chain, or of the platform's.

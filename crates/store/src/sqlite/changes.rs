@@ -4,6 +4,7 @@
 //! happens all the time and decides nothing here (a data key is born, an app is renamed) is left out.
 
 use domain::audit::AuditKind;
+use domain::key_life::KeyLife;
 use domain::{App, KeyConfig, KeyVersionId, Reason, Workspace, WorkspaceId};
 use rusqlite::{Connection, params};
 
@@ -65,6 +66,10 @@ fn of_workspace(
     change.deleted = read::one::<Workspace>(conn, codes, clause, params![id.as_str(), after])?.is_some();
     let apps: Vec<App> = read::many(conn, codes, clause, params![id.as_str(), after])?;
     change.deleted_apps = apps.into_iter().map(|app| app.id).collect();
+    // Every change of the selection is a change of the life as well.
+    let life: Option<read::Kept<KeyLife>> =
+        read::one(conn, codes, "WHERE workspace = ?1 AND revision > ?2", params![id.as_str(), after])?;
+    change.switched_off = life.map(|life| life.row.revoked.is_some());
     // Revisions rise along a chain, so that this reads from the end and stops.
     let clause = "WHERE workspace = ?1 AND revision > ?2 AND name = 'vault.denied' AND seq > \
                   coalesce((SELECT seq FROM audit WHERE workspace = ?1 AND revision <= ?2 ORDER BY seq DESC LIMIT 1), 0) \

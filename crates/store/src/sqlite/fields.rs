@@ -84,20 +84,16 @@ impl<'r> Fields<'r> {
     }
 
     pub(super) fn optional_text(&mut self) -> Result<Option<&'r str>, StoreError> {
-        match self.value()? {
-            ValueRef::Null => Ok(None),
-            value => value.as_str().map(Some).map_err(|_| self.forged()),
-        }
+        self.value()?.as_str_or_null().map_err(|_| self.forged())
+    }
+
+    pub(super) fn optional_number(&mut self) -> Result<Option<i64>, StoreError> {
+        self.value()?.as_i64_or_null().map_err(|_| self.forged())
     }
 
     pub(super) fn optional_array<const N: usize>(&mut self) -> Result<Option<[u8; N]>, StoreError> {
-        match self.value()? {
-            ValueRef::Null => Ok(None),
-            value => {
-                let bytes = value.as_blob().map_err(|_| self.forged())?;
-                bytes.try_into().map(Some).map_err(|_| self.forged())
-            }
-        }
+        let bytes = self.value()?.as_blob_or_null().map_err(|_| self.forged())?;
+        bytes.map(|bytes| bytes.try_into().map_err(|_| self.forged())).transpose()
     }
 
     /// The four columns every row ends with.

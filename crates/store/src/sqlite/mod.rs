@@ -10,6 +10,7 @@ mod connection;
 mod fault;
 mod fields;
 mod file;
+mod life;
 mod open;
 mod operation;
 mod read;
@@ -30,6 +31,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::row_seal::RowSeal;
@@ -378,6 +380,28 @@ impl Store for SqliteStore {
     ) -> Result<Activation, StoreError> {
         let (workspace, app) = (workspace.clone(), app.clone());
         self.small(move |step| operation::succeed_data_key(step, &workspace, &app, (old, new), at)).await
+    }
+
+    async fn key_life(&self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| Ok(life::key_life(conn, codes, &workspace)?.map(|kept| kept.row))).await
+    }
+
+    async fn undecided_lives(&self) -> Result<Vec<KeyLife>, StoreError> {
+        self.read(|conn, codes| {
+            read::many(conn, codes, "WHERE state IN (1, 2, 3) AND plan_at IS NOT NULL ORDER BY plan_at", [])
+        })
+        .await
+    }
+
+    async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.read(move |conn, codes| Ok(life::app_selection(conn, codes, &workspace, &app)?.map(|kept| kept.row))).await
+    }
+
+    async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| life::app_selections(conn, codes, &workspace)).await
     }
 
     async fn verify(&self) -> Result<Verified, StoreError> {

@@ -7,7 +7,9 @@ use super::writer::commit_durably;
 use super::{Durability, OpenRefused, SqliteOptions, SqliteStore};
 use crate::Store;
 use crate::conformance::TestSeal;
-use crate::conformance::sample::{at, furnish, key_test, platform_key, rotation, workspace, workspace_id};
+use crate::conformance::sample::{
+    app_selection, at, furnish, key_test, lives, platform_key, rotation, workspace, workspace_id,
+};
 
 const FIRST: Migration = Migration { number: 1, sql: include_str!("schema/0001_first.sql") };
 
@@ -122,6 +124,8 @@ async fn the_schema_refuses_what_must_never_happen() {
     }
     let mut tx = store.begin("test").await.unwrap();
     tx.add_key_test(&key_test("acme", 1)).await.unwrap();
+    tx.put_key_life(&lives("acme")[4]).await.unwrap();
+    tx.put_app_selection(&app_selection("acme", "bot", true)).await.unwrap();
     tx.commit().await.unwrap();
     for operation in [rotation("acme", 1).cancel(at(7)).unwrap(), rotation("acme", 2)] {
         let mut tx = store.begin("operation").await.unwrap();
@@ -161,6 +165,11 @@ async fn the_schema_refuses_what_must_never_happen() {
         ("UPDATE key_tests SET steps = '[]'", "a test never changes"),
         ("UPDATE key_tests SET started_at = 0", "a test never changes"),
         ("DELETE FROM key_tests", "tests stay"),
+        ("UPDATE key_lives SET change = 0", "only rise"),
+        ("UPDATE key_lives SET state = 2", "stays"),
+        ("UPDATE key_lives SET plan_at = 7", "stays"),
+        ("DELETE FROM key_lives", "key lives stay"),
+        ("DELETE FROM app_selections", "selections stay"),
         ("UPDATE meta SET revision = 0", "only rise"),
         ("DELETE FROM meta", "stays"),
         ("DELETE FROM sets", "sets stay"),

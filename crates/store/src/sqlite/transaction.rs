@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::key_life::{AppSelection, KeyLife};
 use domain::{
-    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, Workspace, WorkspaceId,
+    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, Timestamp, Workspace, WorkspaceId,
 };
 use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{operation, page, read, write};
+use super::{life, operation, page, read, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -130,6 +131,40 @@ impl Transaction for SqliteTransaction {
     async fn add_key_version(&mut self, version: &KeyVersion) -> Result<(), StoreError> {
         let version = version.clone();
         self.run(move |unit| unit.step(|step| write::add_key_version(step, &version))).await
+    }
+
+    async fn key_life(&mut self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| Ok(life::key_life(unit.conn, unit.codes, &workspace)?.map(|kept| kept.row))).await
+    }
+
+    async fn app_selections(&mut self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| life::app_selections(unit.conn, unit.codes, &workspace)).await
+    }
+
+    async fn live_apps(&mut self, workspace: &WorkspaceId) -> Result<Vec<App>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| {
+            let clause = "WHERE workspace = ?1 AND deleted_at IS NULL ORDER BY app";
+            read::many(unit.conn, unit.codes, clause, [workspace.as_str()])
+        })
+        .await
+    }
+
+    async fn put_key_life(&mut self, life: &KeyLife) -> Result<(), StoreError> {
+        let life = life.clone();
+        self.run(move |unit| unit.step(|step| life::put_key_life(step, &life))).await
+    }
+
+    async fn retire_staged(&mut self, workspace: &WorkspaceId, at: Timestamp) -> Result<u64, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| unit.step(|step| life::retire_staged(step, &workspace, at))).await
+    }
+
+    async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError> {
+        let selection = selection.clone();
+        self.run(move |unit| unit.step(|step| life::put_app_selection(step, &selection))).await
     }
 
     async fn key_tests(&mut self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::key_life::{AppSelection, KeyLife};
 use domain::{App, KeyConfig, KeyTest, KeyVersion, Workspace, WorkspaceId};
 use rusqlite::Connection;
 
@@ -34,6 +35,8 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
     count::<App>(&snapshot, codes, &mut found)?;
     count::<KeyConfig>(&snapshot, codes, &mut found)?;
     count::<KeyVersion>(&snapshot, codes, &mut found)?;
+    count::<KeyLife>(&snapshot, codes, &mut found)?;
+    count::<AppSelection>(&snapshot, codes, &mut found)?;
     count::<KeyTest>(&snapshot, codes, &mut found)?;
     count::<WrappedKey>(&snapshot, codes, &mut found)?;
     count::<NumberedWrapping>(&snapshot, codes, &mut found)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::{AuditEvent, AuditKind};
+use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
@@ -35,6 +36,7 @@ pub struct Ground {
     pub(super) workspace: Workspace,
     live: BTreeMap<AppId, App>,
     config: KeyConfig,
+    life: KeyLife,
     recorded: KeyVersion,
     data_keys: BTreeMap<DataKeyId, (DataKey, Wrapping)>,
 }
@@ -65,6 +67,7 @@ impl Ground {
             workspace: store.workspace(&acme.id).await.expect("a reading").expect("a workspace"),
             live: apps.into_iter().map(|app| (app.id.clone(), app)).collect(),
             config: store.key_config(&acme.id).await.expect("a reading").expect("a key"),
+            life: store.key_life(&acme.id).await.expect("a reading").expect("a key's life"),
             recorded: store.key_version(&acme.id, version).await.expect("a reading").expect("a version"),
             data_keys,
             world,
@@ -180,6 +183,23 @@ impl Store for StoreLine {
 
     async fn key_config(&self, _: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError> {
         Ok(Some(self.ground().await?.config.clone()))
+    }
+
+    async fn key_life(&self, _: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
+        Ok(Some(self.ground().await?.life.clone()))
+    }
+
+    async fn undecided_lives(&self) -> Result<Vec<KeyLife>, StoreError> {
+        // The one key there is in force.
+        self.ground().await.map(|_| Vec::new())
+    }
+
+    async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError> {
+        self.others().app_selection(workspace, app).await
+    }
+
+    async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
+        self.others().app_selections(workspace).await
     }
 
     async fn key_version(&self, _: &WorkspaceId, version: KeyVersionId) -> Result<Option<KeyVersion>, StoreError> {

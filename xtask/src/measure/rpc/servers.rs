@@ -11,11 +11,13 @@ use byokd::clock::SystemClock;
 use byokd::entropy::SystemEntropy;
 use byokd::grpc::Grpc;
 use byokd::serve::{Answer, Incoming, Limits, Listener, Outgoing, Server, Workers};
+use domain::key_life::{Enforcement, KeyLife};
 use domain::permission::{self, Caller, Target};
-use domain::{AppKind, KeyLocation, TenantId};
+use domain::{AppKind, KeyLocation, TenantId, WorkspaceId};
 use identity::{TokenCallers, token_hash};
 use prost::Message;
 use service::{ConfigureKey, Options, Parts, Service};
+use store::Store;
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
@@ -97,13 +99,13 @@ async fn customer_service(directory: &Path) -> Result<Arc<Service>> {
     std::fs::create_dir_all(directory)?;
     let entropy = Arc::new(SystemEntropy);
     let platform = Arc::new(PlatformRoot::init_file(&directory.join("platform.key"), &*entropy)?);
-    let store = SqliteStore::create_or_open(SqliteOptions {
+    let store = Arc::new(SqliteStore::create_or_open(SqliteOptions {
         path: directory.join("byokd.db"),
         row_seal: platform.row_seal(),
         root_check: platform.check_value(),
         cluster: platform.cluster_id(),
         durability: Durability::Full,
-    })?;
+    })?);
     let keys = MemoryKeys::new(Arc::new(SystemClock));
     let tenant: TenantId = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse()?;
     let at = KeyRef {
@@ -112,7 +114,7 @@ async fn customer_service(directory: &Path) -> Result<Arc<Service>> {
     };
     keys.create_key(&at);
     let service = Service::start(Parts {
-        store: Arc::new(store),
+        store: store.clone(),
         customer_keys: keys,
         platform,
         clock: Arc::new(SystemClock),
@@ -133,7 +135,18 @@ async fn customer_service(directory: &Path) -> Result<Arc<Service>> {
         lease: None,
     };
     service.configure_key(&permission::permit(&caller, of())?, request).await.map_err(refused).context("configure")?;
+    put_in_force(&*store, &workspace).await.context("put in force")?;
     Ok(service)
+}
+
+/// Without a date: what is measured is a key that is in force.
+async fn put_in_force(store: &dyn Store, workspace: &WorkspaceId) -> Result<()> {
+    let mut tx = store.begin("put_in_force").await?;
+    let life = tx.key_life(workspace).await?.context("the key has no life")?;
+    let enforcement = Enforcement::InForce { since: life.changed_at };
+    tx.put_key_life(&KeyLife { change: life.change + 1, enforcement, ..life }).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Answers an Encrypt with the plaintext it was given.

@@ -2,6 +2,7 @@
 //! stored, and so no app's data can be under it (I-2).
 
 use domain::key_config::LONGEST_LEASE;
+use domain::key_life::{Ruled, Ruling};
 use domain::{AppId, DataKey, KeyConfig, Reason, Wrapping, WrappingKey};
 use envelope::{Binding, Context};
 use secmem::Secret;
@@ -37,8 +38,14 @@ impl Run<'_> {
         let config = self.candidate()?;
         let Some(Ok(key)) = &self.described else { return Err(Failure::Corrupt("the key was not described")) };
         let at = At::of(&config, &key.record(&self.target.workspace, core.clock.now().wall));
-        let standing =
-            Standing { workspace: self.state.clone(), epoch: 0, asked_at: core.clock.now(), config: Some(config) };
+        let standing = Standing {
+            workspace: self.state.clone(),
+            epoch: 0,
+            asked_at: core.clock.now(),
+            config: Some(config),
+            ruled: Ruled::always(Ruling::CustomerKey),
+            revoked: false,
+        };
         let app = AppRef { workspace: &self.target.workspace, app: &app };
         let (row, wrapping) = core.conceive_under(&standing, app, Some(&at), &budget).await?;
 

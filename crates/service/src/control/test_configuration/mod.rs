@@ -33,7 +33,9 @@ use tokio::sync::mpsc;
 pub use ownership::TAG as OWNERSHIP_TAG;
 
 use super::{not_found, workspace_of};
+use crate::core::Core;
 use crate::keys::lock;
+use crate::keys::vault_call::SERVICE;
 use crate::options::{MOST_PAGE, USUAL_PAGE};
 use crate::{Refusal, Service};
 
@@ -118,6 +120,23 @@ impl Service {
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
         let limit = page.filter(|size| *size > 0).unwrap_or(USUAL_PAGE).min(MOST_PAGE);
         Ok(self.0.store.key_tests(&workspace, limit).await?)
+    }
+}
+
+impl Core {
+    /// Tests the workspace's own configuration for the service itself. `None`: one is under way here, whose result will do.
+    pub(crate) async fn test_own_configuration(
+        self: &Arc<Self>,
+        workspace: &WorkspaceId,
+    ) -> Result<Option<KeyTest>, Refusal> {
+        let target = self.target_of(workspace, &TestConfiguration::default()).await?;
+        let Some(_turn) = self.tests.begin(workspace) else { return Ok(None) };
+        let history = self.store.key_tests(workspace, MOST_PAGE).await?;
+        let (sender, _events) = mpsc::channel(EVENTS);
+        match self.run_test(target, &history, SERVICE, &sender).await? {
+            TestEvent::Finished(test) => Ok(Some(test)),
+            TestEvent::Started(_) | TestEvent::Ended(_) => Ok(None),
+        }
     }
 }
 

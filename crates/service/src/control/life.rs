@@ -1,0 +1,76 @@
+//! The life of a workspace's key as a transaction finds it, and what its apps' selection is.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use domain::key_life::{AppSelection, KeyLife, PassingTest, Selection, Step};
+use domain::{AppId, ConfigHash, KeyConfig, Reason, Timestamp, WorkspaceId};
+use store::{StoreError, Transaction};
+
+use super::{event, live_workspace};
+use crate::Refusal;
+use crate::core::Core;
+use crate::keys::table::Change;
+use crate::options::MOST_PAGE;
+
+/// The key's configuration and its life.
+pub(crate) async fn key_and_life(
+    tx: &mut dyn Transaction,
+    workspace: &WorkspaceId,
+) -> Result<(KeyConfig, KeyLife), Refusal> {
+    live_workspace(tx, workspace).await?;
+    let config = tx.key_config(workspace).await?.ok_or_else(|| Refusal::because(Reason::KeyNotConfigured))?;
+    let life = tx.key_life(workspace).await?.ok_or(StoreError::RowForged { table: "key_lives" })?;
+    Ok((config, life))
+}
+
+/// The hash of a configuration: what a test is bound to.
+pub(crate) fn config_hash(config: &KeyConfig) -> ConfigHash {
+    ConfigHash::of(&config.workspace, &config.location, &config.tenant, Some(config.current_version))
+}
+
+/// Which apps are under the customer's key, by the life and the rows of those that were ever named.
+pub(crate) fn selection_of(every_app: bool, rows: &[AppSelection]) -> Selection {
+    if every_app {
+        return Selection::Every;
+    }
+    let selected: BTreeSet<AppId> = rows.iter().filter(|row| row.selected).map(|row| row.app.clone()).collect();
+    Selection::Only(selected)
+}
+
+/// The longest that a commit is taken to last after the time its change is stamped with.
+const LONGEST_COMMIT: Duration = Duration::from_secs(15);
+
+impl Core {
+    /// The test that proves this configuration now, or what is missing.
+    pub(crate) async fn proof_of(&self, config: &KeyConfig) -> Result<Result<PassingTest, Reason>, StoreError> {
+        let tests = self.store.key_tests(&config.workspace, MOST_PAGE).await?;
+        Ok(PassingTest::among(&tests, &config_hash(config), self.clock.now().wall))
+    }
+
+    /// From when on every replica that serves goes by a change: it has read the store at most C ago.
+    pub(crate) fn effective_at(&self, changed_at: Timestamp) -> Timestamp {
+        changed_at.saturating_add(self.options.control_lease).saturating_add(LONGEST_COMMIT)
+    }
+
+    /// Writes a life and its record and commits; the memory is told, in whatever way the commit ends.
+    pub(crate) async fn commit_life(
+        &self,
+        mut tx: Box<dyn Transaction>,
+        step: Step<KeyLife>,
+        actor: &str,
+        change: Change<'_>,
+    ) -> Result<KeyLife, Refusal> {
+        let Step { next: life, record } = step;
+        tx.put_key_life(&life).await?;
+        tx.append_audit(event(&life.workspace, life.changed_at, actor, record)).await?;
+        match self.announcing(&life.workspace, change, tx.commit()).await {
+            // I-3: what a later reading shows is what happened.
+            Err(StoreError::OutcomeUnknown) if self.store.key_life(&life.workspace).await?.as_ref() == Some(&life) => {}
+            outcome => {
+                outcome?;
+            }
+        }
+        Ok(life)
+    }
+}
