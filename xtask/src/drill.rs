@@ -13,6 +13,8 @@ mod crash;
 #[cfg(feature = "drill")]
 mod daemon;
 #[cfg(feature = "drill")]
+mod enforce;
+#[cfg(feature = "drill")]
 mod journal;
 #[cfg(feature = "drill")]
 mod load;
@@ -24,6 +26,8 @@ mod rotate;
 mod run;
 #[cfg(feature = "drill")]
 mod seed;
+#[cfg(feature = "drill")]
+mod seeds;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -52,6 +56,16 @@ enum Name {
     },
     /// Take a key back from three replicas in simulated time, with every trouble there is, and see how long it is served.
     Revoke {
+        /// How many runs.
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        seeds: u64,
+        /// Do this one run, and print what happened in it.
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+    },
+    /// Keep an enforcement date with three replicas in simulated time, with every trouble there is, and see whether a ciphertext
+    /// is ever under the wrong key.
+    Enforce {
         /// How many runs.
         #[arg(long, value_name = "N", default_value_t = 10_000)]
         seeds: u64,
@@ -107,6 +121,7 @@ pub(crate) fn run(drill: Drill) -> Result<()> {
         Name::Kill { options } => (Death::Kill, options, 1_000),
         Name::PowerLoss { options, seeded_bug } => (Death::PowerLoss { synchronous_off: seeded_bug }, options, 500),
         Name::Revoke { seeds, seed } => return revoke::run(seeds, seed),
+        Name::Enforce { seeds, seed } => return enforce::run(seeds, seed),
     };
     let rounds = options.rounds.unwrap_or(rounds);
     tokio::runtime::Runtime::new()?.block_on(run::run(death, rounds, &options))

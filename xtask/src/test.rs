@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     Step { name: "drill-kill", run: drills::kill },
     Step { name: "drill-power-loss", run: drills::power_loss },
     Step { name: "drill-revoke", run: drills::revoke },
+    Step { name: "drill-enforce", run: drills::enforce },
     Step { name: "drill-rotate", run: drills::rotate },
 ];
 

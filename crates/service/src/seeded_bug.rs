@@ -65,6 +65,8 @@ pub enum SeededBug {
     RulingKept,
     /// I-21: another key is configured in the freeze.
     FreezeIgnored,
+    /// I-20: a date is decided as if every replica heard of it at once.
+    ArmedLate,
     /// I-22: a date is armed by the test it was set by.
     ArmedUntested,
     /// I-18: what was made ready for a key stays in use for the one that took its place.

@@ -176,6 +176,7 @@ async fn a_selection_that_cannot_be_meant_is_refused() {
     let (acme, empty) = (world.workspace("acme").await, world.workspace("empty").await);
     acme.connect_key().await;
     let bot = acme.app("bot").await;
+    let before = world.store.inner().key_life(&acme.id).await.unwrap();
     let refused = async |workspace: &TestWorkspace, wish| {
         world.service.select_apps(&workspace.may_select(), wish, false).await.unwrap_err().reason()
     };
@@ -185,7 +186,7 @@ async fn a_selection_that_cannot_be_meant_is_refused() {
     assert_eq!(refused(&empty, Wish::Every).await, Reason::KeyNotConfigured);
     let off = world.service.revoke_key(&empty.may_revoke()).await;
     assert_eq!(off.unwrap_err().reason(), Reason::KeyNotConfigured);
-    assert_eq!(world.store.inner().key_life(&acme.id).await.unwrap(), None);
+    assert_eq!(world.store.inner().key_life(&acme.id).await.unwrap(), before);
 }
 
 /// A watch shows the selection at once and then each change, with rising revisions and what every replica goes by when.
@@ -197,7 +198,7 @@ async fn a_watch_shows_every_change() {
     let bot = acme.app("bot").await;
     let mut watch = world.service.watch_selection(&acme.may_watch()).await.unwrap();
     let first = watch.next().await.unwrap();
-    assert_eq!((first.revision, first.every_app, first.apps[0].protection), (0, true, Some(Protection::CustomerKey)));
+    assert_eq!((first.revision, first.every_app, first.apps[0].protection), (2, true, Some(Protection::CustomerKey)));
 
     let selected = select(&world, &acme, remove(&[&bot])).await;
     let second = watch.next().await.unwrap();

@@ -4,6 +4,7 @@
 //! For tests only. The service is built with the faults that can be put in on purpose.
 
 mod clock;
+pub mod enforcement;
 mod entropy;
 mod faulty_store;
 pub mod revocation;

@@ -5,13 +5,13 @@
 //! Then the same is run with faults put in on purpose, each of which must be found.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use service::SeededBug;
 use testkit::revocation::{Ground, Run, simulate};
 
+use super::seeds::all;
 use crate::stopwatch::{Stopwatch, in_words};
 use crate::table::{Lean, Table};
 
@@ -41,7 +41,7 @@ pub(super) fn run(seeds: u64, seed: Option<u64>) -> Result<()> {
         seeds.saturating_sub(1)
     );
     let watch = Stopwatch::start();
-    let runs = all(&ground, seeds);
+    let runs = all(seeds, |seed| simulate(&ground, seed, None));
     let broken: Vec<&Run> = runs.iter().filter(|run| !run.broken.is_empty()).collect();
     for run in broken.iter().take(10) {
         println!("seed {}: {}", run.plan.seed, run.broken.join("; "));
@@ -56,27 +56,6 @@ pub(super) fn run(seeds: u64, seed: Option<u64>) -> Result<()> {
         println!("seeded bug {bug:?}: found by seed {found}");
     }
     Ok(())
-}
-
-/// Every run, on as many threads as there are cores. Each run is one thread's own.
-fn all(ground: &Arc<Ground>, seeds: u64) -> Vec<Run> {
-    let next = AtomicU64::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let work = || {
-        let mut runs = Vec::new();
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
-                return runs;
-            }
-            runs.push(simulate(ground, seed, None));
-        }
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let runs = threads.into_iter().flat_map(|thread| thread.join().expect("a run does not panic"));
-        runs.collect()
-    })
 }
 
 /// Prints what was measured; gives the 99th percentile of the quiet runs.

@@ -25,6 +25,12 @@ pub(crate) fn revoke(session: &mut Session) -> Result<Done> {
     tool::run(command.args(["drill", "revoke", "--seeds", "500"])).map(|()| Done::Ran)
 }
 
+/// Three hundred runs of three replicas that keep an enforcement date, and every seeded bug.
+pub(crate) fn enforce(session: &mut Session) -> Result<Done> {
+    let mut command = Command::new(session.binaries()?.join("xtask"));
+    tool::run(command.args(["drill", "enforce", "--seeds", "300"])).map(|()| Done::Ran)
+}
+
 /// A rotation killed three times ends, and loses nothing.
 pub(crate) fn rotate(session: &mut Session) -> Result<Done> {
     drill(session, &["rotate", "--data-keys", "150", "--rounds", "3"])

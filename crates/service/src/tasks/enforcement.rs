@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::key_life::LONGEST_SKEW;
-use domain::key_life::{EnforceAt, Enforcement, KeyLife, PassingTest, Plan, Rehearsal, Step};
+use domain::key_life::{EnforceAt, Enforcement, KeyLife, PassingTest, Plan, Rehearsal, Step, Timing};
 use domain::{Reason, Timestamp, WorkspaceId};
 use store::{Conflict, StoreError};
 use tokio::task::JoinSet;
@@ -102,6 +102,14 @@ impl Service {
 }
 
 impl Core {
+    /// The bounds that a date is decided by.
+    fn decision_timing(&self) -> Timing {
+        match self.bugs.has(SeededBug::ArmedLate) {
+            true => Timing { control_lease: Duration::ZERO, ..self.options.timing() },
+            false => self.options.timing(),
+        }
+    }
+
     /// Does what is due for one date.
     async fn keep(self: Arc<Self>, life: KeyLife) {
         let Some(mut turn) = self.dates.begin(&life.workspace, self.clock.now().wall) else { return };
@@ -117,7 +125,7 @@ impl Core {
 
     /// What is due, and how long to leave it alone afterwards.
     async fn attend(self: &Arc<Self>, life: KeyLife) -> Result<Duration, Refusal> {
-        let (now, timing) = (self.clock.now().wall, self.options.timing());
+        let (now, timing) = (self.clock.now().wall, self.decision_timing());
         let Some(at) = life.plan().map(|plan| plan.at.instant()) else { return Ok(AGAIN) };
         let workspace = life.workspace.clone();
         match &life.enforcement {
@@ -239,7 +247,7 @@ impl Core {
 
     /// Within the freeze: for the date, if everything is there; otherwise tried again until the time is up, and then against it.
     async fn decide(self: &Arc<Self>, life: &KeyLife, at: Timestamp) -> Result<Duration, Refusal> {
-        let (timing, workspace) = (self.options.timing(), &life.workspace);
+        let (timing, workspace) = (self.decision_timing(), &life.workspace);
         let now = self.clock.now().wall;
         let left = u64::try_from(timing.decide_before(at).micros() - now.micros()).unwrap_or(0);
         let left = Duration::from_micros(left);
@@ -263,11 +271,11 @@ impl Core {
             },
             Err(why) => why,
         };
-        let now = self.clock.now().wall;
-        let pause = AGAIN.min(left / 4);
-        if now.saturating_add(pause + pause) < timing.decide_before(at) {
+        // The last quarter of the freeze is for saying no in good time.
+        let last = timing.margin.saturating_sub(timing.slack) / 4;
+        if self.clock.now().wall.saturating_add(last) < timing.decide_before(at) {
             tracing::warn!(%workspace, %why, "an enforcement date cannot be armed yet");
-            return Ok(pause);
+            return Ok(AGAIN.min(last));
         }
         self.hold(life, why).await?;
         Ok(Duration::ZERO)

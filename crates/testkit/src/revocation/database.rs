@@ -6,23 +6,25 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::{AuditEvent, AuditKind};
-use domain::key_life::{AppSelection, KeyLife};
+use domain::key_life::{AppSelection, Enforcement, KeyLife, Policy};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace, WorkspaceId,
-    Wrapping,
+    App, AppId, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp,
+    Workspace, WorkspaceId, Wrapping,
 };
+use service::ScheduleEnforcement;
 use store::{
-    Activation, ClusterId, ControlChange, Inserted, Outage, RecordedDenial, RecordedEvent, Store, StoreError,
+    Activation, ClusterId, Conflict, ControlChange, Inserted, Outage, RecordedDenial, RecordedEvent, Store, StoreError,
     Transaction, Verified,
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 use vault::platform::PlatformRoot;
 
 use super::clock::Time;
 use super::plan::Trouble;
-use crate::World;
+use super::transaction::MemoryTransaction;
+use crate::{TestWorkspace, World};
 
 /// Apps of the one workspace. The first two are in use all the time.
 const APPS: [&str; 4] = ["app-0", "app-1", "app-2", "app-3"];
@@ -30,29 +32,58 @@ const APPS: [&str; 4] = ["app-0", "app-1", "app-2", "app-3"];
 /// What every run begins with: a workspace under its customer's key, whose apps have a data key each.
 pub struct Ground {
     world: World,
-    pub(super) key: vault::KeyRef,
-    pub(super) version: KeyVersionId,
-    pub(super) apps: Vec<AppId>,
-    pub(super) workspace: Workspace,
+    pub(crate) key: vault::KeyRef,
+    pub(crate) version: KeyVersionId,
+    pub(crate) apps: Vec<AppId>,
+    pub(crate) workspace: Workspace,
     live: BTreeMap<AppId, App>,
-    config: KeyConfig,
+    pub(crate) config: KeyConfig,
     life: KeyLife,
+    tests: Vec<KeyTest>,
+    /// When the key is to come into force, if that is ahead; otherwise when it did.
+    pub(crate) date: Timestamp,
+    /// What the key's tag has to show.
+    pub(crate) nonce: String,
     recorded: KeyVersion,
     data_keys: BTreeMap<DataKeyId, (DataKey, Wrapping)>,
 }
 
 impl Ground {
-    /// Makes it, in a real database.
+    /// Makes it, in a real database: a key in force.
     ///
     /// # Panics
     /// When that fails.
     pub async fn prepare() -> Self {
         let world = World::start();
         let acme = world.workspace("acme").await;
-        let version = acme.connect_key().await;
+        acme.connect_key().await;
         for app in APPS {
             acme.app(app).await.encrypt(b"x").await.expect("a first data key");
         }
+        Self::of(world, acme).await
+    }
+
+    /// Makes it, in a real database: a key that passed its test and has a date so much ahead; data under the platform's key.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn prepare_scheduled(ahead: Duration, policy: Policy) -> Self {
+        let world = World::start();
+        let acme = world.workspace("acme").await;
+        for app in APPS {
+            acme.app(app).await.encrypt(b"x").await.expect("a first data key");
+        }
+        world.vault.create_key(&acme.key());
+        acme.configure(acme.request()).await.expect("a connected key");
+        acme.prove_ownership().await;
+        assert!(acme.test_key().await.expect("a test").passed(), "the key passes its test");
+        let local = world.wall().saturating_add(ahead).to_string().chars().take(19).collect();
+        let date = ScheduleEnforcement { local, zone: "UTC".to_owned(), policy };
+        world.service.schedule_enforcement(&acme.may_schedule(), date).await.expect("a date");
+        Self::of(world, acme).await
+    }
+
+    async fn of(world: World, acme: TestWorkspace) -> Self {
         let store = world.store.inner();
         let mut data_keys = BTreeMap::new();
         for key in world.data_keys(&acme.id).await {
@@ -60,48 +91,71 @@ impl Ground {
             data_keys.insert(key.id, (key, wrapping));
         }
         let apps = store.apps(&acme.id, None, 100).await.expect("a reading");
+        let config = store.key_config(&acme.id).await.expect("a reading").expect("a key");
+        let recorded = store.key_version(&acme.id, config.current_version).await.expect("a reading");
+        let life = store.key_life(&acme.id).await.expect("a reading").expect("a key's life");
         Self {
+            date: life.plan().map_or(life.changed_at, |plan| plan.at.instant()),
             key: acme.key(),
-            version,
+            version: config.current_version,
             apps: apps.iter().map(|app| app.id.clone()).collect(),
             workspace: store.workspace(&acme.id).await.expect("a reading").expect("a workspace"),
             live: apps.into_iter().map(|app| (app.id.clone(), app)).collect(),
-            config: store.key_config(&acme.id).await.expect("a reading").expect("a key"),
-            life: store.key_life(&acme.id).await.expect("a reading").expect("a key's life"),
-            recorded: store.key_version(&acme.id, version).await.expect("a reading").expect("a version"),
+            life,
+            tests: store.key_tests(&acme.id, 100).await.expect("a reading"),
+            nonce: world.service.ownership_nonce(&config),
+            recorded: recorded.expect("a version"),
+            config,
             data_keys,
             world,
         }
     }
 
-    pub(super) fn platform(&self) -> Arc<PlatformRoot> {
+    pub(crate) fn platform(&self) -> Arc<PlatformRoot> {
         self.world.platform()
     }
 }
 
 /// What a run changes of it.
-pub(super) struct Database {
-    pub(super) ground: Arc<Ground>,
+pub(crate) struct Database {
+    pub(crate) ground: Arc<Ground>,
     changed: Mutex<Changed>,
+    /// One writes at a time.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-#[derive(Default)]
-struct Changed {
-    revision: u64,
+#[derive(Clone)]
+pub(crate) struct Changed {
+    pub(crate) revision: u64,
     deleted: BTreeMap<AppId, Timestamp>,
     feed: Vec<(u64, ControlChange)>,
+    pub(crate) life: KeyLife,
+    /// Newest first.
+    pub(crate) tests: Vec<KeyTest>,
+    pub(crate) data_keys: BTreeMap<DataKeyId, (DataKey, Wrapping)>,
+    /// The names of what was recorded.
+    pub(crate) recorded: Vec<&'static str>,
 }
 
 impl Database {
-    pub(super) fn new(ground: Arc<Ground>) -> Arc<Self> {
-        Arc::new(Self { ground, changed: Mutex::default() })
+    pub(crate) fn new(ground: Arc<Ground>) -> Arc<Self> {
+        let changed = Changed {
+            revision: 0,
+            deleted: BTreeMap::new(),
+            feed: Vec::new(),
+            life: ground.life.clone(),
+            tests: ground.tests.clone(),
+            data_keys: ground.data_keys.clone(),
+            recorded: Vec::new(),
+        };
+        Arc::new(Self { ground, changed: Mutex::new(changed), turn: Arc::default() })
     }
 
-    fn changed(&self) -> MutexGuard<'_, Changed> {
+    pub(crate) fn changed(&self) -> MutexGuard<'_, Changed> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, change: impl FnOnce(&mut ControlChange), changed: &mut Changed) {
+    pub(super) fn tell(&self, change: impl FnOnce(&mut ControlChange), changed: &mut Changed) {
         changed.revision += 1;
         let mut news = ControlChange::none(self.ground.workspace.id.clone());
         change(&mut news);
@@ -109,29 +163,53 @@ impl Database {
     }
 
     /// Commits an app's deletion.
-    pub(super) fn delete(&self, app: &AppId) {
+    pub(crate) fn delete(&self, app: &AppId) {
         let changed = &mut *self.changed();
         changed.deleted.insert(app.clone(), Timestamp::from_micros(1));
         self.tell(|change| change.deleted_apps.push(app.clone()), changed);
     }
 }
 
+impl Changed {
+    fn active(&self, app: &AppId, protection: Protection) -> Option<&DataKey> {
+        let mut rows = self.data_keys.values().map(|(row, _)| row);
+        rows.find(|row| row.app == *app && row.protection == protection && row.state == DataKeyState::Active)
+    }
+}
+
 /// One replica's line to the database.
-pub(super) struct StoreLine {
-    pub(super) database: Arc<Database>,
-    pub(super) time: Time,
-    pub(super) trouble: Trouble,
-    pub(super) awake: watch::Receiver<bool>,
+#[derive(Clone)]
+pub(crate) struct StoreLine {
+    pub(crate) database: Arc<Database>,
+    pub(crate) time: Time,
+    pub(crate) trouble: Trouble,
+    pub(crate) awake: watch::Receiver<bool>,
 }
 
 impl StoreLine {
-    async fn ground(&self) -> Result<&Ground, StoreError> {
+    pub(super) async fn ground(&self) -> Result<&Ground, StoreError> {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let _ = self.awake.clone().wait_for(|awake| *awake).await;
         match self.trouble {
             Trouble::StoreCut { from } if self.time.passed() >= from => Err(StoreError::Unavailable(Outage::Busy)),
             _ => Ok(&self.database.ground),
         }
+    }
+
+    /// The turn to write, when a commit has taken what it takes here.
+    pub(super) async fn committing(&self) -> Result<OwnedMutexGuard<()>, StoreError> {
+        let turn = self.database.turn.clone().lock_owned().await;
+        self.commit_takes().await?;
+        Ok(turn)
+    }
+
+    pub(super) async fn commit_takes(&self) -> Result<(), StoreError> {
+        if let Trouble::SlowCommits { longest } = self.trouble {
+            // As good as chance: what the microseconds of the run say.
+            let part = self.time.passed().subsec_micros() % 1_000;
+            tokio::time::sleep(longest * part / 1_000).await;
+        }
+        self.ground().await.map(drop)
     }
 
     fn others(&self) -> Arc<dyn Store> {
@@ -177,8 +255,9 @@ impl Store for StoreLine {
         Ok(found.map(|found| App { deleted_at, ..found }))
     }
 
-    async fn apps(&self, workspace: &WorkspaceId, after: Option<&AppId>, limit: usize) -> Result<Vec<App>, StoreError> {
-        self.others().apps(workspace, after, limit).await
+    async fn apps(&self, _: &WorkspaceId, after: Option<&AppId>, limit: usize) -> Result<Vec<App>, StoreError> {
+        let live = self.ground().await?.live.values().filter(|app| after.is_none_or(|after| app.id > *after));
+        Ok(live.take(limit).cloned().collect())
     }
 
     async fn key_config(&self, _: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError> {
@@ -186,20 +265,29 @@ impl Store for StoreLine {
     }
 
     async fn key_life(&self, _: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
-        Ok(Some(self.ground().await?.life.clone()))
+        self.ground().await?;
+        Ok(Some(self.database.changed().life.clone()))
     }
 
     async fn undecided_lives(&self) -> Result<Vec<KeyLife>, StoreError> {
-        // The one key there is in force.
-        self.ground().await.map(|_| Vec::new())
+        self.ground().await?;
+        let life = self.database.changed().life.clone();
+        let undecided = match life.enforcement {
+            Enforcement::Draft(_) | Enforcement::Scheduled(_) | Enforcement::Held(_) => life.plan().is_some(),
+            Enforcement::Armed(_) | Enforcement::InForce { .. } => false,
+        };
+        Ok(if undecided { vec![life] } else { Vec::new() })
     }
 
     async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError> {
-        self.others().app_selection(workspace, app).await
+        // Every app is selected.
+        let _ = (workspace, app);
+        self.ground().await.map(|_| None)
     }
 
     async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
-        self.others().app_selections(workspace).await
+        let _ = workspace;
+        self.ground().await.map(|_| Vec::new())
     }
 
     async fn key_version(&self, _: &WorkspaceId, version: KeyVersionId) -> Result<Option<KeyVersion>, StoreError> {
@@ -210,13 +298,14 @@ impl Store for StoreLine {
         Ok(vec![self.ground().await?.recorded.clone()])
     }
 
-    async fn key_tests(&self, _: &WorkspaceId, _: usize) -> Result<Vec<domain::KeyTest>, StoreError> {
-        // Nobody tests a configuration here.
-        self.ground().await.map(|_| Vec::new())
+    async fn key_tests(&self, _: &WorkspaceId, _: usize) -> Result<Vec<KeyTest>, StoreError> {
+        self.ground().await?;
+        Ok(self.database.changed().tests.clone())
     }
 
     async fn data_key(&self, _: &WorkspaceId, app: &AppId, key: DataKeyId) -> Result<Option<DataKey>, StoreError> {
-        let found = self.ground().await?.data_keys.get(&key).map(|(row, _)| row.clone());
+        self.ground().await?;
+        let found = self.database.changed().data_keys.get(&key).map(|(row, _)| row.clone());
         Ok(found.filter(|row| row.app == *app))
     }
 
@@ -226,8 +315,8 @@ impl Store for StoreLine {
         app: &AppId,
         protection: Protection,
     ) -> Result<Option<DataKey>, StoreError> {
-        let mut rows = self.ground().await?.data_keys.values().map(|(row, _)| row);
-        Ok(rows.find(|row| row.app == *app && row.protection == protection).cloned())
+        self.ground().await?;
+        Ok(self.database.changed().active(app, protection).cloned())
     }
 
     async fn data_keys(
@@ -240,7 +329,8 @@ impl Store for StoreLine {
     }
 
     async fn wrapping(&self, _: &WorkspaceId, data_key: DataKeyId) -> Result<Option<Wrapping>, StoreError> {
-        Ok(self.ground().await?.data_keys.get(&data_key).map(|(_, wrapping)| wrapping.clone()))
+        self.ground().await?;
+        Ok(self.database.changed().data_keys.get(&data_key).map(|(_, wrapping)| wrapping.clone()))
     }
 
     async fn audit(
@@ -257,17 +347,37 @@ impl Store for StoreLine {
     }
 
     async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError> {
-        self.others().insert_data_key(key, wrapping).await
+        let _turn = self.committing().await?;
+        let changed = &mut *self.database.changed();
+        changed.data_keys.insert(key.id, (key, wrapping));
+        changed.revision += 1;
+        Ok(Inserted)
     }
 
     async fn activate_data_key(
         &self,
-        workspace: &WorkspaceId,
+        _: &WorkspaceId,
         app: &AppId,
         data_key: DataKeyId,
         at: Timestamp,
     ) -> Result<Activation, StoreError> {
-        self.others().activate_data_key(workspace, app, data_key, at).await
+        let _turn = self.committing().await?;
+        let changed = &mut *self.database.changed();
+        let protection = changed.data_keys.get(&data_key).map(|(row, _)| row.protection);
+        let Some(protection) = protection else { return Err(Conflict::NoDataKey.into()) };
+        let winner = changed.active(app, protection).map(|row| row.id);
+        let Some((row, _)) = changed.data_keys.get_mut(&data_key) else { return Err(Conflict::NoDataKey.into()) };
+        changed.revision += 1;
+        Ok(match winner {
+            Some(winner) if winner != data_key => {
+                row.state = DataKeyState::Abandoned;
+                Activation::Lost { winner }
+            }
+            Some(_) | None => {
+                (row.state, row.activated_at) = (DataKeyState::Active, Some(at));
+                Activation::Won
+            }
+        })
     }
 
     async fn retire_data_key(
@@ -331,7 +441,7 @@ impl Store for StoreLine {
     }
 
     async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
-        self.ground().await?;
+        let _turn = self.committing().await?;
         if let AuditKind::VaultDenied { reason, version } = event.what {
             let changed = &mut *self.database.changed();
             self.database.tell(|change| change.denials.push(RecordedDenial { at: event.at, version, reason }), changed);
@@ -339,7 +449,7 @@ impl Store for StoreLine {
         Ok(())
     }
 
-    async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
-        self.others().begin(name).await
+    async fn begin(&self, _: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
+        MemoryTransaction::begin(self).await
     }
 }

@@ -10,14 +10,16 @@
 //! |---|---|
 //! | `plan` | what happens, drawn from the seed |
 //! | `database` | the rows, and each replica's line to them |
+//! | `transaction` | what is read and written together |
 //! | `vault_line` | each replica's line to the vault |
 //! | `run` | one run, and what must not happen in it |
 
-mod clock;
-mod database;
-mod plan;
+pub(crate) mod clock;
+pub(crate) mod database;
+pub(crate) mod plan;
 mod run;
-mod vault_line;
+mod transaction;
+pub(crate) mod vault_line;
 
 pub use database::Ground;
 pub use plan::{Event, Plan, Trouble};

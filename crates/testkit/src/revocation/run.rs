@@ -146,6 +146,7 @@ async fn trouble(replica: Arc<Replica>, time: Time) {
         | Trouble::VaultCut { .. }
         | Trouble::SlowThenCut { .. }
         | Trouble::StoreCut { .. }
+        | Trouble::SlowCommits { .. }
         | Trouble::Race { .. } => {}
     }
 }
@@ -224,6 +225,7 @@ fn judge(plan: Plan, replicas: &[Arc<Replica>]) -> Run {
                 | Trouble::Idle
                 | Trouble::VaultCut { .. }
                 | Trouble::SlowThenCut { .. }
+                | Trouble::SlowCommits { .. }
                 | Trouble::Stepped { .. }
                 | Trouble::Race { .. } => promise("I-13: within a second", plan.at + SECOND),
             }

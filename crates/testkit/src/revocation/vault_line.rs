@@ -15,16 +15,16 @@ use super::clock::Time;
 use super::plan::{Dice, Trouble};
 
 /// One replica's line.
-pub(super) struct VaultLine {
-    pub(super) vault: Arc<MemoryKeys>,
-    pub(super) time: Time,
-    pub(super) trouble: Trouble,
+pub(crate) struct VaultLine {
+    pub(crate) vault: Arc<MemoryKeys>,
+    pub(crate) time: Time,
+    pub(crate) trouble: Trouble,
     /// When the event is.
-    pub(super) event: Duration,
-    pub(super) awake: watch::Receiver<bool>,
-    pub(super) dice: Mutex<Dice>,
+    pub(crate) event: Duration,
+    pub(crate) awake: watch::Receiver<bool>,
+    pub(crate) dice: Mutex<Dice>,
     /// When the first denial was delivered.
-    pub(super) denied: Mutex<Option<Duration>>,
+    pub(crate) denied: Mutex<Option<Duration>>,
 }
 
 /// An answer is at the vault in so much and back in so much more.
@@ -33,7 +33,7 @@ const WAY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_mil
 const SLOW_FOR: Duration = Duration::from_secs(9);
 
 impl VaultLine {
-    pub(super) fn denied(&self) -> Option<Duration> {
+    pub(crate) fn denied(&self) -> Option<Duration> {
         *self.denied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
