@@ -222,7 +222,7 @@ pub(super) async fn set_up(client: &Client, customer: &Customer) -> Result<()> {
 
 /// The way a customer goes: proves the key theirs, tests it, sets the soonest date, and waits for it.
 async fn put_in_force(client: &Client, customer: &Customer, key: &pb::Key) -> Result<()> {
-    customer.vault().set_tag("byok", &key.ownership_tag, &key.ownership_nonce);
+    customer.vault().set_tag("byok", &key.ownership_tag, &key.ownership_nonce)?;
     let test = pb::TestConfigurationRequest { name: key.name.clone(), ..Default::default() };
     let test = client.test_configuration(test, |_| ()).await.context("cannot test the customer's key")?;
     ensure!(test.passed, "the customer's key does not pass its test: {:?}", test.steps);
