@@ -22,7 +22,7 @@ impl SlotSize {
     pub(crate) const fn holding(n: usize) -> Self {
         match n {
             ..=32 => Self::Bytes32,
-            ..=128 => Self::Bytes128,
+            33..=128 => Self::Bytes128,
             _ => Self::Bytes256,
         }
     }

@@ -43,7 +43,7 @@ pub(crate) fn measure(effort: &Effort, report: &mut Report) -> Result<()> {
         report.add(format!("key look-up for {what}, {KEYS} keys"), times.nanoseconds(name), "ns", target);
     }
     let access = times.nanoseconds("memory");
-    let size = Chain::LINES * size_of::<Line>() >> 20;
+    let size = (Chain::LINES * size_of::<Line>()) >> 20;
     report.add(format!("for comparison: one access to {size} MiB of memory"), access, "ns", Target::None);
     Ok(())
 }
