@@ -1,12 +1,23 @@
 //! How long a caller will wait.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderMap;
+use tokio::time::error::Elapsed;
 
 /// What the caller asked for (`grpc-timeout`). A header that is not well formed counts as absent, as the protocol has it.
 pub(super) fn asked_for(headers: &HeaderMap) -> Option<Duration> {
     parse(headers.get("grpc-timeout")?.to_str().ok()?)
+}
+
+/// As [`tokio::time::timeout`], but what is ready at once, as a warm call is, reads no clock and sets no timer.
+pub(super) async fn within<T>(time: Duration, work: impl Future<Output = T> + Unpin) -> Result<T, Elapsed> {
+    let mut work = work;
+    match futures::poll!(&mut work) {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => tokio::time::timeout(time, work).await,
+    }
 }
 
 /// At most eight digits and a unit, after "gRPC over HTTP2", `Timeout`.
@@ -30,6 +41,17 @@ fn parse(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// I-25: what waits is ended at its time, and what does not is done even where no time is left.
+    #[tokio::test(start_paused = true)]
+    async fn only_what_waits_is_ended() {
+        assert_eq!(within(Duration::ZERO, std::future::ready(7)).await.ok(), Some(7));
+        assert!(within(Duration::from_secs(3), std::future::pending::<()>()).await.is_err());
+        let late = Box::pin(tokio::time::sleep(Duration::from_secs(4)));
+        assert!(within(Duration::from_secs(3), late).await.is_err());
+        let slow = Box::pin(tokio::time::sleep(Duration::from_secs(2)));
+        assert!(within(Duration::from_secs(3), slow).await.is_ok());
+    }
 
     /// Every unit of the protocol is read, and what is no timeout is none.
     #[test]

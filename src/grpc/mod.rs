@@ -114,10 +114,10 @@ impl Grpc {
         let method = call::method(path);
         let time = call.time();
         let answered = match service {
-            "byok.v1.Encryption" => tokio::time::timeout(time, bounded!(EncryptionServer, call).call(request)).await,
-            "byok.v1.Workspaces" => tokio::time::timeout(time, bounded!(WorkspacesServer, call).call(request)).await,
-            "byok.v1.Operations" => tokio::time::timeout(time, bounded!(OperationsServer, call).call(request)).await,
-            _ => tokio::time::timeout(time, bounded!(EnterpriseKeysServer, call).call(request)).await,
+            "byok.v1.Encryption" => deadline::within(time, bounded!(EncryptionServer, call).call(request)).await,
+            "byok.v1.Workspaces" => deadline::within(time, bounded!(WorkspacesServer, call).call(request)).await,
+            "byok.v1.Operations" => deadline::within(time, bounded!(OperationsServer, call).call(request)).await,
+            _ => deadline::within(time, bounded!(EnterpriseKeysServer, call).call(request)).await,
         };
         match answered {
             Ok(answer) => self.with_reason(infallible(answer), method),

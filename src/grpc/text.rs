@@ -52,15 +52,15 @@ fn key_version(workspace: &WorkspaceId, id: KeyVersionId) -> String {
 
 fn named(parts: &[&str], id: &[u8; 16]) -> String {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    let length = parts.iter().map(|part| part.len()).sum::<usize>() + 32;
-    let mut name = String::with_capacity(length);
-    for part in parts {
-        name.push_str(part);
+    // Whole, and not digit by digit: each push would ask anew whether there is room.
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(id) {
+        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
     }
-    for byte in id {
-        name.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        name.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
+    let digits = std::str::from_utf8(&digits).expect("digits are ASCII");
+    let mut name = String::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>() + digits.len());
+    parts.iter().for_each(|part| name.push_str(part));
+    name.push_str(digits);
     name
 }
 

@@ -6,7 +6,7 @@
 use std::marker::PhantomData;
 
 use crate::context::Binding;
-use crate::kdf::{PrefixKey, split};
+use crate::kdf::{Key, PrefixKey, split};
 use crate::message::{Message, OpenFailed, seal_under};
 
 /// Most items one batch seals: far from where the 32-bit counter would come round.
@@ -25,13 +25,13 @@ pub struct BatchSealer<'k> {
     data_key_id: [u8; 16],
     nonce: [u8; 24],
     sealed: u32,
-    key: PhantomData<&'k [u8; 32]>,
+    key: PhantomData<&'k ()>,
 }
 
 impl<'k> BatchSealer<'k> {
     /// Begins a batch. `prefix` and `start` are the two halves of one fresh nonce; the low 32 bits of `start` are where
     /// counting begins, and come round without harm.
-    pub fn new(key: &'k [u8; 32], data_key_id: &[u8; 16], prefix: [u8; 12], start: [u8; 12]) -> Self {
+    pub fn new(key: &'k impl Key, data_key_id: &[u8; 16], prefix: [u8; 12], start: [u8; 12]) -> Self {
         let mut nonce = [0; 24];
         nonce[..12].copy_from_slice(&prefix);
         nonce[12..].copy_from_slice(&start);
@@ -56,14 +56,14 @@ impl<'k> BatchSealer<'k> {
 /// Opens messages under one data key, deriving anew only when the nonce's prefix changes.
 ///
 /// Keep it on the stack of one call, as [`BatchSealer`].
-pub struct BatchOpener<'k> {
-    key: &'k [u8; 32],
+pub struct BatchOpener<'k, K: Key = [u8; 32]> {
+    key: &'k K,
     derived: Option<([u8; 12], PrefixKey)>,
 }
 
-impl<'k> BatchOpener<'k> {
+impl<'k, K: Key> BatchOpener<'k, K> {
     /// Begins; nothing is derived yet.
-    pub fn new(key: &'k [u8; 32]) -> Self {
+    pub fn new(key: &'k K) -> Self {
         Self { key, derived: None }
     }
 

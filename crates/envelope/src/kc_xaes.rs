@@ -5,21 +5,21 @@
 
 use subtle::ConstantTimeEq;
 
-use crate::kdf::{derive, split};
+use crate::kdf::{Key, derive, split};
 use crate::message::{OpenFailed, TAG_LEN};
 
 /// Seals `in_out` where it stands; returns the tag and the commitment.
 ///
 /// # Panics
 /// When `in_out` has 64 GiB or more, GCM's limit.
-pub fn seal(key: &[u8; 32], nonce: &[u8; 24], aad: &[u8], in_out: &mut [u8]) -> ([u8; TAG_LEN], [u8; 32]) {
+pub fn seal(key: &impl Key, nonce: &[u8; 24], aad: &[u8], in_out: &mut [u8]) -> ([u8; TAG_LEN], [u8; 32]) {
     let (message_key, commitment) = derive(key, nonce);
     (message_key.seal(split(nonce).1, aad, in_out), commitment)
 }
 
 /// Opens `in_out` where it stands. When it fails, `in_out` holds nothing of the plaintext.
 pub fn open(
-    key: &[u8; 32],
+    key: &impl Key,
     nonce: &[u8; 24],
     aad: &[u8],
     tag: &[u8; TAG_LEN],

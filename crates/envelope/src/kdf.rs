@@ -19,35 +19,95 @@ use crate::gcm::MessageKey;
 
 type AesBlock = Block<Aes256Enc>;
 
+/// A data key as this crate's functions take it: its 32 bytes, expanded for that one call, or an [`ExpandedKey`].
+pub trait Key: sealed::Key {
+    /// Lends its expansion to `f`.
+    fn expanded<T>(&self, f: impl FnOnce(&ExpandedKey) -> T) -> T;
+}
+
+mod sealed {
+    pub trait Key {}
+    impl Key for [u8; 32] {}
+    impl Key for super::ExpandedKey {}
+}
+
+impl Key for [u8; 32] {
+    fn expanded<T>(&self, f: impl FnOnce(&ExpandedKey) -> T) -> T {
+        f(&ExpandedKey::new(self))
+    }
+}
+
+impl Key for ExpandedKey {
+    #[inline]
+    fn expanded<T>(&self, f: impl FnOnce(&ExpandedKey) -> T) -> T {
+        f(self)
+    }
+}
+
+/// A data key ready for use: AES's key schedule, whose making takes longer than all blocks of a derivation, and CMAC's first
+/// subkey. As secret as the key, which it begins with: keep it where keys are kept.
+///
+/// Wiped where it lies when it is dropped: the cipher by `aes`'s `zeroize` feature, the rest below. Copies that the compiler
+/// makes while it is built are not reached (SECURITY.md).
+pub struct ExpandedKey {
+    cipher: Aes256Enc,
+    k1: [u8; 16],
+}
+
+impl ExpandedKey {
+    /// Expands a data key.
+    pub fn new(key: &[u8; 32]) -> Self {
+        let cipher = Aes256Enc::new(key.into());
+        let mut zero = [Array([0; 16])];
+        cipher.encrypt_blocks(&mut zero);
+        let k1 = double(&zero[0].0);
+        wipe(&mut zero);
+        Self { cipher, k1 }
+    }
+
+    /// The blocks that depend on nothing but the prefix: the two halves of the message's key, and `C ⊕ K1`.
+    #[inline]
+    fn of_prefix(&self, prefix: &[u8; 12]) -> (MessageKey, [u8; 16]) {
+        let half = |i| Array(xor(&block(&[0, i, b'X', 0], prefix).0, &self.k1));
+        let mut blocks = [half(1), half(2), block(b"XCMT", prefix)];
+        self.cipher.encrypt_blocks(&mut blocks);
+        let made = (message_key(&blocks[0], &blocks[1]), xor(&blocks[2].0, &self.k1));
+        wipe(&mut blocks);
+        made
+    }
+}
+
+impl Drop for ExpandedKey {
+    fn drop(&mut self) {
+        self.k1 = [0; 16];
+        optimization_barrier(self);
+    }
+}
+
 /// The key and the commitment of one message.
 #[inline]
-pub(crate) fn derive(key: &[u8; 32], nonce: &[u8; 24]) -> (MessageKey, [u8; 32]) {
+pub(crate) fn derive(key: &impl Key, nonce: &[u8; 24]) -> (MessageKey, [u8; 32]) {
     let (prefix, suffix) = split(nonce);
-    let schedule = Schedule::expand(key, prefix);
-    let [key_1, key_2] = schedule.key_blocks(prefix);
-    let [commitment_1, commitment_2] = schedule.commitment_blocks(suffix);
-    let mut blocks = [key_1, key_2, commitment_1, commitment_2];
-    schedule.cipher.encrypt_blocks(&mut blocks);
-    let message_key = message_key(&blocks[0], &blocks[1]);
-    let commitment = join(&blocks[2], &blocks[3]);
-    wipe(&mut blocks);
-    (message_key, commitment)
+    key.expanded(|key| {
+        let (message_key, chain) = key.of_prefix(prefix);
+        (message_key, commitment(&key.cipher, &chain, suffix))
+    })
 }
 
 /// What a data key gives for one prefix of nonces, `N[..12]`: shared by a batch's items and a stream's segments.
 pub(crate) struct PrefixKey {
-    schedule: Schedule,
+    cipher: Aes256Enc,
+    /// `C ⊕ K1`
+    chain: [u8; 16],
     key: MessageKey,
 }
 
 impl PrefixKey {
-    pub(crate) fn derive(key: &[u8; 32], prefix: &[u8; 12]) -> Self {
-        let schedule = Schedule::expand(key, prefix);
-        let mut blocks = schedule.key_blocks(prefix);
-        schedule.cipher.encrypt_blocks(&mut blocks);
-        let key = message_key(&blocks[0], &blocks[1]);
-        wipe(&mut blocks);
-        Self { schedule, key }
+    pub(crate) fn derive(key: &impl Key, prefix: &[u8; 12]) -> Self {
+        key.expanded(|expanded| {
+            let (key, chain) = expanded.of_prefix(prefix);
+            Self { cipher: expanded.cipher.clone(), chain, key }
+        })
     }
 
     /// The AES-256-GCM key that all nonces with this prefix share.
@@ -58,55 +118,28 @@ impl PrefixKey {
     /// The commitment to (data key, prefix ‖ suffix). Public: it stands in the header.
     #[inline]
     pub(crate) fn commitment(&self, suffix: &[u8; 12]) -> [u8; 32] {
-        let mut blocks = self.schedule.commitment_blocks(suffix);
-        self.schedule.cipher.encrypt_blocks(&mut blocks);
-        join(&blocks[0], &blocks[1])
+        commitment(&self.cipher, &self.chain, suffix)
     }
 }
 
-/// The data key expanded, and what depends on nothing but it and the prefix. Wiped where it lies when it is dropped: the cipher
-/// by `aes`'s `zeroize` feature, the rest below. Copies that the compiler makes while it is built are not reached (SECURITY.md).
-struct Schedule {
-    cipher: Aes256Enc,
-    k1: [u8; 16],
-    /// `C ⊕ K1`
-    chain: [u8; 16],
-}
-
-impl Schedule {
-    #[inline]
-    fn expand(key: &[u8; 32], prefix: &[u8; 12]) -> Self {
-        let cipher = Aes256Enc::new(key.into());
-        let mut blocks = [Array([0; 16]), block(b"XCMT", prefix)];
-        cipher.encrypt_blocks(&mut blocks);
-        let k1 = double(&blocks[0].0);
-        let chain = xor(&blocks[1].0, &k1);
-        wipe(&mut blocks);
-        Self { cipher, k1, chain }
-    }
-
-    #[inline]
-    fn key_blocks(&self, prefix: &[u8; 12]) -> [AesBlock; 2] {
-        [1, 2].map(|i| Array(xor(&block(&[0, i, b'X', 0], prefix).0, &self.k1)))
-    }
-
-    #[inline]
-    fn commitment_blocks(&self, suffix: &[u8; 12]) -> [AesBlock; 2] {
-        [1, 2].map(|i| {
-            let mut last = [0; 16];
-            last[..12].copy_from_slice(suffix);
-            last[12..].copy_from_slice(&[0, 1, 0, i]);
-            Array(xor(&last, &self.chain))
-        })
-    }
-}
-
-impl Drop for Schedule {
+/// Wiped where it lies, as an [`ExpandedKey`].
+impl Drop for PrefixKey {
     fn drop(&mut self) {
-        self.k1 = [0; 16];
         self.chain = [0; 16];
         optimization_barrier(self);
     }
+}
+
+#[inline]
+fn commitment(cipher: &Aes256Enc, chain: &[u8; 16], suffix: &[u8; 12]) -> [u8; 32] {
+    let mut blocks = [1, 2].map(|i| {
+        let mut last = [0; 16];
+        last[..12].copy_from_slice(suffix);
+        last[12..].copy_from_slice(&[0, 1, 0, i]);
+        Array(xor(&last, chain))
+    });
+    cipher.encrypt_blocks(&mut blocks);
+    join(&blocks[0], &blocks[1])
 }
 
 /// A nonce as the derivation sees it: `N[..12]` and `N[12..]`.

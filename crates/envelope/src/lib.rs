@@ -6,6 +6,7 @@
 //!
 //! | to | use |
 //! |---|---|
+//! | keep a data key ready for use | [`ExpandedKey`] |
 //! | seal or open one message | [`seal`], [`open`] |
 //! | seal or open many under one key | [`BatchSealer`], [`BatchOpener`] |
 //! | seal or open a payload of any size | [`StreamSealer`], [`StreamOpener`] |
@@ -30,6 +31,7 @@ mod stream;
 pub use batch::{BATCH_LIMIT, BatchFull, BatchOpener, BatchSealer};
 pub use context::{Binding, Context, InvalidContext, MAX_CONTEXT_BYTES, MAX_CONTEXT_ENTRIES};
 pub use header::{HEADER_LEN, Header, HeaderError, Kind};
+pub use kdf::{ExpandedKey, Key};
 pub use message::{OVERHEAD, OpenFailed, TAG_LEN, open, seal};
 pub use nonce::fresh_nonce;
 pub use stream::{PROLOGUE_LEN, SEGMENT_LEN, SEGMENT_LIMIT, StreamOpener, StreamSealer, StreamTooLong};

@@ -8,7 +8,7 @@ use crate::aad::Aad;
 use crate::context::Binding;
 use crate::gcm::MessageKey;
 use crate::header::{AUTHENTICATED_LEN, HEADER_LEN, Header, Kind, authenticated};
-use crate::kdf::{derive, split};
+use crate::kdf::{Key, derive, split};
 
 /// Bytes of a GCM tag.
 pub const TAG_LEN: usize = 16;
@@ -28,7 +28,7 @@ pub struct OpenFailed;
 /// # Panics
 /// When `plaintext` has 64 GiB or more, GCM's limit.
 pub fn seal(
-    key: &[u8; 32],
+    key: &impl Key,
     data_key_id: &[u8; 16],
     nonce: &[u8; 24],
     binding: &Binding<'_>,
@@ -40,7 +40,7 @@ pub fn seal(
 }
 
 /// Opens `ciphertext`, one whole message, and appends its plaintext to `out`; when it fails, `out` is as before.
-pub fn open(key: &[u8; 32], binding: &Binding<'_>, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<(), OpenFailed> {
+pub fn open(key: &impl Key, binding: &Binding<'_>, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<(), OpenFailed> {
     let message = Message::parse(ciphertext)?;
     let (message_key, commitment) = derive(key, &message.header.nonce);
     message.open_under(&message_key, &commitment, binding, out)

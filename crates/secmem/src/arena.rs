@@ -4,25 +4,34 @@ use std::ptr::NonNull;
 
 use crate::kernel::{Backing, Pages};
 
-/// Slots of one size. A key takes 32 bytes, a wrapped payload (65) and whatever else up to 128 the larger one.
+/// Slots of one size. A key takes 32 bytes, a wrapped payload (65) the middle one, a key expanded for use the largest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SlotSize {
     Bytes32,
     Bytes128,
+    Bytes256,
 }
 
 impl SlotSize {
-    pub(crate) const LARGEST: usize = 128;
+    pub(crate) const LARGEST: usize = 256;
+    /// What every slot's address is a multiple of.
+    pub(crate) const ALIGNMENT: usize = 32;
+    pub(crate) const ALL: [Self; 3] = [Self::Bytes32, Self::Bytes128, Self::Bytes256];
 
     /// The smallest slot that holds `n` bytes; `n` is at most [`Self::LARGEST`].
     pub(crate) const fn holding(n: usize) -> Self {
-        if n <= 32 { Self::Bytes32 } else { Self::Bytes128 }
+        match n {
+            ..=32 => Self::Bytes32,
+            33..=128 => Self::Bytes128,
+            _ => Self::Bytes256,
+        }
     }
 
     pub(crate) const fn bytes(self) -> usize {
         match self {
             Self::Bytes32 => 32,
-            Self::Bytes128 => Self::LARGEST,
+            Self::Bytes128 => 128,
+            Self::Bytes256 => Self::LARGEST,
         }
     }
 }

@@ -13,18 +13,20 @@
 //! | reading past the end | an inaccessible page before and after each arena |
 //! | reuse | a slot is wiped when its secret is dropped, also when filling it failed or panicked |
 //!
-//! Both ways of locking count against `RLIMIT_MEMLOCK`, 8 MiB for an ordinary user: room for about 250,000 keys of 32
-//! bytes. A service that holds more needs `LimitMEMLOCK=` in its unit (or `CAP_IPC_LOCK`).
+//! Both ways of locking count against `RLIMIT_MEMLOCK`, 8 MiB for an ordinary user: room for about 30,000 keys that are
+//! expanded for use (256 bytes). A service that holds more needs `LimitMEMLOCK=` in its unit (or `CAP_IPC_LOCK`).
 //!
 //! This is the one crate of the workspace that may use `unsafe`; nothing here parses, logs or talks.
 
 mod arena;
 mod harden;
 mod kernel;
+mod locked;
 mod pool;
 mod secret;
 
 pub use harden::{HardenError, MemoryLock, Report, harden, report};
 pub use kernel::Backing;
+pub use locked::Locked;
 pub use pool::OutOfLockedMemory;
 pub use secret::Secret;

@@ -65,6 +65,7 @@ struct State {
     locked_only: bool,
     small: Slots,
     large: Slots,
+    largest: Slots,
     mapped: Mapped,
 }
 
@@ -79,6 +80,7 @@ impl Pool {
                 locked_only: false,
                 small: Slots::none(SlotSize::Bytes32),
                 large: Slots::none(SlotSize::Bytes128),
+                largest: Slots::none(SlotSize::Bytes256),
                 mapped: Mapped { memfd_secret: 0, mlock: 0, unlocked: 0 },
             }),
             #[cfg(test)]
@@ -86,7 +88,7 @@ impl Pool {
         }
     }
 
-    /// A zeroed slot that holds `n` bytes (at most 128).
+    /// A zeroed slot that holds `n` bytes (at most 256).
     pub(crate) fn take(&'static self, n: usize) -> Result<Slot, OutOfLockedMemory> {
         let size = SlotSize::holding(n);
         let mut state = self.lock();
@@ -115,7 +117,7 @@ impl Pool {
     /// Maps the first pages now, so that a machine that cannot lock says so at start and not at the first key.
     pub(crate) fn prime(&self) -> Result<(), NoPages> {
         let mut state = self.lock();
-        for size in [SlotSize::Bytes32, SlotSize::Bytes128] {
+        for size in SlotSize::ALL {
             if state.slots(size).in_all() == 0 {
                 self.grow(&mut state, size)?;
             }
@@ -130,7 +132,7 @@ impl Pool {
     /// How many secrets are alive.
     pub(crate) fn in_use(&self) -> usize {
         let state = self.lock();
-        state.small.in_use() + state.large.in_use()
+        state.small.in_use() + state.large.in_use() + state.largest.in_use()
     }
 
     /// Adds pages for one slot size: as many as it has, halved while the kernel refuses, so that the limit is used to
@@ -190,6 +192,7 @@ impl State {
         match size {
             SlotSize::Bytes32 => &mut self.small,
             SlotSize::Bytes128 => &mut self.large,
+            SlotSize::Bytes256 => &mut self.largest,
         }
     }
 }

@@ -52,6 +52,34 @@ fn a_pool_that_does_not_wipe_is_found_out() {
     assert_ne!(left_after_drop(Box::leak(Box::new(careless))), [0; 128]);
 }
 
+/// A value that is more than bytes is dropped like any other, and then nothing of it is left; a careless pool is found out.
+#[test]
+fn a_dropped_value_leaves_zeros() {
+    use crate::locked::Locked;
+
+    struct Counted(std::sync::Arc<()>, [u8; 240]);
+    let left = |pool: &'static Pool| {
+        let count = std::sync::Arc::new(());
+        let value = Locked::new_in(pool, || Counted(count.clone(), [0xA5; 240])).unwrap();
+        let address = value.expose(|value| std::ptr::from_ref(value).expose_provenance());
+        assert!(
+            value.expose(|Counted(count, bytes)| std::sync::Arc::strong_count(count) == 2 && *bytes == [0xA5; 240])
+        );
+        value.touch();
+        assert_eq!(address % 256, 0, "a slot begins where its size divides the address");
+        drop(value);
+        assert_eq!(std::sync::Arc::strong_count(&count), 1);
+        look_at_free_slot(pool, address, 256)
+    };
+    assert_eq!(left(pool(|_| {})), [0; 256]);
+    let careless = Pool { forgets_to_wipe: true, ..Pool::new(Kernel::real()) };
+    assert_ne!(left(Box::leak(Box::new(careless))), [0; 256]);
+
+    let pool = pool(|_| {});
+    assert!(std::panic::catch_unwind(|| Locked::<[u8; 256]>::new_in(pool, || panic!())).is_err());
+    assert_eq!(pool.in_use(), 0);
+}
+
 #[test]
 fn what_a_failed_or_panicking_writer_wrote_is_wiped() {
     let pool = pool(|_| {});

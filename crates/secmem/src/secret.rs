@@ -5,7 +5,7 @@ use crate::{
     pool::{OutOfLockedMemory, POOL, Pool, Slot},
 };
 
-/// `N` bytes (1 to 128) in a slot of a locked page, wiped on drop.
+/// `N` bytes (1 to 256) in a slot of a locked page, wiped on drop.
 ///
 /// Deliberately absent: `Clone`, `Debug`, `PartialEq`, `Deref`, serialisation. Every [`expose`](Self::expose) is a line a
 /// reviewer can grep for.
@@ -19,7 +19,7 @@ unsafe impl<const N: usize> Send for Secret<N> {}
 unsafe impl<const N: usize> Sync for Secret<N> {}
 
 impl<const N: usize> Secret<N> {
-    const FITS: () = assert!(N >= 1 && N <= SlotSize::LARGEST, "a secret has 1 to 128 bytes");
+    const FITS: () = assert!(N >= 1 && N <= SlotSize::LARGEST, "a secret has 1 to 256 bytes");
 
     /// A secret that `f` writes in place; the bytes are zero when it gets them. The value never stands anywhere else.
     ///

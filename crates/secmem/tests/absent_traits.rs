@@ -7,7 +7,7 @@ use std::{
     ops::Deref,
 };
 
-use secmem::Secret;
+use secmem::{Locked, Secret};
 
 /// Whether a concrete type has a trait: the inherent constant exists only then, and hides the other one.
 macro_rules! has {
@@ -38,6 +38,10 @@ fn a_secret_cannot_be_printed_copied_compared_or_dereferenced() {
         assert!(!has!(Secret<32>: Hash));
         assert!(!has!(Secret<32>: Default));
         assert!(!has!(Secret<32>: Deref));
+        assert!(!has!(Locked<u8>: Clone));
+        assert!(!has!(Locked<u8>: Debug));
+        assert!(!has!(Locked<u8>: PartialEq));
+        assert!(!has!(Locked<u8>: Deref));
         assert!(!has!(Secret<32>: AsRef<[u8]>));
         assert!(!has!(Secret<32>: AsRef<[u8; 32]>));
         assert!(!has!(Secret<32>: Into<[u8; 32]>));

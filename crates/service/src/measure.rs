@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use domain::lease::KeyLease;
 use domain::{Clock, DataKeyId, Entropy, KeyVersionId, Moment, Protection, Timestamp, WorkspaceId};
-use secmem::Secret;
+use envelope::ExpandedKey;
+use secmem::{Locked, Secret};
 
 use crate::keys::control::ControlLease;
 use crate::keys::probing::Pace;
@@ -61,7 +62,8 @@ impl FilledTable {
                 let app = format!("app-{a}").parse().expect("a well-formed id");
                 let data_key = DataKeyId::from_bytes(domain::entropy::random(entropy));
                 let name = AppRef { workspace: &id, app: &app }.data_key(data_key).to_owned();
-                let secret = Secret::fill(|key| entropy.fill(key)).expect("memory for a key");
+                let secret: Secret<32> = Secret::fill(|key| entropy.fill(key)).expect("memory for a key");
+                let secret = Locked::new(|| secret.expose(ExpandedKey::new)).expect("memory for a key");
                 let under = (Protection::CustomerKey, Some(version));
                 let stamp = Stamp::of(&standing);
                 let key = OpenKey::new(data_key, under, secret, lease.clone(), workspace.clone(), stamp);
@@ -75,7 +77,7 @@ impl FilledTable {
         (Self { table, clock }, names)
     }
 
-    /// Names in the given order, with texts of their own that lie in memory in that order.
+    /// Names in the given order, with texts of their own, made just now as a request's are.
     ///
     /// # Panics
     /// When an index is out of range.
@@ -89,31 +91,23 @@ impl FilledTable {
         order.into_iter().map(|i| fresh(&names[i])).collect()
     }
 
-    /// Finds each key as Decrypt does, checks its lease and standing, and reads one byte of it. The sum is there so that
-    /// nothing is optimised away.
+    /// Finds each key as Decrypt does, checks its lease and standing, and fetches it. Returns how many were found.
     pub fn find_to_open(&self, requests: &[Name]) -> u64 {
         let now = self.clock.now();
-        let read = |key: &OpenKey| key.right_to_open(now).map(|_| first_byte(key));
-        requests.iter().map(|name| self.table.with_open(name.0.borrow(), read).flatten().map_or(0, u64::from)).sum()
+        let read = |key: &OpenKey| key.right_to_open(now).map(|_| key.secret.touch());
+        requests.iter().map(|name| u64::from(self.table.with_open(name.0.borrow(), read).flatten().is_some())).sum()
     }
 
-    /// Finds each app's key as Encrypt does, checks its lease and standing, and reads one byte of it.
+    /// Finds each app's key as Encrypt does, checks its lease and standing, and fetches it.
     pub fn find_to_seal(&self, requests: &[Name]) -> u64 {
         let now = self.clock.now();
         let read = |key: &OpenKey, stamp: &Stamp| {
             let right = key.lease.right(now).filter(|_| stamp.is_fresh(&key.workspace, now));
-            right.map(|_| first_byte(key))
+            right.map(|_| key.secret.touch())
         };
-        requests
-            .iter()
-            .map(|name| self.table.with_sealing(name.0.app.borrow(), read).flatten().map_or(0, u64::from))
-            .sum()
+        let found = |name: &Name| self.table.with_sealing(name.0.app.borrow(), read).flatten().is_some();
+        requests.iter().map(|name| u64::from(found(name))).sum()
     }
-}
-
-fn first_byte(key: &OpenKey) -> u8 {
-    // Never zero: a sum of zero means that nothing was found.
-    key.secret.expose(|key| key[0] | 1)
 }
 
 /// A clock that stands still.

@@ -6,7 +6,7 @@ use super::{PROLOGUE_LEN, SEALED_SEGMENT_LEN, SEGMENT_LEN, SEGMENT_LIMIT, Segmen
 use crate::aad::Aad;
 use crate::context::Binding;
 use crate::header::{HEADER_LEN, Header, Kind};
-use crate::kdf::{PrefixKey, split};
+use crate::kdf::{Key, PrefixKey, split};
 use crate::message::{OpenFailed, TAG_LEN};
 
 /// Opens a stream piece by piece; holds back at most one sealed segment.
@@ -22,7 +22,7 @@ pub struct StreamOpener {
 
 impl StreamOpener {
     /// Begins with the stream's first [`PROLOGUE_LEN`] bytes. A wrong key or binding fails here, before any plaintext.
-    pub fn new(key: &[u8; 32], binding: &Binding<'_>, prologue: &[u8; PROLOGUE_LEN]) -> Result<Self, OpenFailed> {
+    pub fn new(key: &impl Key, binding: &Binding<'_>, prologue: &[u8; PROLOGUE_LEN]) -> Result<Self, OpenFailed> {
         let header = Header::parse(prologue).map_err(|_| OpenFailed)?;
         match header.kind {
             Kind::Stream => {}

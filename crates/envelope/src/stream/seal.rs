@@ -6,7 +6,7 @@ use super::{PROLOGUE_LEN, SEALED_SEGMENT_LEN, SEGMENT_LEN, SEGMENT_LIMIT, Segmen
 use crate::aad::Aad;
 use crate::context::Binding;
 use crate::header::{HEADER_LEN, Kind, authenticated};
-use crate::kdf::PrefixKey;
+use crate::kdf::{Key, PrefixKey};
 
 /// The stream has all the segments it may have; what was given last was not sealed, and the stream stays unfinished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +23,7 @@ pub struct StreamSealer {
 impl StreamSealer {
     /// Begins a stream and gives its first [`PROLOGUE_LEN`] bytes. `p` and `r` are fresh random bytes (I-17).
     pub fn new(
-        key: &[u8; 32],
+        key: &impl Key,
         data_key_id: &[u8; 16],
         p: [u8; 12],
         r: [u8; 7],

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use domain::permission::{self, Permit};
 use domain::{DataKeyId, Reason};
-use envelope::{Binding, Context, Header, Kind, OpenFailed, PROLOGUE_LEN, SEGMENT_LEN, StreamOpener, StreamSealer};
+use envelope::{
+    Binding, Context, ExpandedKey, Header, Kind, OpenFailed, PROLOGUE_LEN, SEGMENT_LEN, StreamOpener, StreamSealer,
+};
 
 use super::decrypt::{Opened, refuse_unknown};
 use super::encrypt::TooLate;
@@ -44,7 +46,7 @@ impl Service {
                 // From the end: that is where the time is mixed in.
                 r.copy_from_slice(&nonce[17..]);
                 let binding = binding(app, key, context);
-                let begin = |secret: &[u8; 32]| StreamSealer::new(secret, key.id().as_bytes(), p, r, &binding);
+                let begin = |secret: &ExpandedKey| StreamSealer::new(secret, key.id().as_bytes(), p, r, &binding);
                 let (sealer, prologue) = key.secret.expose(begin);
                 key.count(1, nonce[0]);
                 (sealer, prologue, Sealed::under(key))

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{DataKeyId, KeyVersionId, Moment, Protection};
-use secmem::Secret;
+use envelope::ExpandedKey;
+use secmem::Locked;
 
 use super::lease::{Right, VersionLease};
 use super::standing::{Stamp, WorkspaceState};
@@ -15,7 +16,8 @@ pub(crate) struct OpenKey {
     pub(crate) protection: Protection,
     /// The version that unwrapped it; absent under the platform's key.
     pub(crate) version: Option<KeyVersionId>,
-    pub(crate) secret: Secret<32>,
+    /// Expanded: that takes longer than deriving a message's key from it.
+    pub(crate) secret: Locked<ExpandedKey>,
     pub(crate) lease: Arc<VersionLease>,
     pub(crate) workspace: Arc<WorkspaceState>,
     /// When the store last said that its app and workspace exist.
@@ -30,7 +32,7 @@ impl OpenKey {
     pub(crate) fn new(
         id: DataKeyId,
         under: (Protection, Option<KeyVersionId>),
-        secret: Secret<32>,
+        secret: Locked<ExpandedKey>,
         lease: Arc<VersionLease>,
         workspace: Arc<WorkspaceState>,
         stamp: Stamp,

@@ -163,7 +163,7 @@ impl KeyTable {
         &self,
         workspace: &Arc<WorkspaceState>,
         name: DataKeyRef<'_>,
-        secret: secmem::Secret<32>,
+        secret: secmem::Locked<envelope::ExpandedKey>,
         proof: Proof,
     ) {
         let mut held = lock(&workspace.held);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use domain::{DataKey, KeyVersionId, Protection, WrapScheme, Wrapping, WrappingKey};
+use envelope::ExpandedKey;
 use envelope::payload::{self, Identity};
-use secmem::Secret;
+use secmem::{Locked, Secret};
 use subtle::ConstantTimeEq;
 use vault::KeyUnavailable;
 
@@ -16,7 +17,7 @@ use crate::seeded_bug::SeededBug;
 
 /// A data key in the clear that was compared with its row, and the proof by which its owner let us have it.
 pub(crate) struct Unwrapped {
-    pub(crate) secret: Secret<32>,
+    pub(crate) secret: Locked<ExpandedKey>,
     pub(crate) version: Option<KeyVersionId>,
     pub(crate) proof: Option<Proof>,
 }
@@ -111,15 +112,16 @@ impl Core {
         }
     }
 
-    /// Takes the data key out of a payload that is exactly this row's, by identity and by check value.
+    /// Takes the data key out of a payload that is exactly this row's, by identity and by check value, and makes it ready for use.
     pub(crate) fn compare(
         &self,
         payload: &Secret<65>,
         identity: &Identity<'_>,
         row: &DataKey,
-    ) -> Result<Secret<32>, Failure> {
+    ) -> Result<Locked<ExpandedKey>, Failure> {
         if self.bugs.has(SeededBug::IdentityNotCompared) {
-            return Ok(Secret::fill(|key| payload.expose(|payload| key.copy_from_slice(&payload[1..33])))?);
+            let secret = Secret::fill(|key| payload.expose(|payload| key.copy_from_slice(&payload[1..33])))?;
+            return Ok(Locked::new(|| secret.expose(ExpandedKey::new))?);
         }
         let read = Secret::try_fill(|key| payload.expose(|payload| payload::read(payload, identity, key)))?;
         let secret = read.map_err(|_| Failure::Corrupt("what was unwrapped has another identity"))?;
@@ -127,6 +129,6 @@ impl Core {
         if !bool::from(value.ct_eq(&row.key_check_value)) {
             return Err(Failure::Corrupt("what was unwrapped is another key"));
         }
-        Ok(secret)
+        Ok(Locked::new(|| secret.expose(ExpandedKey::new))?)
     }
 }

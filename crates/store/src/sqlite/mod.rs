@@ -130,6 +130,7 @@ impl SqliteStore {
             requests: waiting,
             closing: Arc::clone(&closing),
             commit,
+            crowd: 0,
             suspended: false,
             _lock: lock,
         };

@@ -33,6 +33,10 @@ use crate::{Outage, StoreError};
 /// The most commands one commit acknowledges.
 const BATCH: usize = 512;
 
+/// How often the writer lets others run before it commits fewer commands than last time. Those who were answered then are
+/// about to ask again; a commit begun without them would be over, and synced, for the first of them only.
+const WAITS: usize = 16;
+
 /// How often a failed commit is followed by a test commit before its callers are told that the outcome is unknown.
 const ATTEMPTS: usize = 3;
 
@@ -94,6 +98,8 @@ pub(super) struct Writer {
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) closing: Arc<AtomicBool>,
     pub(super) commit: Box<Commit>,
+    /// How many commands the last commit acknowledged.
+    pub(super) crowd: usize,
     /// A commit has failed, and no test commit has succeeded since.
     pub(super) suspended: bool,
     /// Let go of last.
@@ -161,12 +167,13 @@ impl Writer {
             if done.len() == BATCH || unit.is_lost() {
                 break;
             }
-            match self.requests.try_recv() {
-                Ok(Request::Small(small)) => next = Some(small),
-                Ok(begin @ Request::Begin { .. }) => left_over = Some(begin),
-                Err(mpsc::error::TryRecvError::Empty | mpsc::error::TryRecvError::Disconnected) => {}
+            match next_in_crowd(&mut self.requests, done.len() < self.crowd) {
+                Some(Request::Small(small)) => next = Some(small),
+                Some(begin @ Request::Begin { .. }) => left_over = Some(begin),
+                None => {}
             }
         }
+        self.crowd = done.len();
         let ending = unit.commit(&mut *self.commit);
         let outcome = self.settle(ending).map(drop);
         for small in done {
@@ -216,6 +223,18 @@ impl Writer {
         self.conn = connection::writer(&self.path, self.durability)?;
         Unit::begin(&self.conn, &self.codes)?.commit_nothing(&mut *self.commit)
     }
+}
+
+/// What waits for a place in a commit. Others are waited for only while `more` are expected than have come.
+fn next_in_crowd(requests: &mut mpsc::Receiver<Request>, more: bool) -> Option<Request> {
+    for _ in 0..WAITS {
+        match requests.try_recv() {
+            Ok(request) => return Some(request),
+            Err(mpsc::error::TryRecvError::Empty) if more => std::thread::yield_now(),
+            Err(mpsc::error::TryRecvError::Empty | mpsc::error::TryRecvError::Disconnected) => return None,
+        }
+    }
+    None
 }
 
 /// Whether a failure before the commit is a reason to prove, on a new connection, that commits work before the next one.

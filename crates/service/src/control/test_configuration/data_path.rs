@@ -5,7 +5,6 @@ use domain::key_config::LONGEST_LEASE;
 use domain::key_life::{Ruled, Ruling};
 use domain::{AppId, DataKey, KeyConfig, Reason, Wrapping, WrappingKey};
 use envelope::{Binding, Context};
-use secmem::Secret;
 
 use super::run::Run;
 use super::verdict::Verdict;
@@ -96,7 +95,7 @@ impl Core {
         wrapping: &Wrapping,
         at: &At,
         budget: &Budget<'_>,
-    ) -> Result<Secret<32>, Failure> {
+    ) -> Result<secmem::Locked<envelope::ExpandedKey>, Failure> {
         let identity = identity_of(row);
         let wrapped_by = WrappingKey::Customer(at.version);
         let blob = self.platform.open_blob(&wrapping.sealed_blob, &blob_binding(&identity, wrapped_by))?;
