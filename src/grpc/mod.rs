@@ -14,6 +14,7 @@ mod refuse;
 pub mod status;
 mod streams;
 mod text;
+mod usage;
 mod workspaces;
 
 use std::panic::AssertUnwindSafe;

@@ -65,7 +65,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::VaultOpensDamaged
         | Reason::KeyPurgeable
         | Reason::KeyExportable
-        | Reason::KeyExpires => Code::FailedPrecondition,
+        | Reason::KeyExpires
+        | Reason::AppNotUnderCustomerKey => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable
@@ -92,7 +93,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::CredentialUnusable
         | Reason::PlatformKeyUnavailable
         | Reason::Internal => Code::Internal,
-        Reason::RowForged | Reason::WrappedKeyCorrupt => Code::DataLoss,
+        Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }
 }
 

@@ -25,9 +25,9 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyWarning, OWNERSHIP_TAG, OperationPage,
-    RotateDataKeys, RotateKey, RotationStarted, TestConfiguration, TestEvent, TestRun, VersionInUse, WorkspacePage,
-    WrappedKey,
+    AppCoverage, AppPage, ConfigureKey, Configured, CoveragePage, DataKeyCoverage, ExportPages, KeyHealth, KeyWarning,
+    OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage, RotateDataKeys, RotateKey, RotationStarted, Stage,
+    TestConfiguration, TestEvent, TestRun, UsagePage, Validation, VersionInUse, WorkspacePage, WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;

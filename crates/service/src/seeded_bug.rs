@@ -59,6 +59,16 @@ pub enum SeededBug {
     QuotaIgnored,
     /// I-27: a probe waits behind the calls that serve requests.
     ProbesQueue,
+    /// Counts whose answer was lost are written once more under another number.
+    UsageCountedAgain,
+    /// All replicas write their counts into the same rows.
+    ReplicasShareCounts,
+    /// Data keys that only open are left out of coverage.
+    OldKeysNotCovered,
+    /// A validation opens what it holds in memory, not what the database gives back.
+    CredentialNotReadBack,
+    /// A validation takes any key for the customer's.
+    AnyProtectionValid,
 }
 
 /// The faults of one service: none, or one.

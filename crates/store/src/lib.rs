@@ -12,6 +12,7 @@ mod event;
 mod key_test_steps;
 mod row;
 mod set;
+mod usage;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -6,6 +6,7 @@ pub(crate) mod feed;
 pub(crate) mod new_versions;
 mod probes;
 pub(crate) mod rotation;
+pub(crate) mod usage;
 
 use std::convert::Infallible;
 use std::sync::Arc;
