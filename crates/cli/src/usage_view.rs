@@ -224,7 +224,8 @@ pub(crate) struct ReEncrypted {
 #[cfg(test)]
 pub(crate) fn sample() -> pb::AppCoverage {
     let app = "workspaces/acme/apps/support-bot";
-    let tally = |n: i64| Some(pb::Tally { sealed_messages: n, sealed_bytes: 100 * n, opened_messages: 1, opened_bytes: 9 });
+    let tally =
+        |n: i64| Some(pb::Tally { sealed_messages: n, sealed_bytes: 100 * n, opened_messages: 1, opened_bytes: 9 });
     let key = |byte: &str, present: bool, n: i64| pb::DataKeyCoverage {
         data_key: format!("{app}/dataKeys/{}", byte.repeat(16)),
         protection: if present { pb::Protection::CustomerKey } else { pb::Protection::PlatformKey }.into(),

@@ -115,8 +115,7 @@ pub struct Traffic {
 impl Traffic {
     /// What a replica counted between two looks at its counters.
     pub fn between(before: Timestamp, now: Timestamp, tally: Tally) -> Self {
-        let (sealed, opened) =
-            (tally.seals > 0 || tally.sealed_bytes > 0, tally.opens > 0 || tally.opened_bytes > 0);
+        let (sealed, opened) = (tally.seals > 0 || tally.sealed_bytes > 0, tally.opens > 0 || tally.opened_bytes > 0);
         Self {
             tally,
             // A clock that was set back between them must not make the first seal later than the last.
@@ -204,7 +203,9 @@ mod tests {
     #[test]
     fn traffic_adds_up_in_any_order() {
         let at = Timestamp::from_micros;
-        let seals = |before, now, seals| Traffic::between(at(before), at(now), Tally { seals, sealed_bytes: 10 * seals, ..Tally::default() });
+        let seals = |before, now, seals| {
+            Traffic::between(at(before), at(now), Tally { seals, sealed_bytes: 10 * seals, ..Tally::default() })
+        };
         let opens = Traffic::between(at(5), at(50), Tally { opens: 1, opened_bytes: 7, ..Tally::default() });
         let parts = [seals(10, 20, 3), opens, seals(4, 6, 1), Traffic::default()];
         let sum = |order: [usize; 4]| {

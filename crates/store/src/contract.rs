@@ -8,8 +8,8 @@ use domain::audit::AuditEvent;
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId, Protection,
-    Reason, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
+    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, Reason, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 
 use crate::{RecordedEvent, StoreError};

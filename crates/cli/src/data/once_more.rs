@@ -96,8 +96,7 @@ pub(crate) async fn seal_again(
             // decryption returns at once and never closes `plaintext`.
             let open = async {
                 let told = |now: client::Progress| progress(now.read);
-                let opened =
-                    client.decrypt_stream(&terms.app, terms.old.clone(), reader, &mut plaintext, told).await?;
+                let opened = client.decrypt_stream(&terms.app, terms.old.clone(), reader, &mut plaintext, told).await?;
                 plaintext.shutdown().await.map_err(StreamError::Write)?;
                 Ok::<_, StreamError>(opened)
             };

@@ -66,9 +66,8 @@ fn inspect_file(path: &Path) -> Result<Inspected, Failure> {
         (&file).take(HEADER_LEN as u64).read_to_end(&mut front)?;
         Ok(size)
     });
-    let size = read.map_err(|error| {
-        Failure::caller(format!("it cannot be read: {error}")).hint("check the file's permissions")
-    })?;
+    let size = read
+        .map_err(|error| Failure::caller(format!("it cannot be read: {error}")).hint("check the file's permissions"))?;
     inspect::describe(&front, size)
 }
 
@@ -162,8 +161,7 @@ impl Count {
             scanned.data_keys.push(key);
         }
         if known.is_some() {
-            let protection =
-                |(protection, (ciphertexts, bytes))| ScannedProtection { protection, ciphertexts, bytes };
+            let protection = |(protection, (ciphertexts, bytes))| ScannedProtection { protection, ciphertexts, bytes };
             scanned.protections = protections.into_iter().map(protection).collect();
         }
         scanned

@@ -69,14 +69,14 @@ impl Service {
     pub async fn read_coverage(
         &self,
         permit: &Permit<permission::ReadUsage>,
-        app: Option<&AppId>,
+        one: Option<&AppId>,
         after: Option<&AppId>,
         page: Option<usize>,
     ) -> Result<CoveragePage, Refusal> {
         let (core, workspace) = (&self.0, workspace_of(permit)?);
         let found = core.store.workspace(&workspace).await?;
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
-        let (apps, next) = match app {
+        let (apps, next) = match one {
             Some(app) => {
                 let found = core.store.app(&workspace, app).await?;
                 (vec![found.filter(|app| app.deleted_at.is_none()).ok_or_else(not_found)?], None)
@@ -97,10 +97,7 @@ impl Service {
             match core.coverage(app, keys, &traffic).await {
                 Ok(coverage) => covered.push(coverage),
                 // Deleted while this was read.
-                Err(refusal) if refusal.reason() == Reason::NotFound && next.is_none() && covered.is_empty() => {
-                    return Err(refusal);
-                }
-                Err(refusal) if refusal.reason() == Reason::NotFound => {}
+                Err(refusal) if refusal.reason() == Reason::NotFound && one.is_none() => {}
                 Err(refusal) => return Err(refusal),
             }
         }

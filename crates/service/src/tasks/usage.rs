@@ -101,13 +101,18 @@ impl Core {
     async fn flush_usage(&self) -> Result<(), StoreError> {
         let mut book = self.ledger.0.lock().await;
         book.look(self);
+        let mut together = WRITTEN_TOGETHER;
         loop {
             while !book.sent.is_empty() {
-                let rest = book.sent.len().saturating_sub(WRITTEN_TOGETHER);
-                let together = book.sent[rest..].to_vec();
-                match self.store.add_usage(together).await {
+                let rest = book.sent.len().saturating_sub(together);
+                match self.store.add_usage(book.sent[rest..].to_vec()).await {
                     Ok(()) => {}
-                    // It will not be better the next time, and what comes after it must not wait for it.
+                    // One of them fits no data key: the others must not be lost with it.
+                    Err(StoreError::Conflict(_)) if together > 1 => {
+                        together = 1;
+                        continue;
+                    }
+                    // It will not be better the next time.
                     Err(StoreError::Conflict(why)) => {
                         tracing::error!(%why, "counts that fit no data key were thrown away");
                     }
@@ -161,16 +166,17 @@ impl Book {
         });
         self.flush += 1;
         let flush = self.flush;
-        let row = |((name, hour), (protection, traffic)): ((DataKeyName, Option<Hour>), (Protection, Traffic))| KeyUsage {
-            workspace: name.app.workspace,
-            app: name.app.app,
-            data_key: name.id,
-            protection,
-            hour,
-            boot,
-            flush,
-            traffic,
-        };
+        let row =
+            |((name, hour), (protection, traffic)): ((DataKeyName, Option<Hour>), (Protection, Traffic))| KeyUsage {
+                workspace: name.app.workspace,
+                app: name.app.app,
+                data_key: name.id,
+                protection,
+                hour,
+                boot,
+                flush,
+                traffic,
+            };
         self.sent = self.pending.drain().map(row).collect();
     }
 }

@@ -3,9 +3,7 @@
 use domain::{BootId, Hour, HourOfApp, KeyUsage, Protection, Traffic};
 
 use super::Database;
-use super::sample::{
-    app_id, credential, customer_key, data_key_id, event, furnish, platform_key, usage, workspace_id,
-};
+use super::sample::{app_id, credential, customer_key, data_key_id, event, furnish, platform_key, usage, workspace_id};
 use crate::{Conflict, Store, StoreError};
 
 /// Two workspaces with a data key each under either protection: 1 the customer's, 2 the platform's.
@@ -13,7 +11,9 @@ async fn furnished(db: &dyn Database) -> Box<dyn Store> {
     let store = db.open().await;
     furnish(&*store, &["acme", "bell"], &["bot", "crm"]).await;
     for name in ["acme", "bell"] {
-        for (key, wrapping) in [customer_key(name, "bot", 1), platform_key(name, "bot", 2), customer_key(name, "crm", 3)] {
+        for (key, wrapping) in
+            [customer_key(name, "bot", 1), platform_key(name, "bot", 2), customer_key(name, "crm", 3)]
+        {
             store.insert_data_key(key, wrapping).await.unwrap();
         }
     }
@@ -45,17 +45,17 @@ pub async fn counts_add_up(db: &dyn Database) {
     store.add_usage(vec![second.clone(), in_all(&second)]).await.unwrap();
     let later = counted(1, 490_001, 1, 2, 10);
     store.add_usage(vec![later.clone(), in_all(&later), counted(1, 490_200, 1, 2, 4)]).await.unwrap();
-    store.add_usage(vec![KeyUsage { hour: Some(Hour::of_number(490_001)), ..usage("bell", "bot", 1, 99) }]).await.unwrap();
+    store
+        .add_usage(vec![KeyUsage { hour: Some(Hour::of_number(490_001)), ..usage("bell", "bot", 1, 99) }])
+        .await
+        .unwrap();
     drop(store);
 
     let store = db.open().await;
     use Protection::{CustomerKey, PlatformKey};
     let bot = || "bot".to_owned();
-    let expected = [
-        (490_001, bot(), PlatformKey, 1),
-        (490_001, bot(), CustomerKey, 22),
-        (490_200, bot(), CustomerKey, 4),
-    ];
+    let expected =
+        [(490_001, bot(), PlatformKey, 1), (490_001, bot(), CustomerKey, 22), (490_200, bot(), CustomerKey, 4)];
     assert_eq!(hours(&*store, "acme").await, expected);
     assert_eq!(hours(&*store, "bell").await, [(490_001, bot(), CustomerKey, 99)]);
     let by_key = store.usage_by_key(&workspace_id("acme")).await.unwrap();
@@ -121,7 +121,8 @@ pub async fn old_hours_go_and_sums_stay(db: &dyn Database) {
         store.add_usage(vec![row.clone(), in_all(&row)]).await.unwrap();
     }
     let before = Hour::of_number(490_006);
-    let dropped = [store.drop_usage(before, 4).await, store.drop_usage(before, 4).await, store.drop_usage(before, 4).await];
+    let dropped =
+        [store.drop_usage(before, 4).await, store.drop_usage(before, 4).await, store.drop_usage(before, 4).await];
     assert_eq!(dropped, [Ok(4), Ok(2), Ok(0)]);
     assert_eq!(hours(&*store, "acme").await.len(), 4);
     assert_eq!(store.usage_by_key(&workspace_id("acme")).await.unwrap()[0].1.tally.seals, 10);

@@ -36,8 +36,8 @@ use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::row_seal::RowSeal;
 use domain::{
-    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId, Protection,
-    StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
+    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};

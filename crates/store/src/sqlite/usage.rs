@@ -76,19 +76,16 @@ fn add_one(step: &mut Step<'_, '_>, counted: &KeyUsage) -> Result<(), StoreError
     let before: Option<Kept<KeyUsage>> = read::one(step.conn(), step.codes(), clause, key)?;
     let mut row = counted.clone();
     match &before {
-        Some(Kept { row: there, .. }) if there.flush >= counted.flush => return Ok(()),
-        Some(Kept { row: there, .. }) => {
-            // I-14: counts stay with the key they were made under.
-            if (&there.app, there.protection) != (&counted.app, counted.protection) {
-                return Err(Conflict::NoDataKey.into());
-            }
-            row.traffic.add(&there.traffic);
+        // I-14: counts stay with the key they were made under.
+        Some(Kept { row: there, .. }) if (&there.app, there.protection) != (&counted.app, counted.protection) => {
+            return Err(Conflict::NoDataKey.into());
         }
+        Some(Kept { row: there, .. }) if there.flush >= counted.flush => return Ok(()),
+        Some(Kept { row: there, .. }) => row.traffic.add(&there.traffic),
         None => {
             let found = read::wrapped_key(step.conn(), step.codes(), &counted.workspace, counted.data_key)?;
-            let its = found.filter(|found| {
-                (&found.row.key.app, found.row.key.protection) == (&counted.app, counted.protection)
-            });
+            let its = found
+                .filter(|found| (&found.row.key.app, found.row.key.protection) == (&counted.app, counted.protection));
             its.ok_or(Conflict::NoDataKey)?;
         }
     }
