@@ -4,13 +4,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use api::byok::v1 as pb;
+use api::byok::v1::enterprise_keys_client::EnterpriseKeysClient;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde_json::{Value, json};
 use testkit::HandClock;
+use tonic::Code;
 
 use crate::program::{Byokctl, names};
-use crate::site::Site;
+use crate::site::{APP as APP_NAME, Client, Site};
 
 const APP: [&str; 4] = ["--app", "acme/support-bot", "--context", "table=orders"];
 
@@ -217,6 +220,7 @@ async fn a_directory_is_encrypted_again() {
     );
 
     // I-16: for another context nothing opens, so that nothing is replaced.
+    clock.advance(Duration::from_secs(60));
     ctl.run(&["key", "rotate-data-keys", "acme"]).await.good();
     let elsewhere = ["data", "re-encrypt", "--app", "acme/support-bot", "--in-place", at];
     let refused = ctl.run(&elsewhere).await;
@@ -263,4 +267,55 @@ async fn lines_are_encrypted_again() {
         .good();
     assert_eq!(piped.stderr, "");
     assert_eq!(open(&ctl, &STANDARD.decode(&piped.stdout).unwrap()).await, b"one");
+}
+
+/// What was counted since the last flush is written when the daemon stops in good order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_stops_writes_its_last_counts() {
+    let site = Site::start().await;
+    site.acme().await;
+    seal(&Byokctl::of(&site), b"order 42", &["--message"]).await;
+    let (store, acme) = (site.store.clone(), "acme".parse().unwrap());
+    site.stopped().await;
+    let found = store.inner().usage_by_key(&acme).await.unwrap();
+    let seals: Vec<_> = found.iter().map(|(_, traffic)| (traffic.tally.seals, traffic.tally.sealed_bytes)).collect();
+    assert_eq!(seals, [(1, 8)]);
+}
+
+/// I-14: an app of another workspace is answered like one that is not there; what makes no sense is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_and_coverage_stay_in_their_workspace() {
+    let site = Site::start().await;
+    site.acme().await;
+    let ctl = Byokctl::of(&site);
+    ctl.run(&["workspace", "create", "globex"]).await.good();
+    let mut keys = site.keys().await;
+    let usage = |change: fn(&mut pb::GetUsageRequest)| {
+        let mut request = pb::GetUsageRequest { parent: "workspaces/globex".into(), ..Default::default() };
+        change(&mut request);
+        request
+    };
+    let code = async |keys: &mut EnterpriseKeysClient<Client>, request| keys.get_usage(request).await.map(drop).map_err(|s| s.code());
+    assert_eq!(code(&mut keys, usage(|_| ())).await, Ok(()));
+    let foreign = usage(|r| r.app = APP_NAME.into());
+    assert_eq!(code(&mut keys, foreign).await, Err(Code::NotFound));
+    for bad in [
+        usage(|r| r.page_token = "x".into()),
+        usage(|r| r.page_size = -1),
+        usage(|r| r.app = "support-bot".into()),
+        usage(|r| r.start_time = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 })),
+        usage(|r| r.last = Some(prost_types::Duration { seconds: 400 * 86_400, nanos: 0 })),
+    ] {
+        assert_eq!(code(&mut keys, bad).await, Err(Code::InvalidArgument));
+    }
+    let nobody = usage(|r| r.parent = "workspaces/nobody".into());
+    assert_eq!(code(&mut keys, nobody).await, Err(Code::NotFound));
+    let coverage = pb::GetCoverageRequest {
+        parent: "workspaces/globex".into(),
+        app: APP_NAME.into(),
+        ..Default::default()
+    };
+    assert_eq!(keys.get_coverage(coverage).await.unwrap_err().code(), Code::NotFound);
+    let validate = pb::ValidateAppRequest { app: "workspaces/globex/apps/support-bot".into() };
+    assert_eq!(keys.validate_app(validate).await.unwrap_err().code(), Code::NotFound);
 }
