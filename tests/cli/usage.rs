@@ -295,7 +295,9 @@ async fn usage_and_coverage_stay_in_their_workspace() {
         change(&mut request);
         request
     };
-    let code = async |keys: &mut EnterpriseKeysClient<Client>, request| keys.get_usage(request).await.map(drop).map_err(|s| s.code());
+    let code = async |keys: &mut EnterpriseKeysClient<Client>, request| {
+        keys.get_usage(request).await.map(drop).map_err(|s| s.code())
+    };
     assert_eq!(code(&mut keys, usage(|_| ())).await, Ok(()));
     let foreign = usage(|r| r.app = APP_NAME.into());
     assert_eq!(code(&mut keys, foreign).await, Err(Code::NotFound));
@@ -310,11 +312,8 @@ async fn usage_and_coverage_stay_in_their_workspace() {
     }
     let nobody = usage(|r| r.parent = "workspaces/nobody".into());
     assert_eq!(code(&mut keys, nobody).await, Err(Code::NotFound));
-    let coverage = pb::GetCoverageRequest {
-        parent: "workspaces/globex".into(),
-        app: APP_NAME.into(),
-        ..Default::default()
-    };
+    let coverage =
+        pb::GetCoverageRequest { parent: "workspaces/globex".into(), app: APP_NAME.into(), ..Default::default() };
     assert_eq!(keys.get_coverage(coverage).await.unwrap_err().code(), Code::NotFound);
     let validate = pb::ValidateAppRequest { app: "workspaces/globex/apps/support-bot".into() };
     assert_eq!(keys.validate_app(validate).await.unwrap_err().code(), Code::NotFound);
