@@ -29,6 +29,8 @@ use crate::trouble::{Trouble, Troubles};
 const PLATFORM_VAULT: Duration = Duration::from_secs(30);
 /// How often keys whose lease has lapsed are wiped from memory.
 const WIPE_EVERY: Duration = Duration::from_secs(5);
+/// How long the end of the process waits for the last counts of usage to be written.
+const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// The parts of a daemon that has not been started.
 pub struct Assembly {
@@ -121,7 +123,11 @@ impl Daemon {
         }
         tasks.spawn(service.clone().work_on_operations());
         tasks.spawn(service.clone().keep_enforcement_dates());
-        tasks.spawn(service.keep_following_new_versions());
+        tasks.spawn(service.clone().keep_following_new_versions());
+        {
+            let service = service.clone();
+            tasks.spawn(async { match service.keep_usage().await {} });
+        }
         let stop = async {
             stop.await;
             health.not_serving().await;
@@ -129,6 +135,12 @@ impl Daemon {
         };
         let drained = Server::new(limits, workers, entropy).run(listeners, grpc, stop).await;
         tasks.shutdown().await;
+        // What was counted since the last flush: whoever stops in good order loses nothing of it.
+        match tokio::time::timeout(LAST_FLUSH, service.flush_usage()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::warn!(%why, "the last counts of usage could not be written"),
+            Err(_) => tracing::warn!("the last counts of usage could not be written in time"),
+        }
         drained
     }
 }

@@ -7,6 +7,7 @@ mod date;
 mod rotate;
 mod setup;
 mod switch;
+mod usage;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -80,11 +81,14 @@ pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mu
         "A batch: one bad item fails alone" => batch,
         "A stream" => stream,
         "A ciphertext moved to another app is refused" => moved,
+        "Validation: a stored credential comes back" => validated,
         "The customer switches the key off" => switched_off,
         "The customer switches the key on again" => switched_on,
         "The platform's own switch" => local_switch,
         "A new version of the key: what a rotation would take" => plan_rotation,
         "The key is rotated" => rotate,
+        "Usage: what was sealed and opened" => counted,
+        "Coverage: which data keys hold what" => covered,
     }
     true
 }

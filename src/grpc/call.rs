@@ -117,7 +117,7 @@ pub(super) fn context(entries: &Entries) -> Result<Context, Refusal> {
 
 /// A request's path as a method's name for the log: only the known ones, never a stranger's text.
 pub(super) fn method(path: &str) -> &'static str {
-    const KNOWN: [&str; 31] = [
+    const KNOWN: [&str; 34] = [
         "/byok.v1.Encryption/Encrypt",
         "/byok.v1.Encryption/Decrypt",
         "/byok.v1.Encryption/BatchEncrypt",
@@ -140,6 +140,9 @@ pub(super) fn method(path: &str) -> &'static str {
         "/byok.v1.EnterpriseKeys/ListKeyTests",
         "/byok.v1.EnterpriseKeys/RotateKey",
         "/byok.v1.EnterpriseKeys/RotateDataKeys",
+        "/byok.v1.EnterpriseKeys/ValidateApp",
+        "/byok.v1.EnterpriseKeys/GetUsage",
+        "/byok.v1.EnterpriseKeys/GetCoverage",
         "/byok.v1.Operations/GetOperation",
         "/byok.v1.Operations/ListOperations",
         "/byok.v1.Operations/CancelOperation",

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::call::Call;
 use super::streams::{self, Answers};
-use super::{key_tests, life, operations, refuse, text};
+use super::{key_tests, life, operations, refuse, text, usage};
 
 #[tonic::async_trait]
 impl EnterpriseKeys for Call {
@@ -199,6 +199,24 @@ impl EnterpriseKeys for Call {
             Ok(life::key(self, &status, Vec::new(), KeyHealth::default()))
         })
         .await
+    }
+
+    async fn validate_app(
+        &self,
+        request: Request<pb::ValidateAppRequest>,
+    ) -> Result<Response<pb::ValidateAppResponse>, Status> {
+        self.answer("EnterpriseKeys/ValidateApp", usage::validate_app(self, request.into_inner())).await
+    }
+
+    async fn get_usage(&self, request: Request<pb::GetUsageRequest>) -> Result<Response<pb::GetUsageResponse>, Status> {
+        self.answer("EnterpriseKeys/GetUsage", usage::read_usage(self, request.into_inner())).await
+    }
+
+    async fn get_coverage(
+        &self,
+        request: Request<pb::GetCoverageRequest>,
+    ) -> Result<Response<pb::GetCoverageResponse>, Status> {
+        self.answer("EnterpriseKeys/GetCoverage", usage::read_coverage(self, request.into_inner())).await
     }
 }
 

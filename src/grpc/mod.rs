@@ -15,6 +15,7 @@ mod refuse;
 pub mod status;
 mod streams;
 mod text;
+mod usage;
 mod workspaces;
 
 use std::panic::AssertUnwindSafe;

@@ -84,7 +84,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::VaultOpensDamaged
         | Reason::KeyPurgeable
         | Reason::KeyExportable
-        | Reason::KeyExpires => Code::FailedPrecondition,
+        | Reason::KeyExpires
+        | Reason::AppNotUnderCustomerKey => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable
@@ -112,7 +113,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::PlatformKeyUnavailable
         | Reason::EnforcementMissed
         | Reason::Internal => Code::Internal,
-        Reason::RowForged | Reason::WrappedKeyCorrupt => Code::DataLoss,
+        Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }
 }
 

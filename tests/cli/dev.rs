@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::program::{Dev, ended};
 
 /// The steps, in order.
-const STEPS: [&str; 21] = [
+const STEPS: [&str; 24] = [
     "A workspace",
     "An app and a bot",
     "The customer's vault and key",
@@ -26,11 +26,14 @@ const STEPS: [&str; 21] = [
     "A batch",
     "A stream",
     "A ciphertext moved to another app is refused",
+    "Validation: a stored credential comes back",
     "The customer switches the key off",
     "The customer switches the key on again",
     "The platform's own switch",
     "A new version of the key",
     "The key is rotated",
+    "Usage: what was sealed and opened",
+    "Coverage: which data keys hold what",
 ];
 
 fn steps(printed: &str) -> Vec<&str> {

@@ -6,7 +6,7 @@ use domain::name;
 use crate::args::{AppVerb, Global, Kind};
 use crate::connect::connect;
 use crate::failure::Failure;
-use crate::{output, view, workspace};
+use crate::{output, usage, view, workspace};
 
 pub(crate) async fn run(global: &Global, verb: AppVerb) -> Result<(), Failure> {
     match verb {
@@ -44,5 +44,8 @@ pub(crate) async fn run(global: &Global, verb: AppVerb) -> Result<(), Failure> {
             connect(global).await?.delete_app(pb::DeleteAppRequest { name: name.clone() }).await?;
             output::one(global, &[("deleted", name.clone())], &view::Deleted { deleted: name })
         }
+        AppVerb::Validate { app } => usage::validate(global, &app).await,
+        AppVerb::Usage { scope, last, from, until } => usage::usage(global, &scope, last, from, until).await,
+        AppVerb::Coverage { scope } => usage::coverage(global, &scope).await,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use client::Endpoint;
-use domain::{AppId, KeyVersionId, OperationId, TenantId, WorkspaceId, name};
+use domain::{AppId, KeyVersionId, OperationId, TenantId, Timestamp, WorkspaceId, name};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 2 the caller can fix it (usage, names, files, wrong ciphertext) · 3 the customer can (their vault, key or \
@@ -130,6 +130,33 @@ pub(crate) enum AppVerb {
         /// Do it: this cannot be undone here
         #[arg(long)]
         yes: bool,
+    },
+    /// Store and retrieve a credential of an app, to show that its data is under the customer's key
+    Validate {
+        /// workspaces/acme/apps/support-bot or acme/support-bot
+        #[arg(value_parser = app)]
+        app: AppName,
+    },
+    /// Show what was encrypted and decrypted, by hour (UTC), app and protection
+    Usage {
+        /// One app (acme/support-bot), or all of a workspace (acme)
+        #[arg(value_parser = scope)]
+        scope: Scope,
+        /// So long before the end, such as 7d, 12h or 90m; a day if absent
+        #[arg(long, value_name = "AGE", value_parser = age, conflicts_with = "from")]
+        last: Option<Duration>,
+        /// From the hour of this time, such as 2026-11-01T00:00:00Z
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        from: Option<Timestamp>,
+        /// To the end of the hour of this time; now if absent
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        until: Option<Timestamp>,
+    },
+    /// Show each app's data keys: under whose key they are, what was done under them, and what is left to encrypt again
+    Coverage {
+        /// One app (acme/support-bot), or all of a workspace (acme)
+        #[arg(value_parser = scope)]
+        scope: Scope,
     },
 }
 
@@ -356,15 +383,28 @@ pub(crate) enum DataVerb {
         #[command(flatten)]
         pipe: Pipe,
     },
-    /// Show what a ciphertext says of itself, without a key and without the service
+    /// Show what a ciphertext says of itself, without a key; or count many by data key
+    ///
+    /// One file is shown in full. Directories (with all that is in them), several files, and with --lines the lines of base64 in a
+    /// file are counted by data key; what is no ciphertext is named. With --workspace the service is asked whose data keys they
+    /// are and under which protection; nothing else is sent to it.
     Inspect {
-        /// The ciphertext; - or nothing is standard input
-        #[arg(value_name = "FILE", default_value = "-")]
-        file: PathBuf,
+        /// Ciphertexts, or directories of them; - or nothing is standard input
+        #[arg(value_name = "PATH", default_value = "-")]
+        paths: Vec<PathBuf>,
+        /// Each line of the input is a ciphertext in base64
+        #[arg(long)]
+        lines: bool,
+        /// Ask the service about this workspace's data keys: app and protection of each
+        #[arg(long, value_name = "WORKSPACE", value_parser = workspace)]
+        workspace: Option<WorkspaceId>,
     },
-    /// Encrypt a ciphertext again under the app's present data key
+    /// Encrypt a ciphertext again under the app's present data key; or all in a directory or in lines of base64
     ///
     /// A message is opened and sealed inside the service. A stream is decrypted and encrypted through this program, in memory.
+    /// Of many, those that are under the present data key already are left as they are, so that it can be run again at any time;
+    /// each file is replaced in one step.
+    #[command(visible_alias = "re-encrypt")]
     Reencrypt {
         #[command(flatten)]
         target: Target,
@@ -374,6 +414,12 @@ pub(crate) enum DataVerb {
         /// Change to no context at all
         #[arg(long)]
         no_context: bool,
+        /// FILE is a directory: encrypt every file in it again, and replace each in its place
+        #[arg(long, conflicts_with_all = ["new_context", "no_context", "out", "force", "lines"])]
+        in_place: bool,
+        /// Each line of the input is a ciphertext in base64, and so is each of the output
+        #[arg(long, conflicts_with_all = ["new_context", "no_context"])]
+        lines: bool,
         #[command(flatten)]
         pipe: Pipe,
     },
@@ -404,6 +450,25 @@ pub(crate) struct Pipe {
     pub(crate) force: bool,
 }
 
+/// A workspace, or one app of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) app: Option<AppId>,
+}
+
+impl Scope {
+    /// `workspaces/{workspace}`
+    pub(crate) fn parent(&self) -> String {
+        name::workspace(&self.workspace)
+    }
+
+    /// `workspaces/{workspace}/apps/{app}`; empty for all.
+    pub(crate) fn app(&self) -> String {
+        self.app.as_ref().map_or_else(String::new, |app| name::app(&self.workspace, app))
+    }
+}
+
 /// An app or bot by its full name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AppName {
@@ -432,6 +497,18 @@ fn app(text: &str) -> Result<AppName, String> {
     };
     let (workspace, app) = name::parse_app(&full).map_err(|error| error.to_string())?;
     Ok(AppName { workspace, app })
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    match workspace(text) {
+        Ok(workspace) => Ok(Scope { workspace, app: None }),
+        Err(_) if text.contains('/') => app(text).map(|AppName { workspace, app }| Scope { workspace, app: Some(app) }),
+        Err(error) => Err(error),
+    }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    domain::usage::parse_time(text).ok_or_else(|| "a time looks like 2026-11-01T00:00:00Z".to_owned())
 }
 
 fn entry(text: &str) -> Result<(String, String), String> {

@@ -13,6 +13,8 @@ mod key_test;
 mod operation;
 mod output;
 mod signals;
+mod usage;
+mod usage_view;
 mod view;
 mod workspace;
 

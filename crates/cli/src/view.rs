@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 
 /// RFC 3339 in UTC; `None` if the answer has no time.
-fn time(seconds_and_nanos: Option<(i64, i32)>) -> Option<String> {
+pub(crate) fn time(seconds_and_nanos: Option<(i64, i32)>) -> Option<String> {
     let (seconds, nanos) = seconds_and_nanos?;
     let micros = seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos) / 1_000)?;
     Some(domain::Timestamp::from_micros(micros).to_string())

@@ -207,6 +207,12 @@ unary! {
     rotate_key = keys.rotate_key(RotateKeyRequest) -> RotateKeyResponse;
     /// Begins to give apps new data keys.
     rotate_data_keys = keys.rotate_data_keys(RotateDataKeysRequest) -> Operation;
+    /// Stores and retrieves a credential of an app, to show under whose key its data is.
+    validate_app = keys.validate_app(ValidateAppRequest) -> ValidateAppResponse;
+    /// One page of what apps sealed and opened, by hour, app and protection.
+    usage_page = keys.get_usage(GetUsageRequest) -> GetUsageResponse;
+    /// One page of apps, by id: their data keys, what was done under each, and what has to be encrypted again.
+    coverage_page = keys.get_coverage(GetCoverageRequest) -> GetCoverageResponse;
     /// Reads an operation.
     operation = operations.get_operation(GetOperationRequest) -> Operation;
     /// One page of a workspace's operations, newest first.
@@ -265,6 +271,37 @@ impl Client {
         loop {
             let parent = workspace.to_owned();
             let page = self.apps_page(pb::ListAppsRequest { parent, page_size: 1_000, page_token }).await?;
+            all.extend(page.apps);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// What apps sealed and opened, by hour, app and protection: all pages.
+    pub async fn usage(&self, request: pb::GetUsageRequest) -> Result<Vec<pb::HourOfUsage>, Error> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = pb::GetUsageRequest { page_size: 1_000, page_token, ..request.clone() };
+            let page = self.usage_page(request).await?;
+            all.extend(page.hours);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The data keys of a workspace's apps, or of one (empty: all): all pages.
+    pub async fn coverage(&self, workspace: &str, app: &str) -> Result<Vec<pb::AppCoverage>, Error> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let (parent, app) = (workspace.to_owned(), app.to_owned());
+            let request = pb::GetCoverageRequest { parent, app, page_size: 100, page_token };
+            let page = self.coverage_page(request).await?;
             all.extend(page.apps);
             page_token = page.next_page_token;
             if page_token.is_empty() {

@@ -19,5 +19,14 @@ pub fn whole_seconds(duration: std::time::Duration) -> prost_types::Duration {
     prost_types::Duration { seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), nanos: 0 }
 }
 
+/// A time as answers carry it.
+pub type Time = prost_types::Timestamp;
+
+/// A time as requests carry it, from microseconds since 1970-01-01T00:00:00Z.
+pub fn time(micros: i64) -> Time {
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
+    Time { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
 /// The largest payload of one message, in bytes. Larger ones go through a stream.
 pub const MESSAGE_MAX: usize = 4 * 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
-use crate::{AppId, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId};
+use crate::{AppId, DataKeyId, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId};
 
 /// One event in a chain: the workspace's, or the platform's when `workspace` is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +138,20 @@ pub enum AuditKind {
         /// How many data keys it did.
         data_keys: u64,
     },
+    /// A credential was stored to validate an app.
+    CredentialStored {
+        /// Which app.
+        app: AppId,
+        /// The data key it is under.
+        data_key: DataKeyId,
+    },
+    /// An app was validated.
+    AppValidated {
+        /// Which app.
+        app: AppId,
+        /// Why it is not; absent when the credential came back from under the customer's key.
+        refused: Option<Reason>,
+    },
 }
 
 impl AuditKind {
@@ -209,6 +223,13 @@ impl AuditKind {
                     ("data_keys", data_keys.to_string()),
                 ],
             ),
+            Self::CredentialStored { app, data_key } => {
+                ("app.credential_stored", vec![("app", app.to_string()), ("data_key", data_key.to_string())])
+            }
+            Self::AppValidated { app, refused } => {
+                let outcome = refused.map_or("successful", Reason::as_str);
+                ("app.validated", vec![("app", app.to_string()), ("outcome", outcome.to_owned())])
+            }
         }
     }
 }

@@ -377,7 +377,7 @@ mod tests {
         }
         assert_eq!((Step::of_number(0), Step::of_number(11), StepState::of_number(6)), (None, None, None));
         for reason in Reason::ALL {
-            assert_eq!(Reason::of_name(reason.as_str()), Some(*reason));
+            assert_eq!(Reason::named(reason.as_str()), Some(*reason));
         }
     }
 }

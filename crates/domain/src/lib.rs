@@ -21,6 +21,8 @@ pub mod reason;
 pub mod rotation;
 pub mod row_seal;
 pub mod time;
+pub mod usage;
+pub mod validation;
 pub mod workspace;
 
 pub use data_key::{DataKey, DataKeyState, WrapScheme, Wrapping, WrappingKey};
@@ -34,4 +36,6 @@ pub use operation::{Operation, OperationId, OperationKind, OperationState};
 pub use protection::Protection;
 pub use reason::{Owner, Reason};
 pub use time::{Clock, Moment, Timestamp};
+pub use usage::{BootId, Hour, HourOfApp, KeyUsage, Tally, Traffic};
+pub use validation::StoredCredential;
 pub use workspace::{App, AppKind, Workspace};

@@ -97,6 +97,10 @@ actions! {
     ReadOperations = "operations.read";
     /// End an operation.
     CancelOperation = "operations.cancel";
+    /// Store and fetch a credential of an app, to show under whose key its data is.
+    ValidateApp = "apps.validate";
+    /// Read what was sealed and opened, by app, key and hour.
+    ReadUsage = "usage.read";
 }
 
 /// What an action is about.

@@ -7,10 +7,11 @@ use store::Store;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
-use crate::control::Tests;
+use crate::control::{Tests, Validations};
 use crate::keys::KeyTable;
 use crate::keys::control::ControlLease;
 use crate::keys::flight::Flights;
+use crate::keys::meters::AllMeters;
 use crate::keys::quota::Quotas;
 use crate::keys::unknown::Unknown;
 use crate::keys::vault_call::Budget;
@@ -19,6 +20,7 @@ use crate::seeded_bug::Bugs;
 use crate::tasks::enforcement::Dates;
 use crate::tasks::feed::Feed;
 use crate::tasks::rotation::Operations;
+use crate::tasks::usage::Ledger;
 
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
@@ -38,6 +40,10 @@ pub(crate) struct Core {
     pub(crate) operations: Arc<Operations>,
     /// Enforcement dates this process is busy with.
     pub(crate) dates: Dates,
+    pub(crate) meters: AllMeters,
+    pub(crate) ledger: Ledger,
+    /// Validations of apps under way.
+    pub(crate) validations: Validations,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: tokio::sync::Semaphore,

@@ -25,9 +25,10 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyStatus, KeyWarning, OWNERSHIP_TAG, OperationPage,
-    RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected, SelectedApp, SelectionState,
-    SelectionWatch, TestConfiguration, TestEvent, TestRun, VersionInUse, WorkspacePage, WrappedKey,
+    AppCoverage, AppPage, ConfigureKey, Configured, CoveragePage, DataKeyCoverage, ExportPages, KeyHealth, KeyStatus,
+    KeyWarning, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage, RotateDataKeys, RotateKey, RotationStarted,
+    ScheduleEnforcement, Selected, SelectedApp, SelectionState, SelectionWatch, Stage, TestConfiguration, TestEvent,
+    TestRun, UsagePage, Validation, VersionInUse, WorkspacePage, WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;

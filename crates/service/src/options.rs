@@ -47,6 +47,8 @@ pub struct Options {
     /// How long the platform keeps backups of its database: for so long after a rotation an old key version must not be
     /// deleted. 35 days.
     pub backups_kept: Duration,
+    /// For how long usage is kept by the hour; by data key it is kept for ever. 400 days.
+    pub usage_kept: Duration,
     /// How many unknown data keys are remembered as unknown. 32,768.
     pub unknown_keys: usize,
     /// C: a replica that has not read the store for so long serves nothing. [`CONTROL_LEASE`], which is also the most.
@@ -85,6 +87,7 @@ impl Default for Options {
             data_key_age: Duration::from_secs(365 * 24 * 3_600),
             look_for_versions: Some(Duration::from_secs(300)),
             backups_kept: Duration::from_secs(35 * 24 * 3_600),
+            usage_kept: Duration::from_secs(400 * 24 * 3_600),
             unknown_keys: 32_768,
             control_lease: CONTROL_LEASE,
             freeze_margin: FREEZE_MARGIN,

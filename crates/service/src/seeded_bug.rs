@@ -71,6 +71,16 @@ pub enum SeededBug {
     ArmedUntested,
     /// I-18: what was made ready for a key stays in use for the one that took its place.
     StagedKeysKept,
+    /// Counts whose answer was lost are written once more under another number.
+    UsageCountedAgain,
+    /// All replicas write their counts into the same rows.
+    ReplicasShareCounts,
+    /// Data keys that only open are left out of coverage.
+    OldKeysNotCovered,
+    /// A validation opens what it holds in memory, not what the database gives back.
+    CredentialNotReadBack,
+    /// A validation takes any key for the customer's.
+    AnyProtectionValid,
 }
 
 /// The faults of one service: none, or one.

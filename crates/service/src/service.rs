@@ -9,10 +9,11 @@ use store::Store;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
-use crate::control::Tests;
+use crate::control::{Tests, Validations};
 use crate::core::Core;
 use crate::keys::KeyTable;
 use crate::keys::control::ControlLease;
+use crate::keys::meters::AllMeters;
 use crate::keys::probing::Pace;
 use crate::keys::quota::Quotas;
 use crate::keys::unknown::Unknown;
@@ -22,6 +23,7 @@ use crate::seeded_bug::Bugs;
 use crate::seeded_bug::SeededBug;
 use crate::tasks::enforcement::Dates;
 use crate::tasks::feed::Feed;
+use crate::tasks::usage::Ledger;
 
 /// What the service is made of. Every part is handed in: it reads no clock, no environment and no file by itself.
 pub struct Parts {
@@ -110,6 +112,9 @@ impl Service {
             tests: Tests::default(),
             dates: Dates::default(),
             operations: Arc::default(),
+            meters: AllMeters::default(),
+            ledger: Ledger::new(clock.now().wall),
+            validations: Validations::default(),
             shared_places: tokio::sync::Semaphore::new(options.vault_calls_per_workspace),
             store,
             customer_keys,

@@ -1,5 +1,6 @@
 //! What a database has to do for the service: the traits and the shapes of their answers.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,8 +9,8 @@ use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Reason, Timestamp,
-    Workspace, WorkspaceId, Wrapping,
+    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, Reason, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 
 use crate::{RecordedEvent, StoreError};
@@ -270,6 +271,30 @@ pub trait Store: Send + Sync + 'static {
 
     /// Begins a transaction. The name is for logs and for the message when it is held open too long.
     async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError>;
+
+    /// Adds what was counted to what is there, by data key, hour and boot. What has been added with the same or a later number
+    /// of a flush adds nothing, so that asking again counts once. `Conflict::NoDataKey`: nothing of it was added.
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError>;
+
+    /// What a workspace (or one app of it) sealed and opened in these hours, by hour, app and protection, from after `after`.
+    /// `limit` of them or somewhat more, unless there are no more.
+    async fn usage_by_hour(
+        &self,
+        workspace: &WorkspaceId,
+        app: Option<&AppId>,
+        hours: Range<Hour>,
+        after: Option<(Hour, AppId, Protection)>,
+        limit: usize,
+    ) -> Result<Vec<HourOfApp>, StoreError>;
+
+    /// What was ever done under each of a workspace's data keys, in the order of their ids; those without traffic are left out.
+    async fn usage_by_key(&self, workspace: &WorkspaceId) -> Result<Vec<(DataKeyId, Traffic)>, StoreError>;
+
+    /// Drops at most `limit` counts of hours before `before`, and answers how many; what was done in all stays.
+    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError>;
+
+    /// The credential that an app's last validation stored.
+    async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError>;
 }
 
 /// Several reads and writes that happen together or not at all. Dropped without [`commit`](Transaction::commit), nothing
@@ -341,6 +366,10 @@ pub trait Transaction: Send {
 
     /// Appends an event to its chain (I-24: in the same transaction as what it tells of).
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError>;
+
+    /// Stores the credential of a live app's validation in the place of the one before. `Conflict::NoDataKey`: it names a data
+    /// key that is not the app's, or is of another protection.
+    async fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), StoreError>;
 
     /// Makes it durable. Answers the revision it made, or the present one if it wrote nothing.
     async fn commit(self: Box<Self>) -> Result<u64, StoreError>;

@@ -37,7 +37,7 @@ fn written(result: &StepResult) -> Written {
 fn read((step, state, micros, finding, reason, remedy, command): Written) -> Option<StepResult> {
     let reason = match reason {
         None => None,
-        Some(name) => Some(Reason::of_name(&name)?),
+        Some(name) => Some(Reason::named(&name)?),
     };
     Some(StepResult {
         step: Step::of_number(step.into())?,

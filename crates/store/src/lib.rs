@@ -13,6 +13,7 @@ mod key_test_steps;
 mod life;
 mod row;
 mod set;
+mod usage;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

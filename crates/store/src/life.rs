@@ -91,7 +91,7 @@ impl LifeColumns {
                 Enforcement::Scheduled(Scheduled { plan, test, rehearsed })
             }
             (HELD, Some(plan), None, None, Some(why), Some(since)) => {
-                let why = Reason::of_name(&why)?;
+                let why = Reason::named(&why)?;
                 Enforcement::Held(Held { plan, why, since })
             }
             (ARMED, Some(plan), Some(test), None, None, None) => Enforcement::Armed(Armed { plan, test }),

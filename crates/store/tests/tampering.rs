@@ -8,7 +8,8 @@ use std::time::Duration;
 use domain::row_seal::{RowMac, RowSeal};
 use rusqlite::types::Value;
 use store::conformance::sample::{
-    app_id, app_selection, at, customer_key, data_key_id, event, furnish, key_test, lives, platform_key, rotation,
+    app_id, app_selection, at, credential, customer_key, data_key_id, event, furnish, key_test, lives, platform_key,
+    rotation, usage,
     workspace_id,
 };
 use store::conformance::{Database as _, TestSeal};
@@ -42,6 +43,10 @@ async fn every_column_of_every_row_is_covered() {
     let mut tx = store.begin("operation").await.unwrap();
     tx.put_operation(&rotation("acme", 1).begin(at(6)).unwrap()).await.unwrap();
     tx.commit().await.unwrap();
+    store.add_usage(vec![usage("acme", "bot", 1, 5)]).await.unwrap();
+    let mut tx = store.begin("credential").await.unwrap();
+    tx.put_credential(&credential("acme", "bot", 1)).await.unwrap();
+    tx.commit().await.unwrap();
     store.verify().await.unwrap();
 
     let raw = file.raw();
@@ -60,6 +65,8 @@ async fn every_column_of_every_row_is_covered() {
         "wrappings",
         "audit",
         "operations",
+        "usage",
+        "credentials",
     ] {
         raw.execute_batch(&format!("CREATE TABLE kept AS SELECT * FROM {table}")).unwrap();
         let rows: i64 = raw.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap();

@@ -1,6 +1,7 @@
 //! A store that does what it is asked until it is told to break, lie or die.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,8 +11,8 @@ use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
-    WorkspaceId, Wrapping,
+    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use store::{Activation, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
 
@@ -30,6 +31,10 @@ pub enum Step {
     BeforeAddWrapping,
     /// Its new wrapping is durable; nobody was told.
     AfterAddWrapping,
+    /// Before counts of usage are added.
+    BeforeAddUsage,
+    /// They are durable; nobody was told.
+    AfterAddUsage,
     /// Before a named transaction begins.
     BeforeTransaction(&'static str),
     /// A named transaction was committed, or will be if its steps allow it; nobody does anything after it.
@@ -59,6 +64,7 @@ struct Plan {
     answer_lost_at: Option<Step>,
     wrappings: HashMap<DataKeyId, Wrapping>,
     data_keys: HashMap<DataKeyId, DataKey>,
+    credential: Option<StoredCredential>,
     failing_reads: Option<StoreError>,
 }
 
@@ -100,11 +106,17 @@ impl FaultyStore {
         self.plan().data_keys.insert(data_key, row);
     }
 
+    /// From now on every app's credential seems to be this one.
+    pub fn lie_about_credentials(&self, credential: StoredCredential) {
+        self.plan().credential = Some(credential);
+    }
+
     /// Takes all lies back.
     pub fn tell_the_truth(&self) {
         let mut plan = self.plan();
         plan.wrappings.clear();
         plan.data_keys.clear();
+        plan.credential = None;
     }
 
     /// Every read fails like this until `None`.
@@ -402,5 +414,42 @@ impl Store for FaultyStore {
             plan.last_words = true;
         }
         Ok(transaction)
+    }
+
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError> {
+        self.step(Step::BeforeAddUsage)?;
+        self.inner.add_usage(usage).await?;
+        self.step(Step::AfterAddUsage)
+    }
+
+    async fn usage_by_hour(
+        &self,
+        workspace: &WorkspaceId,
+        app: Option<&AppId>,
+        hours: Range<Hour>,
+        after: Option<(Hour, AppId, Protection)>,
+        limit: usize,
+    ) -> Result<Vec<HourOfApp>, StoreError> {
+        self.read()?;
+        self.inner.usage_by_hour(workspace, app, hours, after, limit).await
+    }
+
+    async fn usage_by_key(&self, workspace: &WorkspaceId) -> Result<Vec<(DataKeyId, Traffic)>, StoreError> {
+        self.read()?;
+        self.inner.usage_by_key(workspace).await
+    }
+
+    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
+        self.read()?;
+        self.inner.drop_usage(before, limit).await
+    }
+
+    async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
+        self.read()?;
+        let lie = self.plan().credential.clone();
+        match lie {
+            Some(lie) => Ok(Some(lie)),
+            None => self.inner.credential(workspace, app).await,
+        }
     }
 }

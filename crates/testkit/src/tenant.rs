@@ -6,8 +6,9 @@ use std::time::Duration;
 use domain::key_life::{Enforcement, KeyLife};
 use domain::permission::{
     CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, Decrypt, DeleteWorkspace, Encrypt,
-    ExportWrappedKeys, Permit, ReEncrypt, ReadApps, ReadKey, ReadOperations, ReadSelection, ReadWorkspaces, RestoreKey,
-    RevokeKey, RotateDataKeys, RotateKey as RotateAction, ScheduleEnforcement, SelectApps, Target, TestKey,
+    ExportWrappedKeys, Permit, ReEncrypt, ReadApps, ReadKey, ReadOperations, ReadSelection, ReadUsage, ReadWorkspaces,
+    RestoreKey, RevokeKey, RotateDataKeys, RotateKey as RotateAction, ScheduleEnforcement, SelectApps, Target, TestKey,
+    ValidateApp,
 };
 use domain::{AppId, AppKind, Cloud, KeyLocation, KeyTest, KeyVersionId, WorkspaceId};
 use envelope::Context;
@@ -66,11 +67,14 @@ pub async fn put_in_force(store: &dyn Store, workspace: &WorkspaceId) {
 impl TestWorkspace {
     pub(crate) async fn create(world: &World, id: &str) -> Self {
         let id: WorkspaceId = id.parse().expect("a well-formed id");
-        let workspace =
-            Self { id, service: world.service.clone(), vault: world.vault.clone(), store: world.store.inner() };
+        let workspace = Self::of(world, id);
         let permit = allow::<CreateWorkspace>(workspace.target());
         workspace.service.create_workspace(&permit, "A customer").await.expect("a new workspace");
         workspace
+    }
+
+    pub(crate) fn of(world: &World, id: WorkspaceId) -> Self {
+        Self { id, service: world.service.clone(), vault: world.vault.clone(), store: world.store.inner() }
     }
 
     fn target(&self) -> Target {
@@ -143,6 +147,11 @@ impl TestWorkspace {
 
     /// Permission to read its operations.
     pub fn may_read_operations(&self) -> Permit<ReadOperations> {
+        allow(self.target())
+    }
+
+    /// Permission to read what was sealed and opened.
+    pub fn may_read_usage(&self) -> Permit<ReadUsage> {
         allow(self.target())
     }
 
@@ -282,6 +291,11 @@ impl TestApp {
 
     /// Permission to re-encrypt.
     pub fn may_re_encrypt(&self) -> Permit<ReEncrypt> {
+        allow(self.target())
+    }
+
+    /// Permission to validate it.
+    pub fn may_validate(&self) -> Permit<ValidateApp> {
         allow(self.target())
     }
 

@@ -140,6 +140,16 @@ impl World {
         TestWorkspace::create(self, id).await
     }
 
+    /// The time, by the clock on the wall.
+    pub fn now(&self) -> domain::Timestamp {
+        self.clock.now().wall
+    }
+
+    /// The workspace of an app.
+    pub fn workspace_of(&self, app: &crate::TestApp) -> TestWorkspace {
+        TestWorkspace::of(self, app.workspace.clone())
+    }
+
     /// The audit chain of a workspace.
     ///
     /// # Panics

@@ -92,6 +92,16 @@ impl Destination {
         self.writer.write_all(bytes).await.map_err(|error| client::StreamError::Write(error).into())
     }
 
+    /// Gives a file that takes another's place the permissions of that one, and its owner where we may.
+    pub(crate) fn look_like(&self, other: &std::fs::Metadata) -> Result<(), Failure> {
+        use std::os::unix::fs::MetadataExt;
+        let Some(pending) = &self.file else { return Ok(()) };
+        let file = pending.temporary.as_file();
+        // Only root may give files away; whoever may replace a file may own what replaces it.
+        let _ = std::os::unix::fs::fchown(file, Some(other.uid()), Some(other.gid()));
+        file.set_permissions(other.permissions()).map_err(|error| unwritable(&pending.path, &error))
+    }
+
     /// Everything is there: waits until it is on the disk and gives the file its name.
     pub(crate) async fn keep(mut self) -> Result<(), Failure> {
         self.writer.flush().await.map_err(client::StreamError::Write)?;

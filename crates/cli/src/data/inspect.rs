@@ -47,12 +47,17 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header, Failure> {
     })
 }
 
-async fn inspect(mut reader: impl AsyncRead + Unpin) -> Result<Inspected, Failure> {
+pub(crate) async fn inspect(mut reader: impl AsyncRead + Unpin) -> Result<Inspected, Failure> {
     let mut front = Vec::with_capacity(HEADER_LEN);
     (&mut reader).take(HEADER_LEN as u64).read_to_end(&mut front).await.map_err(|error| read_failure(&error))?;
-    let header = header(&front)?;
+    header(&front)?;
     let rest = tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.map_err(|error| read_failure(&error))?;
-    let size = front.len() as u64 + rest;
+    describe(&front, front.len() as u64 + rest)
+}
+
+/// What a ciphertext of `size` bytes says of itself that begins with `front`.
+pub(crate) fn describe(front: &[u8], size: u64) -> Result<Inspected, Failure> {
+    let header = header(front)?;
     let (kind, segments, plaintext_size) = match header.kind {
         Kind::Message => ("message", None, size.checked_sub(OVERHEAD as u64)),
         Kind::Stream => {

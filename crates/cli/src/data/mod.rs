@@ -1,11 +1,16 @@
 //! `byokctl data …`: files and pipes of any size.
 
+mod bulk;
 mod decrypt;
 pub(crate) mod destination;
 mod encrypt;
+mod files;
 mod inspect;
+mod lines;
+mod once_more;
 mod progress;
 mod reencrypt;
+mod scan;
 mod source;
 
 use std::collections::HashMap;
@@ -21,8 +26,17 @@ pub(crate) async fn run(global: &Global, verb: DataVerb) -> Result<(), Failure> 
     match verb {
         DataVerb::Encrypt { target, message, pipe } => encrypt::run(global, target, message, pipe).await,
         DataVerb::Decrypt { target, pipe } => decrypt::run(global, target, pipe).await,
-        DataVerb::Inspect { file } => inspect::run(global, &file).await,
-        DataVerb::Reencrypt { target, new_context, no_context, pipe } => {
+        DataVerb::Inspect { paths, lines, workspace } => match &paths[..] {
+            [file] if !lines && workspace.is_none() && !file.is_dir() => inspect::run(global, file).await,
+            paths => scan::run(global, paths, lines, workspace.as_ref()).await,
+        },
+        DataVerb::Reencrypt { target, lines: true, pipe, .. } => bulk::run_lines(global, target, pipe).await,
+        DataVerb::Reencrypt { target, in_place: true, pipe, .. } => bulk::run_files(global, target, &pipe.file).await,
+        DataVerb::Reencrypt { pipe, .. } if pipe.file.is_dir() => {
+            Err(Failure::caller(format!("{} is a directory", pipe.file.display()))
+                .hint("with --in-place every file in it is encrypted again, each in its place"))
+        }
+        DataVerb::Reencrypt { target, new_context, no_context, pipe, .. } => {
             reencrypt::run(global, target, new_context, no_context, pipe).await
         }
     }

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+const MANY: &str = "{msg} {wide_bar} {pos}/{len} {per_sec} {eta}";
+
 /// A bar if the length is known, else a count; nothing if nobody watches or the data itself goes to the terminal.
 pub(crate) struct Bar(ProgressBar);
 
@@ -20,7 +22,17 @@ impl Bar {
         Self(ProgressBar::with_draw_target(length, target).with_style(style).with_message(doing))
     }
 
-    /// Bytes of the input that are done.
+    /// As [`Bar::new`], of things that are counted, on a terminal.
+    pub(crate) fn of_many(doing: &'static str, count: Option<u64>) -> Self {
+        let target = match io::stderr().is_terminal() {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
+        let style = ProgressStyle::with_template(MANY).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(ProgressBar::with_draw_target(count, target).with_style(style).with_message(doing))
+    }
+
+    /// Bytes of the input that are done, or things.
     pub(crate) fn at(&self, bytes: u64) {
         self.0.set_position(bytes);
     }
@@ -46,7 +58,7 @@ mod tests {
             assert!(bar.0.is_hidden() || io::stderr().is_terminal());
         }
         for template in
-            ["{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}", "{msg} {spinner} {bytes}"]
+            ["{msg} {wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}", "{msg} {spinner} {bytes}", MANY]
         {
             assert!(ProgressStyle::with_template(template).is_ok());
         }

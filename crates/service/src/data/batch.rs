@@ -11,7 +11,7 @@ use futures::future::join_all;
 use super::decrypt::{check, refuse_unknown};
 use super::{ATTEMPTS, Sealed, app_of, binding, nanos, take_back};
 use crate::core::Core;
-use crate::keys::{AppRef, DataKeyRef, Failure};
+use crate::keys::{AppRef, DataKeyRef, Done, Failure};
 use crate::options::{MOST_BATCH_BYTES, MOST_BATCH_ITEMS};
 use crate::{Refusal, Service};
 
@@ -177,7 +177,10 @@ impl Core {
                 items.iter().map(seal).collect::<Vec<_>>()
             });
             key.count(items.len(), nonce[0]);
-            BatchSealed { sealed: Sealed::under(key), items }
+            let good = || items.iter().flatten();
+            let bytes: usize = good().map(|at| at.len() - OVERHEAD).sum();
+            let done = Done::Sealed(good().count() as u64, bytes as u64);
+            (BatchSealed { sealed: Sealed::under(key), items }, done)
         })?;
         outcome.inspect_err(|_| take_back(out, from)).ok()
     }

@@ -9,7 +9,7 @@ use envelope::{Binding, Context, Kind};
 use super::encrypt::TooLate;
 use super::{ATTEMPTS, app_of, binding, header_of, take_back};
 use crate::core::Core;
-use crate::keys::{AppRef, DataKeyRef, Failure, OpenKey};
+use crate::keys::{AppRef, DataKeyRef, Done, Failure, OpenKey};
 use crate::options::MOST_CIPHERTEXT;
 use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
@@ -72,7 +72,7 @@ pub(super) fn check<'a>(app: AppRef<'a>, ciphertext: &[u8]) -> Result<DataKeyRef
 }
 
 impl Core {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         self: &Arc<Self>,
         key: DataKeyRef<'_>,
         context: &Context,
@@ -111,22 +111,30 @@ impl Core {
         let outcome = self.with_key_to_open(key, |open| {
             let binding = binding(key.app, open, context);
             let opened = open.secret.expose(|secret| envelope::open(secret, &binding, ciphertext, out));
-            opened.map(|()| Opened::under(open)).map_err(|_| Refusal::because(Reason::DecryptionFailed))
+            match opened {
+                Ok(()) => (Ok(Opened::under(open)), Done::opened(out.len() - from)),
+                Err(_) => (Err(Refusal::because(Reason::DecryptionFailed)), Done::Nothing),
+            }
         })?;
         outcome.inspect_err(|_| take_back(out, from)).ok()
     }
 
-    /// Lends an open data key to `f` if it may be used now; says afterwards whether what `f` made may go out (I-10).
+    /// Lends an open data key to `f` if it may be used now; says afterwards whether what `f` made may go out (I-10). Only then
+    /// is it counted.
     pub(super) fn with_key_to_open<T>(
         &self,
         key: DataKeyRef<'_>,
-        f: impl FnOnce(&OpenKey) -> T,
+        f: impl FnOnce(&OpenKey) -> (T, Done),
     ) -> Option<Result<T, TooLate>> {
         self.table.with_open(key, |key| {
             let right = key.right_to_open(self.clock.now())?;
-            let made = f(key);
+            let (made, done) = f(key);
             let still = key.still_opens(right, self.clock.now()) || self.bugs.has(SeededBug::NotCheckedAtReply);
-            Some(if still { Ok(made) } else { Err(TooLate) })
+            if !still {
+                return Some(Err(TooLate));
+            }
+            key.has_done(done);
+            Some(Ok(made))
         })?
     }
 }

@@ -10,7 +10,7 @@ use super::{ATTEMPTS, app_of, binding, nanos, take_back};
 use crate::core::Core;
 use crate::keys::lease::Right;
 use crate::keys::standing::Stamp;
-use crate::keys::{AppRef, Failure, OpenKey};
+use crate::keys::{AppRef, Done, Failure, OpenKey};
 use crate::options::MOST_PLAINTEXT;
 use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
@@ -71,7 +71,7 @@ fn check_size(plaintext: &[u8]) -> Result<(), Refusal> {
 pub(super) struct TooLate;
 
 impl Core {
-    pub(super) async fn seal(
+    pub(crate) async fn seal(
         self: &Arc<Self>,
         app: AppRef<'_>,
         context: &Context,
@@ -100,23 +100,27 @@ impl Core {
             let binding = binding(app, key, context);
             key.secret.expose(|secret| envelope::seal(secret, key.id().as_bytes(), &nonce, &binding, plaintext, out));
             key.count(1, nonce[0]);
-            Sealed::under(key)
+            (Sealed::under(key), Done::sealed(plaintext.len()))
         })?;
         outcome.inspect_err(|_| take_back(out, from)).ok()
     }
 
     /// Lends the app's key and the time to `f` if it may be used now; says afterwards whether what `f` made may go out: lease, generation
-    /// and standing hold when the answer is ready, and not only when it was begun (I-10).
+    /// and standing hold when the answer is ready, and not only when it was begun (I-10). Only then is it counted.
     pub(super) fn with_key_to_seal<T>(
         &self,
         app: AppRef<'_>,
-        f: impl FnOnce(&OpenKey, Moment) -> T,
+        f: impl FnOnce(&OpenKey, Moment) -> (T, Done),
     ) -> Option<Result<T, TooLate>> {
         self.table.with_sealing(app, |key, stamp| {
             let now = self.clock.now();
             let right = self.right_to_seal(key, stamp, now)?;
-            let made = f(key, now);
-            Some(if self.still_seals(key, stamp, right) { Ok(made) } else { Err(TooLate) })
+            let (made, done) = f(key, now);
+            if !self.still_seals(key, stamp, right) {
+                return Some(Err(TooLate));
+            }
+            key.has_done(done);
+            Some(Ok(made))
         })?
     }
 

@@ -1,7 +1,7 @@
 //! The data path: what is done with an app's data under its data keys.
 //!
-//! A warm call reads the table, two clocks and nothing else: no database, no vault, no lock, and no counter that other threads
-//! write. A cold one waits for the key and then does the same as a warm one.
+//! A warm call reads the table and two clocks: no database, no vault, no lock, and no counter that others than users of the same
+//! data key write. A cold one waits for the key and then does the same as a warm one.
 
 mod batch;
 mod decrypt;

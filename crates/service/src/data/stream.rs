@@ -12,7 +12,7 @@ use super::decrypt::{Opened, refuse_unknown};
 use super::encrypt::TooLate;
 use super::{ATTEMPTS, Sealed, app_of, binding, header_of, nanos, take_back};
 use crate::core::Core;
-use crate::keys::{DataKeyName, Failure};
+use crate::keys::{DataKeyName, Done, Failure};
 use crate::{Refusal, Service};
 
 /// A stream being sealed. Dropped unfinished, what it gave out so far is no ciphertext.
@@ -49,7 +49,7 @@ impl Service {
                 let begin = |secret: &ExpandedKey| StreamSealer::new(secret, key.id().as_bytes(), p, r, &binding);
                 let (sealer, prologue) = key.secret.expose(begin);
                 key.count(1, nonce[0]);
-                (sealer, prologue, Sealed::under(key))
+                ((sealer, prologue, Sealed::under(key)), Done::sealed(0))
             });
             if let Some(Ok((sealer, prologue, sealed))) = begun {
                 out.extend_from_slice(&prologue);
@@ -79,9 +79,9 @@ impl Service {
             let begun = self.0.with_key_to_open(key, |open| {
                 let binding: Binding<'_> = binding(app, open, context);
                 let opened = Opened { protection: open.protection, data_key: open.id(), key_version: open.version };
-                open.secret
-                    .expose(|secret| StreamOpener::new(secret, &binding, prologue))
-                    .map(|opener| (opener, opened))
+                let begun = open.secret.expose(|secret| StreamOpener::new(secret, &binding, prologue));
+                let done = if begun.is_ok() { Done::opened(0) } else { Done::Nothing };
+                (begun.map(|opener| (opener, opened)), done)
             });
             match begun {
                 Some(Ok(Ok((opener, opened)))) => {
@@ -112,7 +112,8 @@ impl EncryptStream {
         let from = out.len();
         let mut sealer = self.sealer.take().ok_or_else(over)?;
         for segment in plaintext.chunks(SEGMENT_LEN) {
-            let pushed = self.at.step(|| sealer.push(segment, out)).await;
+            let sealed = Done::Sealed(0, segment.len() as u64);
+            let pushed = self.at.step(|| (sealer.push(segment, out), sealed)).await;
             let pushed = pushed.and_then(|pushed| pushed.map_err(|long| too_long().caused_by(long)));
             pushed.inspect_err(|_| take_back(out, from))?;
         }
@@ -124,7 +125,8 @@ impl EncryptStream {
     pub async fn finish(mut self, out: &mut Vec<u8>) -> Result<Sealed, Refusal> {
         let from = out.len();
         let sealer = self.sealer.take().ok_or_else(over)?;
-        let finished = self.at.step(|| sealer.finish(out)).await;
+        // Its bytes were counted as they came.
+        let finished = self.at.step(|| (sealer.finish(out), Done::Nothing)).await;
         let finished = finished.and_then(|finished| finished.map_err(|long| too_long().caused_by(long)));
         finished.inspect_err(|_| take_back(out, from))?;
         Ok(self.sealed)
@@ -143,7 +145,12 @@ impl DecryptStream {
         let from = out.len();
         let mut opener = self.opener.take().ok_or_else(over)?;
         for segment in ciphertext.chunks(SEGMENT_LEN) {
-            let pushed = self.at.step(|| opener.push(segment, out)).await;
+            let push = || {
+                let before = out.len();
+                let pushed = opener.push(segment, out);
+                (pushed, Done::Opened(0, (out.len() - before) as u64))
+            };
+            let pushed = self.at.step(push).await;
             let pushed = pushed.and_then(|pushed| pushed.map_err(|OpenFailed| changed()));
             pushed.inspect_err(|_| take_back(out, from))?;
         }
@@ -155,7 +162,11 @@ impl DecryptStream {
     pub async fn finish(mut self, out: &mut Vec<u8>) -> Result<Opened, Refusal> {
         let from = out.len();
         let opener = self.opener.take().ok_or_else(over)?;
-        let finished = self.at.step(|| opener.finish(out)).await;
+        let finish = || {
+            let finished = opener.finish(out);
+            (finished, Done::Opened(0, (out.len() - from) as u64))
+        };
+        let finished = self.at.step(finish).await;
         finished.and_then(|finished| finished.map_err(|OpenFailed| changed())).inspect_err(|_| take_back(out, from))?;
         Ok(self.opened)
     }
@@ -182,19 +193,20 @@ struct Place {
 impl Place {
     /// One step of a stream, made only with the right to the key, and given out only with it (I-10). Where the lease merely
     /// ran out, before the step or during it, it is renewed first; a denial is the answer.
-    async fn step<T>(&self, step: impl FnOnce() -> T) -> Result<T, Refusal> {
+    async fn step<T>(&self, step: impl FnOnce() -> (T, Done)) -> Result<T, Refusal> {
         let key = self.key.borrow();
         let mut step = Some(step);
-        let mut made = None;
+        let mut made: Option<(T, Done)> = None;
         for _ in 0..ATTEMPTS {
             let outcome = self.core.with_key_to_open(key, |_| {
                 // It cannot be made twice. Made under a lease that ended meanwhile, it waits for the next one.
                 if let Some(step) = step.take() {
                     made = Some(step());
                 }
+                ((), made.as_ref().map_or(Done::Nothing, |(_, done)| *done))
             });
             match (outcome, made.take()) {
-                (Some(Ok(())), Some(out)) => return Ok(out),
+                (Some(Ok(())), Some((out, _))) => return Ok(out),
                 (Some(Ok(()) | Err(TooLate)) | None, waiting) => made = waiting,
             }
             self.core.ready_to_open(key).await?;

@@ -177,6 +177,7 @@ impl Core {
         let lease = self.table.lease_of(&standing.workspace, version);
         let under: (Protection, _) = (row.protection, version);
         let key = OpenKey::new(row.id, under, secret, lease, standing.workspace.clone(), Stamp::of(standing));
+        let key = key.counted_in(self.meters.of(name, row.protection));
         self.table.admit(name, key, proof, standing)
     }
 }

@@ -7,6 +7,7 @@
 //! | [`control`] | has this replica read the store a short while ago |
 //! | [`lease`] | may keys under this version be served now |
 //! | [`open_key`] | what is held of one open data key |
+//! | [`meters`] | how much was done under it |
 //! | [`standing`] | what the store last said of an app, and is that fresh |
 //! | [`table`] | where open keys are found, and how they are taken away |
 //! | [`flight`] | how many ask for the same thing at once: one |
@@ -29,6 +30,7 @@ pub(crate) mod control;
 pub(crate) mod failure;
 pub(crate) mod flight;
 pub(crate) mod lease;
+pub(crate) mod meters;
 pub(crate) mod name;
 pub(crate) mod open_key;
 pub(crate) mod probe;
@@ -44,6 +46,7 @@ pub(crate) mod unwrap;
 pub(crate) mod vault_call;
 
 pub(crate) use failure::Failure;
+pub(crate) use meters::Done;
 pub(crate) use name::{AppName, AppRef, DataKeyName, DataKeyRef};
 pub(crate) use open_key::OpenKey;
 pub(crate) use standing::Standing;

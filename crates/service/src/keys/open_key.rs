@@ -8,6 +8,7 @@ use envelope::ExpandedKey;
 use secmem::Locked;
 
 use super::lease::{Right, VersionLease};
+use super::meters::{Done, Meters};
 use super::standing::{Stamp, WorkspaceState};
 
 /// A data key in the clear, with everything that decides whether it may be used now. Wiped when the last reader lets go.
@@ -23,6 +24,7 @@ pub(crate) struct OpenKey {
     /// When the store last said that its app and workspace exist.
     pub(crate) stamp: Stamp,
     sealed: AtomicU64,
+    meters: Arc<Meters>,
 }
 
 /// One message in so many is counted, so many at once: a counter that every message wrote would be shared by all threads.
@@ -38,14 +40,27 @@ impl OpenKey {
         stamp: Stamp,
     ) -> Self {
         let (protection, version) = under;
-        Self { id, protection, version, secret, lease, workspace, stamp, sealed: AtomicU64::new(0) }
+        let (sealed, meters) = (AtomicU64::new(0), Arc::default());
+        Self { id, protection, version, secret, lease, workspace, stamp, sealed, meters }
     }
 
     /// The same data key under another version: what was said of it and counted goes on.
-    pub(crate) fn continuing(self, before: &Self) -> Self {
+    pub(crate) fn continuing(mut self, before: &Self) -> Self {
         self.stamp.take_over(&before.stamp);
         self.sealed.fetch_add(before.sealed(), Ordering::Relaxed);
+        self.meters = before.meters.clone();
         self
+    }
+
+    /// Counted in these meters, which outlive it.
+    pub(crate) fn counted_in(self, meters: Arc<Meters>) -> Self {
+        Self { meters, ..self }
+    }
+
+    /// Counts what is given out: one atomic addition, on a line of this key's own.
+    #[inline]
+    pub(crate) fn has_done(&self, done: Done) {
+        self.meters.count(done);
     }
 
     pub(crate) fn id(&self) -> DataKeyId {

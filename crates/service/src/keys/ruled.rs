@@ -34,6 +34,16 @@ impl KeyReading {
     }
 }
 
+impl Standing {
+    /// The side that an app's new data is on, or, where nobody may encrypt it now, waits for.
+    pub(crate) fn side_of_new_data(&self) -> Protection {
+        match self.ruled.ruling {
+            Ruling::PlatformKey => Protection::PlatformKey,
+            Ruling::CustomerKey | Ruling::Wait { .. } | Ruling::Refuse(_) => Protection::CustomerKey,
+        }
+    }
+}
+
 impl Core {
     /// Reads what decides under whose key an app's data is.
     pub(crate) async fn key_reading(&self, app: AppRef<'_>, budget: &Budget<'_>) -> Result<KeyReading, Failure> {

@@ -8,6 +8,7 @@ pub(crate) mod new_versions;
 mod probes;
 pub(crate) mod rotation;
 mod staging;
+pub(crate) mod usage;
 
 use std::convert::Infallible;
 use std::sync::Arc;

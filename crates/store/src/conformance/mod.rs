@@ -13,6 +13,7 @@ pub mod rows;
 pub mod sample;
 mod seal;
 pub mod transactions;
+pub mod usage;
 
 use async_trait::async_trait;
 
@@ -73,6 +74,12 @@ macro_rules! conformance_suite {
             operations::a_successor_takes_the_place_of_the_active_key
             operations::a_switch_happens_with_its_operation
             operations::an_edited_operation_is_refused
+            usage::counts_add_up
+            usage::a_flush_counts_once
+            usage::counts_stay_with_their_key
+            usage::old_hours_go_and_sums_stay
+            usage::a_credential_is_read_back
+            usage::forged_counts_and_credentials_are_refused
             authenticity::an_edited_row_is_refused
             authenticity::a_row_under_another_name_is_refused
             authenticity::exchanged_codes_are_refused

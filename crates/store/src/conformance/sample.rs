@@ -6,9 +6,9 @@ use domain::audit::{AuditEvent, AuditKind};
 use domain::key_test::{Step, StepResult, StepState};
 use domain::operation::{Operation, OperationId, OperationKind};
 use domain::{
-    App, AppId, AppKind, Cloud, ConfigHash, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyLocation, KeyTest,
-    KeyTestId, KeyVersion, KeyVersionId, PlatformKeyId, Protection, Reason, Timestamp, Workspace, WorkspaceId,
-    WrapScheme, Wrapping, WrappingKey,
+    App, AppId, AppKind, BootId, Cloud, ConfigHash, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyLocation, KeyTest,
+    KeyTestId, KeyUsage, KeyVersion, KeyVersionId, PlatformKeyId, Protection, Reason, StoredCredential, Tally,
+    Timestamp, Traffic, Workspace, WorkspaceId, WrapScheme, Wrapping, WrappingKey,
 };
 
 use domain::key_life::{
@@ -218,6 +218,34 @@ pub fn lives(workspace: &str) -> Vec<KeyLife> {
 /// An app that was selected, or taken out.
 pub fn app_selection(workspace: &str, app: &str, selected: bool) -> AppSelection {
     AppSelection { workspace: workspace_id(workspace), app: app_id(app), selected, changed_at: at(14) }
+}
+
+/// What one replica counted in all under the workspace's `n`th data key, which is under the customer's key if `n` is odd.
+pub fn usage(workspace: &str, app: &str, n: u64, seals: u64) -> KeyUsage {
+    let tally = Tally { seals, sealed_bytes: 100 * seals, opens: 1, opened_bytes: 100 };
+    let protection = if n.is_multiple_of(2) { Protection::PlatformKey } else { Protection::CustomerKey };
+    KeyUsage {
+        workspace: workspace_id(workspace),
+        app: app_id(app),
+        data_key: data_key_id(n),
+        protection,
+        hour: None,
+        boot: BootId::from_bytes([0xb0; 16]),
+        flush: 1,
+        traffic: Traffic::between(at(10), at(10 + i64::try_from(seals).unwrap_or(0)), tally),
+    }
+}
+
+/// The `n`th credential of an app, under the workspace's first data key.
+pub fn credential(workspace: &str, app: &str, n: u8) -> StoredCredential {
+    StoredCredential {
+        workspace: workspace_id(workspace),
+        app: app_id(app),
+        data_key: data_key_id(1),
+        protection: Protection::CustomerKey,
+        ciphertext: vec![n; 140],
+        stored_at: at(i64::from(n)),
+    }
 }
 
 /// An event of a workspace's chain, or of the platform's.

@@ -20,10 +20,12 @@ mod schema;
 mod schema_tests;
 mod transaction;
 mod unit;
+mod usage;
 mod verify;
 mod write;
 mod writer;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,8 +38,8 @@ use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::row_seal::RowSeal;
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
-    WorkspaceId, Wrapping,
+    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -444,5 +446,38 @@ impl Store for SqliteStore {
         self.ask(Request::Begin { name, reply }).await?;
         let steps = answer.await.unwrap_or(Err(StoreError::Closed))?;
         Ok(Box::new(SqliteTransaction { name, steps }))
+    }
+
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError> {
+        self.small(move |step| usage::add(step, &usage)).await
+    }
+
+    async fn usage_by_hour(
+        &self,
+        workspace: &WorkspaceId,
+        app: Option<&AppId>,
+        hours: Range<Hour>,
+        after: Option<(Hour, AppId, Protection)>,
+        limit: usize,
+    ) -> Result<Vec<HourOfApp>, StoreError> {
+        let (workspace, app, limit) = (workspace.clone(), app.cloned(), limit.min(LONGEST_PAGE));
+        self.read(move |conn, codes| {
+            usage::by_hour(conn, codes, &workspace, app.as_ref(), hours, after.as_ref(), limit)
+        })
+        .await
+    }
+
+    async fn usage_by_key(&self, workspace: &WorkspaceId) -> Result<Vec<(DataKeyId, Traffic)>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| usage::by_key(conn, codes, &workspace)).await
+    }
+
+    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
+        self.small(move |step| usage::drop_before(step, before, page(limit))).await
+    }
+
+    async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
+        let (workspace, app) = (workspace.clone(), app.clone());
+        self.read(move |conn, codes| Ok(usage::credential(conn, codes, &workspace, &app)?.map(|kept| kept.row))).await
     }
 }

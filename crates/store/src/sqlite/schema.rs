@@ -24,6 +24,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 2, sql: include_str!("schema/0002_key_tests.sql") },
     Migration { number: 3, sql: include_str!("schema/0003_operations.sql") },
     Migration { number: 4, sql: include_str!("schema/0004_life.sql") },
+    Migration { number: 5, sql: include_str!("schema/0005_usage.sql") },
 ];
 
 /// The schema a database has after all of `migrations`.

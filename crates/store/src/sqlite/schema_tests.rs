@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use domain::{Hour, KeyUsage, Protection};
+
 use super::schema::{MIGRATIONS, Migration, newest};
 use super::writer::commit_durably;
 use super::{Durability, OpenRefused, SqliteOptions, SqliteStore};
 use crate::Store;
 use crate::conformance::TestSeal;
 use crate::conformance::sample::{
-    app_selection, at, furnish, key_test, lives, platform_key, rotation, workspace, workspace_id,
+    app_selection, at, furnish, key_test, lives, platform_key, rotation, usage, workspace, workspace_id,
 };
 
 const FIRST: Migration = Migration { number: 1, sql: include_str!("schema/0001_first.sql") };
@@ -38,7 +40,7 @@ fn open(options: &SqliteOptions, migrations: &[Migration]) -> Result<SqliteStore
 #[test]
 fn migrations_are_numbered_without_gaps() {
     let numbers: Vec<_> = MIGRATIONS.iter().map(|migration| migration.number).collect();
-    assert_eq!(numbers, (1..=u32::try_from(MIGRATIONS.len()).unwrap()).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=newest(MIGRATIONS)).collect::<Vec<_>>());
 }
 
 /// A database of the first schema, with data, opened after later steps were added: it has them all and has kept its rows.
@@ -57,7 +59,7 @@ async fn an_older_database_is_brought_forward_with_its_rows() {
         "CREATE TABLE notes (workspace TEXT NOT NULL, note TEXT NOT NULL) STRICT;",
         "ALTER TABLE notes ADD COLUMN written_at INTEGER;",
     ]);
-    let steps = u64::from(newest(&later) - 1);
+    let steps = later.len() as u64 - 1;
     for _ in 0..2 {
         let store = open(&options, &later).unwrap();
         assert_eq!(store.workspace(&workspace_id("acme")).await.unwrap(), Some(workspace("acme")));
@@ -132,6 +134,9 @@ async fn the_schema_refuses_what_must_never_happen() {
         tx.put_operation(&operation).await.unwrap();
         tx.commit().await.unwrap();
     }
+    let row = KeyUsage { protection: Protection::PlatformKey, ..usage("acme", "bot", 1, 5) };
+    let an_hour = KeyUsage { hour: Some(Hour::of_number(490_000)), ..row.clone() };
+    store.add_usage(vec![row, an_hour]).await.unwrap();
     drop(store);
     let conn = rusqlite::Connection::open(&options.path).unwrap();
     conn.pragma_update(None, "foreign_keys", true).unwrap();
@@ -156,6 +161,10 @@ async fn the_schema_refuses_what_must_never_happen() {
         ("UPDATE key_configs SET current_version = zeroblob(16)", "FOREIGN KEY"),
         ("DELETE FROM key_configs", "key configurations stay"),
         ("UPDATE data_keys SET wrapping = wrapping - 1 WHERE state = 1", "never comes back"),
+        ("UPDATE usage SET seals = seals - 1", "usage only rises"),
+        ("UPDATE usage SET app = 'crm'", "stays with its data key"),
+        ("UPDATE usage SET data_key = zeroblob(16)", "stays with its data key"),
+        ("DELETE FROM usage", "usage in all stays"),
         ("DELETE FROM operations", "operations stay"),
         ("UPDATE operations SET to_version = from_version", "keeps its purpose"),
         ("UPDATE operations SET state = 3 WHERE state = 1", "never moves back"),

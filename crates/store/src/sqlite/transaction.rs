@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::{
-    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, Timestamp, Workspace, WorkspaceId,
+    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, StoredCredential, Timestamp,
+    Workspace, WorkspaceId,
 };
 use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{life, operation, page, read, write};
+use super::{life, operation, page, read, usage, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -188,6 +189,11 @@ impl Transaction for SqliteTransaction {
 
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
         self.run(move |unit| unit.step(|step| write::append_audit(step, &event))).await
+    }
+
+    async fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), StoreError> {
+        let credential = credential.clone();
+        self.run(move |unit| unit.step(|step| usage::put_credential(step, &credential))).await
     }
 
     async fn commit(self: Box<Self>) -> Result<u64, StoreError> {

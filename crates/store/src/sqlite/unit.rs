@@ -123,6 +123,10 @@ impl<'c> Unit<'c> {
                 }
                 touched.now.sum.add(&code);
             }
+            Change::Removed { before } => {
+                touched.now.rows -= 1;
+                touched.now.sum.remove(&before);
+            }
             Change::Numbered { wrapping } => touched.now.wrappings = wrapping,
             Change::Recorded { seq, hash } => (touched.now.audit_seq, touched.now.audit_hash) = (seq, hash),
         }
@@ -194,6 +198,8 @@ fn roll_back(conn: &Connection) {
 enum Change {
     /// A row is there; `before` is the code of the one it replaces.
     Added { before: Option<RowMac>, code: RowMac },
+    /// The row with this code is there no more.
+    Removed { before: RowMac },
     /// This is the last wrapping's number now.
     Numbered { wrapping: u64 },
     /// The chain now ends here.
@@ -228,6 +234,14 @@ impl<'c> Step<'_, 'c> {
         self.head(&workspace)?;
         self.changes.push((workspace, Change::Added { before, code }));
         Sealed::new(stamp, code)
+    }
+
+    /// Takes a row that is about to be deleted out of its workspace's set.
+    pub(super) fn unseal(&mut self, workspace: &WorkspaceId, before: RowMac) -> Result<(), StoreError> {
+        let workspace = Some(workspace.clone());
+        self.head(&workspace)?;
+        self.changes.push((workspace, Change::Removed { before }));
+        Ok(())
     }
 
     /// The number of the workspace's next wrapping. A step takes one.

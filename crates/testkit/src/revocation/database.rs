@@ -1,6 +1,7 @@
 //! The rows that the replicas share, and each replica's line to them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use domain::key_life::{AppSelection, Enforcement, KeyLife, Policy};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, DataKeyState, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp,
-    Workspace, WorkspaceId, Wrapping,
+    App, AppId, DataKey, DataKeyId, DataKeyState, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion,
+    KeyVersionId, Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use service::ScheduleEnforcement;
 use store::{
@@ -451,5 +452,32 @@ impl Store for StoreLine {
 
     async fn begin(&self, _: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
         MemoryTransaction::begin(self).await
+    }
+
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError> {
+        self.others().add_usage(usage).await
+    }
+
+    async fn usage_by_hour(
+        &self,
+        workspace: &WorkspaceId,
+        app: Option<&AppId>,
+        hours: Range<Hour>,
+        after: Option<(Hour, AppId, Protection)>,
+        limit: usize,
+    ) -> Result<Vec<HourOfApp>, StoreError> {
+        self.others().usage_by_hour(workspace, app, hours, after, limit).await
+    }
+
+    async fn usage_by_key(&self, workspace: &WorkspaceId) -> Result<Vec<(DataKeyId, Traffic)>, StoreError> {
+        self.others().usage_by_key(workspace).await
+    }
+
+    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
+        self.others().drop_usage(before, limit).await
+    }
+
+    async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
+        self.others().credential(workspace, app).await
     }
 }
