@@ -117,7 +117,7 @@ pub(super) fn context(entries: &Entries) -> Result<Context, Refusal> {
 
 /// A request's path as a method's name for the log: only the known ones, never a stranger's text.
 pub(super) fn method(path: &str) -> &'static str {
-    const KNOWN: [&str; 26] = [
+    const KNOWN: [&str; 31] = [
         "/byok.v1.Encryption/Encrypt",
         "/byok.v1.Encryption/Decrypt",
         "/byok.v1.Encryption/BatchEncrypt",
@@ -144,6 +144,11 @@ pub(super) fn method(path: &str) -> &'static str {
         "/byok.v1.Operations/ListOperations",
         "/byok.v1.Operations/CancelOperation",
         "/byok.v1.Operations/WatchOperation",
+        "/byok.v1.EnterpriseKeys/ReplaceKey",
+        "/byok.v1.EnterpriseKeys/LeaveCustomerKey",
+        "/byok.v1.EnterpriseKeys/DestroyDataKey",
+        "/byok.v1.Operations/Approve",
+        "/byok.v1.Operations/Reject",
     ];
     KNOWN.iter().find(|known| **known == path).map_or("unknown", |known| &known["/byok.v1.".len()..])
 }

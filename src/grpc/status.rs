@@ -65,7 +65,16 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::VaultOpensDamaged
         | Reason::KeyPurgeable
         | Reason::KeyExportable
-        | Reason::KeyExpires => Code::FailedPrecondition,
+        | Reason::KeyExpires
+        | Reason::ApprovalOwnRequest
+        | Reason::ApprovalNotAwaited
+        | Reason::ApprovalExpired
+        | Reason::KeyReplacementUntested
+        | Reason::KeyConfigurationMoved
+        | Reason::KeyIsInForce
+        | Reason::KeyLeft
+        | Reason::DataKeyActive
+        | Reason::DataKeyDestroyed => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

@@ -80,6 +80,9 @@ pub(crate) struct Key {
     pub(crate) warnings: Vec<String>,
     pub(crate) ownership_tag: String,
     pub(crate) ownership_nonce: String,
+    /// When new data went back under the platform's key; absent while it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leave_time: Option<String>,
     /// When the vault last proved that it lets us unwrap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_probe_time: Option<String>,
@@ -101,6 +104,7 @@ impl From<pb::Key> for Key {
         Self {
             lease_seconds: k.lease.map_or(0, |lease| lease.seconds),
             configure_time: time!(k.configure_time),
+            leave_time: time!(k.leave_time),
             last_probe_time: time!(k.last_probe_time),
             denied: k.denied_since.is_some().then(|| Denied {
                 since: time!(k.denied_since),
@@ -302,6 +306,66 @@ pub(crate) struct Operation {
     pub(crate) update_time: Option<String>,
     pub(crate) switch_time: Option<String>,
     pub(crate) finish_time: Option<String>,
+    /// The last four are absent where nobody has to approve it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) approval: Option<Approval>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data_key: Option<String>,
+}
+
+/// What another caller than `actor` has to decide.
+#[derive(Serialize)]
+pub(crate) struct Approval {
+    pub(crate) approve_by: Option<String>,
+    pub(crate) waits_seconds: i64,
+    /// Absent while nobody has.
+    pub(crate) decided_by: Option<String>,
+    pub(crate) decide_time: Option<String>,
+    pub(crate) approved: bool,
+    /// From when on it is done.
+    pub(crate) not_before: Option<String>,
+}
+
+impl From<pb::Approval> for Approval {
+    fn from(a: pb::Approval) -> Self {
+        Self {
+            approve_by: time!(a.approve_by),
+            waits_seconds: a.waits.map_or(0, |waits| waits.seconds),
+            decide_time: time!(a.decide_time),
+            not_before: time!(a.not_before),
+            decided_by: text(a.decided_by),
+            approved: a.approved,
+        }
+    }
+}
+
+/// What leaving the customer's key answers.
+#[derive(Serialize)]
+pub(crate) struct Leaving {
+    /// Absent if only the list was asked for.
+    pub(crate) operation: Option<Operation>,
+    pub(crate) still_needed: Vec<StillNeeded>,
+}
+
+/// Data keys of one app that only the customer's key opens.
+#[derive(Serialize)]
+pub(crate) struct StillNeeded {
+    pub(crate) app: String,
+    pub(crate) data_keys: i64,
+}
+
+impl From<pb::LeaveCustomerKeyResponse> for Leaving {
+    fn from(l: pb::LeaveCustomerKeyResponse) -> Self {
+        let needed = |needed: pb::StillNeeded| StillNeeded { app: needed.app, data_keys: needed.data_keys };
+        Self {
+            operation: l.operation.map(Into::into),
+            still_needed: l.still_needed.into_iter().map(needed).collect(),
+        }
+    }
 }
 
 impl From<pb::Operation> for Operation {
@@ -322,6 +386,10 @@ impl From<pb::Operation> for Operation {
             update_time: time!(o.update_time),
             switch_time: time!(o.switch_time),
             finish_time: time!(o.finish_time),
+            approval: o.approval.map(Into::into),
+            key_identifier: text(o.key_identifier),
+            tenant_id: text(o.tenant_id),
+            data_key: text(o.data_key),
             name: o.name,
             workspace: o.workspace,
             actor: o.actor,

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows tokio, gRPC, SQL, HTTP or Azure. Time and randomness come in as arguments.
 
+pub mod approval;
 pub mod audit;
 pub mod data_key;
 pub mod entropy;
@@ -20,8 +21,10 @@ pub mod reason;
 pub mod rotation;
 pub mod row_seal;
 pub mod time;
+pub mod vault_limit;
 pub mod workspace;
 
+pub use approval::Approval;
 pub use data_key::{DataKey, DataKeyState, WrapScheme, Wrapping, WrappingKey};
 pub use entropy::Entropy;
 pub use id::{AppId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId};
@@ -33,4 +36,5 @@ pub use operation::{Operation, OperationId, OperationKind, OperationState};
 pub use protection::Protection;
 pub use reason::{Owner, Reason};
 pub use time::{Clock, Moment, Timestamp};
+pub use vault_limit::{VaultLimit, VaultShare};
 pub use workspace::{App, AppKind, Workspace};

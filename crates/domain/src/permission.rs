@@ -87,6 +87,14 @@ actions! {
     ReadOperations = "operations.read";
     /// End an operation.
     CancelOperation = "operations.cancel";
+    /// Approve or reject what somebody else asked for.
+    DecideOperation = "operations.decide";
+    /// Go over to another key.
+    ReplaceKey = "key.replace";
+    /// Go back to the platform's key for new data.
+    LeaveCustomerKey = "key.leave";
+    /// Destroy a data key.
+    DestroyDataKey = "key.destroy_data_key";
 }
 
 /// What an action is about.

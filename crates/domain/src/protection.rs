@@ -2,6 +2,17 @@
 
 use std::fmt;
 
+use crate::KeyConfig;
+
+/// Under whose key new data is, by what the store says of a workspace's key. The one place that decides it (I-18): what is
+/// born under one protection stays there, whatever this says later.
+pub fn of_new_data(config: Option<&KeyConfig>) -> Protection {
+    match config {
+        Some(config) if config.left_at.is_none() => Protection::CustomerKey,
+        Some(_) | None => Protection::PlatformKey,
+    }
+}
+
 /// Under whose key a data key is wrapped. A data key is born under one and never crosses (I-18).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protection {

@@ -25,9 +25,9 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyWarning, OWNERSHIP_TAG, OperationPage,
-    RotateDataKeys, RotateKey, RotationStarted, TestConfiguration, TestEvent, TestRun, VersionInUse, WorkspacePage,
-    WrappedKey,
+    AppPage, ConfigureKey, Configured, ExportPages, KeyHealth, KeyWarning, Leaving, OWNERSHIP_TAG, OperationPage,
+    ReplaceKey, ReplacementStarted, RotateDataKeys, RotateKey, RotationStarted, StillNeeded, TestConfiguration,
+    TestEvent, TestRun, VersionInUse, WorkspacePage, WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;

@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod key_test_steps;
 mod row;
+mod row_approval;
 mod set;
 
 #[cfg(feature = "conformance")]

@@ -7,7 +7,7 @@ use domain::audit::AuditKind;
 use domain::key_config::LONGEST_LEASE;
 use domain::key_identifier::KeyIdentifier;
 use domain::permission::{self, Permit};
-use domain::{Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersionId, Reason, TenantId, WorkspaceId};
+use domain::{Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersionId, Reason, TenantId, VaultLimit, WorkspaceId};
 use secmem::Secret;
 use store::StoreError;
 use subtle::ConstantTimeEq;
@@ -18,7 +18,6 @@ use super::check_key::{KeyWarning, check, warnings};
 use super::{event, live_workspace, not_found, to_the_end, workspace_of};
 use crate::core::Core;
 use crate::keys::Failure;
-use crate::keys::quota::Weight;
 use crate::keys::standing::WorkspaceState;
 use crate::keys::table::Change;
 use crate::keys::vault_call::{At, Budget};
@@ -72,6 +71,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// Exactly this version of this key.
+    pub(super) fn of(key: KeyRef, version: KeyVersionId) -> Self {
+        Self { key, version: Some(version), lease: None }
+    }
+
     pub(super) fn parse(request: &ConfigureKey) -> Result<Self, Refusal> {
         let identifier = match &request.key_name {
             None => KeyIdentifier::parse(&request.key_identifier),
@@ -133,7 +137,7 @@ impl Core {
         self.put_in_force(&id, &wanted, Some(&key), actor).await
     }
 
-    async fn describe(
+    pub(super) async fn describe(
         &self,
         workspace: &WorkspaceState,
         wanted: &Wanted,
@@ -149,7 +153,7 @@ impl Core {
 
     /// Wraps 65 random bytes and unwraps them again by the version that wrapped them. Reading a key, or wrapping alone,
     /// proves nothing: anybody who can read the public half can wrap.
-    async fn prove(
+    pub(super) async fn prove(
         &self,
         workspace: &WorkspaceState,
         wanted: &Wanted,
@@ -157,8 +161,8 @@ impl Core {
         budget: &Budget<'_>,
     ) -> Result<(), Refusal> {
         let lease = wanted.lease.unwrap_or(LONGEST_LEASE);
-        let weight = Weight::of(&key.record(&workspace.id, self.clock.now().wall));
-        let at = At { key: wanted.key.clone(), version: key.kid.version(), lease, weight };
+        let limit = VaultLimit::of(&key.record(&workspace.id, self.clock.now().wall));
+        let at = At { key: wanted.key.clone(), version: key.kid.version(), lease, limit };
         let sent: Secret<65> = Secret::fill(|bytes| self.entropy.fill(bytes)).map_err(Failure::from)?;
         let wrapped = self.ask_wrap(workspace, &at, &sent, budget).await?;
         let (back, _) = self.ask_unwrap(workspace, &at, &wrapped.blob, budget).await?;
@@ -195,6 +199,7 @@ impl Core {
                     wrap_epoch: 1,
                     lease: wanted.lease.unwrap_or(LONGEST_LEASE),
                     configured_at: now,
+                    left_at: None,
                 }
             }
             (None, None) => return Err(Refusal::because(Reason::KeyNotConfigured)),

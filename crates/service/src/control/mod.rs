@@ -3,13 +3,17 @@
 //! Every change is decided inside one transaction, with its audit record (I-24), and runs to its end even if whoever asked for
 //! it is gone. Memory changes after the database has, never before.
 
+mod approvals;
 mod apps;
 mod check_key;
 mod configure_key;
+mod destroy_data_key;
 mod export_wrapped_keys;
 mod key_health;
+mod leave_customer_key;
 mod operations;
 mod read_key;
+mod replace_key;
 mod rotate_data_keys;
 pub(crate) mod rotate_key;
 mod test_configuration;
@@ -20,8 +24,10 @@ pub use check_key::KeyWarning;
 pub use configure_key::{ConfigureKey, Configured};
 pub use export_wrapped_keys::{ExportPages, WrappedKey};
 pub use key_health::KeyHealth;
+pub use leave_customer_key::{Leaving, StillNeeded};
 pub use operations::OperationPage;
 pub use read_key::VersionInUse;
+pub use replace_key::{ReplaceKey, ReplacementStarted};
 pub use rotate_data_keys::RotateDataKeys;
 pub use rotate_key::{RotateKey, RotationStarted};
 pub(crate) use test_configuration::Tests;

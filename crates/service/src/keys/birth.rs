@@ -71,7 +71,8 @@ impl Core {
         app: AppRef<'_>,
         budget: &Budget<'_>,
     ) -> Result<(DataKey, Wrapping), Failure> {
-        let Some(config) = &standing.config else { return self.conceive_under(standing, app, None, budget).await };
+        let customer = standing.config.as_ref().filter(|_| standing.protection() == Protection::CustomerKey);
+        let Some(config) = customer else { return self.conceive_under(standing, app, None, budget).await };
         let recorded = self.stored(budget, self.store.key_version(app.workspace, config.current_version)).await?;
         let at = At::of(config, &recorded.ok_or(Failure::Corrupt("the version in force was never recorded"))?);
         self.past_denial(&standing.workspace, at.version).await?;
@@ -99,6 +100,7 @@ impl Core {
             created_at: now,
             activated_at: None,
             retired_at: None,
+            destroyed_at: None,
         };
         let identity = identity_of(&row);
         let payload = Secret::fill(|out| secret.expose(|key| payload::write(out, key, &identity)))?;

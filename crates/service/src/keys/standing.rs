@@ -133,10 +133,7 @@ pub(crate) struct Standing {
 impl Standing {
     /// Under whose key new data is encrypted.
     pub(crate) fn protection(&self) -> Protection {
-        match self.config {
-            None => Protection::PlatformKey,
-            Some(_) => Protection::CustomerKey,
-        }
+        domain::protection::of_new_data(self.config.as_ref())
     }
 }
 

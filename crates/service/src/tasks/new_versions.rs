@@ -55,6 +55,15 @@ impl Service {
 impl Core {
     async fn follow(self: &Arc<Self>, workspace: &WorkspaceId) -> Result<(), Refusal> {
         let Some(config) = self.store.key_config(workspace).await? else { return Ok(()) };
+        if config.left_at.is_some() {
+            return Ok(());
+        }
+        // A key that is about to be replaced is not rotated by itself: the replacement was approved for the version in force.
+        let open = self.store.open_operations().await?;
+        let replaces = |operation: &&domain::Operation| matches!(operation.kind, OperationKind::ReplaceKey { .. });
+        if open.iter().filter(replaces).any(|operation| operation.workspace == *workspace) {
+            return Ok(());
+        }
         let Some(newest) = self.newest_version(workspace, &config).await? else { return Ok(()) };
         let rotations = self.store.operations(workspace, None, USED_TO_LOOK_BACK).await?;
         let given_up = rotations.iter().any(|operation| {

@@ -23,6 +23,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, sql: include_str!("schema/0001_first.sql") },
     Migration { number: 2, sql: include_str!("schema/0002_key_tests.sql") },
     Migration { number: 3, sql: include_str!("schema/0003_operations.sql") },
+    Migration { number: 4, sql: include_str!("schema/0006_approvals.sql") },
 ];
 
 /// The schema a database has after all of `migrations`.

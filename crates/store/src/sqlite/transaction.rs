@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::{
-    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, Workspace, WorkspaceId,
+    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, Timestamp, Workspace,
+    WorkspaceId,
 };
 use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{operation, page, read, write};
+use super::{destroy, operation, page, read, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -149,6 +150,10 @@ impl Transaction for SqliteTransaction {
     async fn put_operation(&mut self, operation: &Operation) -> Result<(), StoreError> {
         let operation = operation.clone();
         self.run(move |unit| unit.step(|step| operation::put_operation(step, &operation))).await
+    }
+
+    async fn destroy_data_key(&mut self, operation: OperationId, at: Timestamp) -> Result<(), StoreError> {
+        self.run(move |unit| unit.step(|step| destroy::destroy_data_key(step, operation, at))).await
     }
 
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
