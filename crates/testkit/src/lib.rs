@@ -6,6 +6,7 @@
 mod clock;
 mod entropy;
 mod faulty_store;
+pub mod quota;
 pub mod revocation;
 mod tenant;
 mod world;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::permission::{
-    CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, Decrypt, DeleteWorkspace, Encrypt,
-    ExportWrappedKeys, Permit, ReEncrypt, ReadApps, ReadKey, ReadOperations, ReadWorkspaces, RotateDataKeys,
-    RotateKey as RotateAction, Target, TestKey,
+    CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, DecideOperation, Decrypt,
+    DeleteWorkspace, DestroyDataKey, Encrypt, ExportWrappedKeys, LeaveCustomerKey, Permit, ReEncrypt, ReadApps, ReadKey,
+    ReadOperations, ReadWorkspaces, ReplaceKey as ReplaceAction, RotateDataKeys, RotateKey as RotateAction, Target, TestKey,
 };
 use domain::{AppId, AppKind, Cloud, KeyLocation, KeyTest, KeyVersionId, WorkspaceId};
 use envelope::Context;
@@ -15,7 +15,7 @@ use vault::KeyRef;
 use vault::memory::MemoryKeys;
 
 use crate::World;
-use crate::world::allow;
+use crate::world::{allow, allow_as};
 
 /// The directory of every test customer.
 const TENANT: &str = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01";
@@ -134,6 +134,21 @@ impl TestWorkspace {
         allow(self.target())
     }
 
+    /// Permission of somebody else to decide about its operations.
+    pub fn may_decide(&self, who: &str) -> Permit<DecideOperation> {
+        allow_as(who, self.target())
+    }
+
+    /// Permission to replace its key.
+    pub fn may_replace(&self) -> Permit<ReplaceAction> {
+        allow(self.target())
+    }
+
+    /// Permission to leave its key.
+    pub fn may_leave(&self) -> Permit<LeaveCustomerKey> {
+        allow(self.target())
+    }
+
     /// Begins a rotation to the newest version.
     pub async fn rotate(&self) -> Result<service::RotationStarted, Refusal> {
         self.service.rotate_key(&self.may_rotate(), service::RotateKey::default()).await
@@ -235,6 +250,11 @@ impl TestApp {
 
     /// Permission to change or delete it.
     pub fn may_change(&self) -> Permit<ChangeApps> {
+        allow(self.target())
+    }
+
+    /// Permission to destroy its data keys.
+    pub fn may_destroy(&self) -> Permit<DestroyDataKey> {
         allow(self.target())
     }
 

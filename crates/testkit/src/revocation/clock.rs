@@ -12,29 +12,29 @@ const BEGIN: i64 = 1_803_891_600_000_000;
 
 /// The time of a run: what really passed.
 #[derive(Clone, Copy)]
-pub(super) struct Time(Instant);
+pub(crate) struct Time(Instant);
 
 impl Time {
     /// From now on.
     #[expect(clippy::disallowed_methods, reason = "the runtime's time is paused: it is the simulated one")]
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self(Instant::now())
     }
 
     /// How much of it has passed.
     #[expect(clippy::disallowed_methods, reason = "the runtime's time is paused: it is the simulated one")]
-    pub(super) fn passed(self) -> Duration {
+    pub(crate) fn passed(self) -> Duration {
         Instant::now() - self.0
     }
 
     /// Waits until so much has passed.
-    pub(super) async fn until(self, passed: Duration) {
+    pub(crate) async fn until(self, passed: Duration) {
         tokio::time::sleep_until(self.0 + passed).await;
     }
 }
 
 /// Both clocks of one replica. Real time can be stepped.
-pub(super) struct ReplicaClock {
+pub(crate) struct ReplicaClock {
     time: Time,
     boot: Duration,
     stepped: AtomicI64,
@@ -42,12 +42,12 @@ pub(super) struct ReplicaClock {
 
 impl ReplicaClock {
     /// A host that has been up for `boot`.
-    pub(super) fn new(time: Time, boot: Duration) -> Arc<Self> {
+    pub(crate) fn new(time: Time, boot: Duration) -> Arc<Self> {
         Arc::new(Self { time, boot, stepped: AtomicI64::new(0) })
     }
 
     /// Steps real time.
-    pub(super) fn step(&self, micros: i64) {
+    pub(crate) fn step(&self, micros: i64) {
         self.stepped.fetch_add(micros, Ordering::Relaxed);
     }
 }

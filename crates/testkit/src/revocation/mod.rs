@@ -13,9 +13,9 @@
 //! | `vault_line` | each replica's line to the vault |
 //! | `run` | one run, and what must not happen in it |
 
-mod clock;
+pub(crate) mod clock;
 mod database;
-mod plan;
+pub(crate) mod plan;
 mod run;
 mod vault_line;
 

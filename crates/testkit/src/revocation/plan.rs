@@ -112,10 +112,10 @@ fn trouble(dice: &mut Dice, at: Duration) -> Trouble {
 
 /// Numbers that a seed repeats (SplitMix64).
 #[derive(Debug, Clone)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -128,7 +128,7 @@ impl Dice {
     }
 
     /// Below `end`, which is small: the bias does not matter here.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
@@ -137,7 +137,7 @@ impl Dice {
     }
 
     /// From `low` to below `high`.
-    pub(super) fn between(&mut self, low: Duration, high: Duration) -> Duration {
+    pub(crate) fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let span = u64::try_from((high - low).as_micros()).unwrap_or(1).max(1);
         low + Duration::from_micros(self.below(span))
     }
