@@ -2,6 +2,7 @@
 //!
 //! A database joins with a [`Database`] and one line, `store::conformance_suite!(…)`, which makes a test of each promise.
 
+pub mod approvals;
 pub mod authenticity;
 pub mod changes;
 pub mod commits;
@@ -79,6 +80,9 @@ macro_rules! conformance_suite {
             authenticity::an_older_row_put_back_shows
             authenticity::a_shortened_chain_shows
             authenticity::a_forged_row_stops_nobody_else
+            approvals::what_awaits_approval_is_read_back_as_it_moves
+            approvals::a_data_key_is_destroyed_by_two_people_and_time
+            approvals::leaving_and_tenants_are_kept
         }
     };
     (@ $fresh:expr; $($file:ident :: $promise:ident)*) => {
