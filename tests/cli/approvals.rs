@@ -68,5 +68,9 @@ async fn destruction_and_replacement_are_guarded() {
     let replace = ["key", "replace", "acme", "--key-identifier", other, "--tenant", TENANT, "--dry-run"];
     let untested = ann.run(&replace).await.bad(2);
     let hint = "byokctl key test";
-    assert!(untested.stderr.contains("KEY_REPLACEMENT_UNTESTED") && untested.stderr.contains(hint), "{}", untested.stderr);
+    assert!(
+        untested.stderr.contains("KEY_REPLACEMENT_UNTESTED") && untested.stderr.contains(hint),
+        "{}",
+        untested.stderr
+    );
 }

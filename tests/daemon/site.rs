@@ -85,7 +85,8 @@ impl Site {
         let store = FaultyStore::new(Arc::new(database.unwrap()));
         let clock = HandClock::new();
         let vault = MemoryKeys::new(clock.clone());
-        let callers = Arc::new(TokenCallers::new([("tester", token_hash(TOKEN)), ("second", token_hash(OTHER_TOKEN))]).unwrap());
+        let callers =
+            Arc::new(TokenCallers::new([("tester", token_hash(TOKEN)), ("second", token_hash(OTHER_TOKEN))]).unwrap());
         let mut assembly = Assembly::new(store.clone(), vault.clone(), platform, callers);
         assembly.clock = clock;
         change(&mut assembly);

@@ -110,7 +110,12 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
     }
 }
 
-pub(crate) async fn follow(global: &Global, client: &client::Client, begun: pb::Operation, no_wait: bool) -> Result<(), Failure> {
+pub(crate) async fn follow(
+    global: &Global,
+    client: &client::Client,
+    begun: pb::Operation,
+    no_wait: bool,
+) -> Result<(), Failure> {
     if no_wait { operation::show(global, begun.into()) } else { operation::watch(global, client, &begun.name).await }
 }
 

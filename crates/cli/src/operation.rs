@@ -81,9 +81,7 @@ pub(crate) async fn watch(global: &Global, client: &Client, name: &str) -> Resul
         | pb::OperationState::Planned
         | pb::OperationState::Running
         | pb::OperationState::AwaitingApproval
-        | pb::OperationState::Waiting => {
-            Err(Failure::caller("the operation has not ended").hint("watch it again"))
-        }
+        | pb::OperationState::Waiting => Err(Failure::caller("the operation has not ended").hint("watch it again")),
     }
 }
 

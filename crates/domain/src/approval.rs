@@ -164,7 +164,11 @@ mod tests {
         assert_eq!(rejected.begin(at(1_000 * HOUR)), Err(NotMoved::Ended));
         let late = at(7 * 24 * HOUR);
         assert_eq!(asked().expire(at(7 * 24 * HOUR - 1)), Err(NotMoved::TooEarly));
-        assert_eq!(asked().approve("bob", late), Err(NotMoved::Unanswered), "also before anybody has written that down");
+        assert_eq!(
+            asked().approve("bob", late),
+            Err(NotMoved::Unanswered),
+            "also before anybody has written that down"
+        );
         let expired = asked().expire(late).unwrap();
         assert_eq!(expired.state, OperationState::Expired);
         assert_eq!(expired.approve("bob", late), Err(NotMoved::Ended));

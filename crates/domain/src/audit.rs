@@ -186,11 +186,7 @@ impl AuditKind {
             ),
             Self::KeyReplacementStarted { operation, key, version } => (
                 "key.replacement_started",
-                vec![
-                    ("operation", operation.to_string()),
-                    ("key", key.to_string()),
-                    ("version", version.to_string()),
-                ],
+                vec![("operation", operation.to_string()), ("key", key.to_string()), ("version", version.to_string())],
             ),
             Self::KeyLeft { operation } => ("key.left", vec![("operation", operation.to_string())]),
             Self::DataKeyDestroyed { operation, app, data_key } => (

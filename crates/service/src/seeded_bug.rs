@@ -71,8 +71,6 @@ pub enum SeededBug {
     ReplacementUnproven,
     /// A vault of another tenant is asked with the tenant of the key in force.
     TenantOfTheOtherKey,
-    /// Every event from a customer's event grid asks their vault.
-    EventsNotCoalesced,
 }
 
 /// The faults of one service: none, or one.

@@ -84,8 +84,7 @@ async fn leaving_takes_new_data_back_and_leaves_old_data_where_it_is() {
     assert!(key.left_at.is_some());
     let again = world.service.leave_customer_key(&acme.may_leave(), false).await;
     assert_eq!(again.unwrap_err().reason(), Reason::KeyLeft);
-    let states: Vec<_> =
-        world.data_keys(&acme.id).await.into_iter().map(|key| (key.protection, key.state)).collect();
+    let states: Vec<_> = world.data_keys(&acme.id).await.into_iter().map(|key| (key.protection, key.state)).collect();
     assert!(states.contains(&(Protection::CustomerKey, DataKeyState::Retired)), "{states:?}");
 
     world.vault.disable(&acme.key(), key.current_version);
@@ -206,9 +205,7 @@ async fn is_safe(bug: Option<SeededBug>, promise: SeededBug) -> bool {
 /// I-5: each promise holds, and its seeded bug is found.
 #[tokio::test]
 async fn each_promise_of_a_destruction_holds_and_its_seeded_bug_is_found() {
-    for promise in
-        [SeededBug::OwnRequestApproved, SeededBug::WaitingPeriodIgnored, SeededBug::DestroyedKeyKept]
-    {
+    for promise in [SeededBug::OwnRequestApproved, SeededBug::WaitingPeriodIgnored, SeededBug::DestroyedKeyKept] {
         assert!(is_safe(None, promise).await, "{promise:?}");
         assert!(!is_safe(Some(promise), promise).await, "the seeded bug {promise:?} was not found");
     }

@@ -171,13 +171,8 @@ async fn another_tenants_key_takes_over_after_all_guards() {
         app.encrypt(b"more").await.unwrap();
     }
     let names = world.audit_names(&acme.id).await;
-    let expected = [
-        "key.replacement_started",
-        "operation.approval_asked",
-        "operation.approved",
-        "key.rotated",
-        "operation.ended",
-    ];
+    let expected =
+        ["key.replacement_started", "operation.approval_asked", "operation.approved", "key.rotated", "operation.ended"];
     assert_eq!(names[names.len() - 5..], expected, "I-24");
     world.store.inner().verify().await.unwrap();
     // The new key rotates like any other.
@@ -277,7 +272,11 @@ async fn an_approved_replacement_can_be_stopped_in_its_waiting_time() {
     assert_eq!(stopped.state, OperationState::Cancelled);
     world.clock.advance(13 * HOUR);
     assert_eq!(customer.state(&world, &approved).await.0, OperationState::Cancelled);
-    assert_eq!(why(customer.ask(&world, false).await), Reason::KeyReplacementUntested, "a day later the test is too old");
+    assert_eq!(
+        why(customer.ask(&world, false).await),
+        Reason::KeyReplacementUntested,
+        "a day later the test is too old"
+    );
     assert!(customer.test_the_other(&world).await);
     let approved = approve().await;
     world.vault.change(&customer.other, customer.to, |attributes| attributes.tags.clear());

@@ -21,9 +21,8 @@ pub(crate) fn columns(operation: &Operation, row: RowBytes) -> RowBytes {
     let row = row.number(approval.approve_by.micros()).field(&lease_micros(approval.waits).to_be_bytes());
     match &approval.decision {
         None => row,
-        Some(decision) => row
-            .field(decision.by.as_bytes())
-            .number(decision.at.micros())
-            .field(&[u8::from(decision.approved)]),
+        Some(decision) => {
+            row.field(decision.by.as_bytes()).number(decision.at.micros()).field(&[u8::from(decision.approved)])
+        }
     }
 }

@@ -15,7 +15,7 @@ use store::conformance::sample::{
 };
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
-use store::{Store as _, StoreError};
+use store::{Store, StoreError};
 
 use self::fixture::SqliteFile;
 
@@ -40,7 +40,7 @@ async fn every_column_of_every_row_is_covered() {
     let mut tx = store.begin("operation").await.unwrap();
     tx.put_operation(&rotation("acme", 1).begin(at(6)).unwrap()).await.unwrap();
     tx.commit().await.unwrap();
-    approve_leave_and_destroy(&store).await;
+    approve_leave_and_destroy(&*store).await;
     store.verify().await.unwrap();
 
     let raw = file.raw();
@@ -91,11 +91,11 @@ async fn every_column_of_every_row_is_covered() {
 
 /// Operations of every kind, one approved and one rejected; a key that was left, whose versions' tenant is settled; a data key that
 /// was destroyed.
-async fn approve_leave_and_destroy(store: &SqliteStore) {
+async fn approve_leave_and_destroy(store: &dyn Store) {
     let config = key_config("acme", 1);
     let (from, to) = (key_version("acme", 1).id, key_version("acme", 2).id);
     let (key, tenant) = (config.location.clone(), config.tenant.clone());
-    let waits = Duration::from_secs(100);
+    let waits = Duration::from_micros(100);
     let ask = |n: u8, kind| {
         let id = OperationId::new(at(i64::from(n)), [n; 10]);
         Operation::ask(id, workspace_id("acme"), kind, "ann", 1, waits, at(10))
@@ -107,7 +107,9 @@ async fn approve_leave_and_destroy(store: &SqliteStore) {
     let replacement = ask(51, OperationKind::ReplaceKey { from, to, key, tenant });
     let leaving = ask(52, OperationKind::LeaveCustomerKey);
     let mut tx = store.begin("approvals").await.unwrap();
-    for operation in [&ended, &destruction, &approved, &approved.clone().begin(at(120)).unwrap(), &replacement, &leaving] {
+    for operation in
+        [&ended, &destruction, &approved, &approved.clone().begin(at(120)).unwrap(), &replacement, &leaving]
+    {
         tx.put_operation(operation).await.unwrap();
     }
     tx.put_operation(&replacement.reject("bob", at(20)).unwrap()).await.unwrap();

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use domain::permission::{
     CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, DecideOperation, Decrypt,
-    DeleteWorkspace, DestroyDataKey, Encrypt, ExportWrappedKeys, LeaveCustomerKey, Permit, ReEncrypt, ReadApps, ReadKey,
-    ReadOperations, ReadWorkspaces, ReplaceKey as ReplaceAction, RotateDataKeys, RotateKey as RotateAction, Target, TestKey,
+    DeleteWorkspace, DestroyDataKey, Encrypt, ExportWrappedKeys, LeaveCustomerKey, Permit, ReEncrypt, ReadApps,
+    ReadKey, ReadOperations, ReadWorkspaces, ReplaceKey as ReplaceAction, RotateDataKeys, RotateKey as RotateAction,
+    Target, TestKey,
 };
 use domain::{AppId, AppKind, Cloud, KeyLocation, KeyTest, KeyVersionId, WorkspaceId};
 use envelope::Context;

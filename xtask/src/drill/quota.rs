@@ -93,9 +93,13 @@ fn traffic() -> Result<()> {
     let watch = Stopwatch::start();
     let hour = plan.run();
     let Hour { requests, made, cold, joined, operations, throttled, most_in_a_window, .. } = &hour;
-    println!("{requests} requests drawn, {made} made, {cold} waited for a key, {joined} would have waited for the same one");
+    println!(
+        "{requests} requests drawn, {made} made, {cold} waited for a key, {joined} would have waited for the same one"
+    );
     println!("refused while cold: {:?}; refused while warm: {}", hour.refused, hour.failed_warm);
-    println!("{operations} vault operations, at most {most_in_a_window} in ten seconds of {SLOW}; {throttled} answered 429");
+    println!(
+        "{operations} vault operations, at most {most_in_a_window} in ten seconds of {SLOW}; {throttled} answered 429"
+    );
     println!("simulated in {}", in_words(watch.elapsed()));
     ensure!(*throttled == 0, "the vault answered 429");
     ensure!(hour.failed_warm == 0, "a request whose key was held failed");

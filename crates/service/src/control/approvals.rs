@@ -1,11 +1,11 @@
 //! Deciding about what somebody else asked for: the one way in for everything that needs a second person.
 
+use std::time::Duration;
+
 use domain::audit::AuditKind;
 use domain::operation::{NotMoved, Operation, OperationId, OperationKind};
 use domain::permission::{self, Permit};
 use domain::{Reason, WorkspaceId};
-use std::time::Duration;
-
 use store::{Conflict, StoreError, Transaction};
 
 use super::{event, not_found, to_the_end};
@@ -114,7 +114,7 @@ impl Core {
     }
 }
 
-/// How long what is asked for now waits after its approval.
+/// The waiting period of what is begun as soon as it is approved.
 pub(super) const AT_ONCE: Duration = Duration::ZERO;
 
 fn not_decided(why: NotMoved) -> Refusal {

@@ -7,7 +7,9 @@ use domain::audit::AuditKind;
 use domain::key_config::LONGEST_LEASE;
 use domain::key_identifier::KeyIdentifier;
 use domain::permission::{self, Permit};
-use domain::{Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersionId, Reason, TenantId, VaultLimit, WorkspaceId};
+use domain::{
+    Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersionId, Reason, TenantId, VaultLimit, WorkspaceId,
+};
 use secmem::Secret;
 use store::StoreError;
 use subtle::ConstantTimeEq;

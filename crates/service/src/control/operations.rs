@@ -80,7 +80,11 @@ impl Service {
     }
 
     /// An operation of the workspace the permission is for; another's is not there.
-    pub(super) async fn own_operation<A: Action>(&self, permit: &Permit<A>, id: OperationId) -> Result<Operation, Refusal> {
+    pub(super) async fn own_operation<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        id: OperationId,
+    ) -> Result<Operation, Refusal> {
         let workspace = workspace_of(permit)?;
         let found = self.0.store.operation(id).await?;
         found.filter(|operation| operation.workspace == workspace).ok_or_else(not_found)

@@ -163,7 +163,8 @@ impl Core {
     ) -> Result<Operation, Refusal> {
         let id = &config.workspace;
         let to = version.id;
-        let replaces = |kind: &OperationKind| matches!(kind, OperationKind::ReplaceKey { to: other, .. } if *other == to);
+        let replaces =
+            |kind: &OperationKind| matches!(kind, OperationKind::ReplaceKey { to: other, .. } if *other == to);
         if let Some(open) = self.open_operation(id).await?.filter(|open| replaces(&open.kind)) {
             return Ok(open);
         }

@@ -21,7 +21,13 @@ pub(crate) struct Turns(Mutex<Duration>);
 impl Turns {
     /// Takes the next turn at `now` (boot time), and says how long to wait for it. `None`: longer than `patience`, and the
     /// turn is left to others.
-    pub(crate) fn take(&self, now: Duration, limit: VaultLimit, share: VaultShare, patience: Duration) -> Option<Duration> {
+    pub(crate) fn take(
+        &self,
+        now: Duration,
+        limit: VaultLimit,
+        share: VaultShare,
+        patience: Duration,
+    ) -> Option<Duration> {
         let mut free = lock(&self.0);
         let begins = (*free).max(now);
         let wait = begins.saturating_sub(now + BURST);

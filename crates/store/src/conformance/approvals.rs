@@ -10,7 +10,7 @@ use super::sample::{app_id, at, customer_key, data_key_id, furnish, key_config, 
 use crate::{Conflict, Store, StoreError};
 
 /// How long the operations here wait after their approval.
-const WAITS: Duration = Duration::from_secs(100);
+const WAITS: Duration = Duration::from_micros(100);
 
 async fn put(store: &dyn Store, operation: &Operation) -> Result<(), StoreError> {
     let mut tx = store.begin("operation").await.expect("a transaction");

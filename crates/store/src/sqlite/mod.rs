@@ -346,7 +346,10 @@ impl Store for SqliteStore {
     }
 
     async fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
-        self.read(|conn, codes| read::many(conn, codes, "WHERE state IN (1, 2, 6, 7) ORDER BY workspace, operation", [])).await
+        self.read(|conn, codes| {
+            read::many(conn, codes, "WHERE state IN (1, 2, 6, 7) ORDER BY workspace, operation", [])
+        })
+        .await
     }
 
     async fn version_uses(&self, workspace: &WorkspaceId) -> Result<Vec<VersionUse>, StoreError> {

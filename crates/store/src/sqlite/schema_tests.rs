@@ -10,7 +10,9 @@ use super::writer::commit_durably;
 use super::{Durability, OpenRefused, SqliteOptions, SqliteStore};
 use crate::Store;
 use crate::conformance::TestSeal;
-use crate::conformance::sample::{app_id, at, data_key_id, furnish, key_test, platform_key, rotation, workspace, workspace_id};
+use crate::conformance::sample::{
+    app_id, at, data_key_id, furnish, key_test, platform_key, rotation, workspace, workspace_id,
+};
 
 const FIRST: Migration = Migration { number: 1, sql: include_str!("schema/0001_first.sql") };
 
@@ -168,7 +170,10 @@ async fn the_schema_refuses_what_must_never_happen() {
         ("UPDATE operations SET state = 2 WHERE state = 6", "never moves back"),
         ("UPDATE operations SET state = 7 WHERE state = 6", "nobody approved the operation"),
         ("UPDATE operations SET state = 7, approved = 1, decided_at = 1, decided_by = actor WHERE state = 6", "CHECK"),
-        ("UPDATE operations SET state = 7, approved = 0, decided_at = 1, decided_by = 'b' WHERE state = 6", "nobody approved"),
+        (
+            "UPDATE operations SET state = 7, approved = 0, decided_at = 1, decided_by = 'b' WHERE state = 6",
+            "nobody approved",
+        ),
         ("UPDATE operations SET waits = 0 WHERE state = 6", "keeps its purpose"),
         ("UPDATE operations SET data_key = NULL WHERE state = 6", "keeps its purpose"),
         ("UPDATE data_keys SET destroyed_at = 1", "destroyed once, when it is retired"),

@@ -7,8 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::{
-    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, Timestamp, Workspace,
-    WorkspaceId,
+    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, Timestamp, Workspace, WorkspaceId,
 };
 use tokio::sync::oneshot;
 

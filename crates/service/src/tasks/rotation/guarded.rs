@@ -111,12 +111,7 @@ impl Core {
 
     /// Erases a data key's wrapped bytes: one commit with the operation's end and the records. Then memory, which knows nothing
     /// that the database does not.
-    pub(super) async fn destroy(
-        &self,
-        operation: &Operation,
-        app: &AppId,
-        data_key: DataKeyId,
-    ) -> Result<(), Stopped> {
+    pub(super) async fn destroy(&self, operation: &Operation, app: &AppId, data_key: DataKeyId) -> Result<(), Stopped> {
         let now = self.now_for_waiting(operation);
         let mut tx = self.store.begin("destroy_data_key").await?;
         let present = tx.operation(operation.id).await?.ok_or(Stopped::Ended)?;

@@ -144,11 +144,7 @@ impl Core {
         }
     }
 
-    async fn next_of(
-        &self,
-        source: &mut Source,
-        rewrap: &Rewrap<'_>,
-    ) -> Result<Option<(DataKey, Wrapping)>, Stopped> {
+    async fn next_of(&self, source: &mut Source, rewrap: &Rewrap<'_>) -> Result<Option<(DataKey, Wrapping)>, Stopped> {
         match source {
             Source::These(these) => Ok(these.pop_front()),
             Source::Left { read, after, over } => {
