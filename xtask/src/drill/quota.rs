@@ -100,8 +100,10 @@ fn traffic() -> Result<()> {
     println!(
         "{operations} vault operations, at most {most_in_a_window} in ten seconds of {SLOW}; {throttled} answered 429"
     );
+    println!("apps with their key in memory at the end, by replica: {:?} of {}", hour.served, plan.apps);
     println!("simulated in {}", in_words(watch.elapsed()));
     ensure!(*throttled == 0, "the vault answered 429");
+    ensure!(hour.served.iter().all(|apps| *apps >= 450), "apps were left without a key");
     ensure!(hour.failed_warm == 0, "a request whose key was held failed");
     Ok(())
 }

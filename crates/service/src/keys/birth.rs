@@ -34,6 +34,10 @@ impl Core {
         over: Option<DataKeyId>,
         budget: &Budget<'_>,
     ) -> Result<Born, Failure> {
+        let _place = match standing.protection() {
+            Protection::CustomerKey => Some(self.birth_place(app.workspace, budget).await?),
+            Protection::PlatformKey => None,
+        };
         let (row, wrapping) = self.conceive(standing, app, budget).await?;
         let inserted = self.stored(budget, self.store.insert_data_key(row.clone(), wrapping.clone())).await;
         match inserted {

@@ -18,12 +18,14 @@
 //! | [`unwrap`] | from a row to a key that was compared |
 //! | [`rewrap`] | how a data key gets a wrapping by another key version |
 //! | [`birth`] | how a new data key comes to encrypt |
+//! | [`birth_place`] | how many do so at once |
 //! | [`ready`] | what happens when the hot path finds nothing |
 //! | [`unknown`] | which data keys do not exist |
 //! | [`failure`] | why any of this did not work |
 
 pub(crate) mod around;
 pub(crate) mod birth;
+pub(crate) mod birth_place;
 pub(crate) mod control;
 pub(crate) mod failure;
 pub(crate) mod flight;

@@ -55,6 +55,8 @@ pub struct Hour {
     pub refused: BTreeMap<&'static str, u64>,
     /// Warm ones that were refused.
     pub failed_warm: u64,
+    /// Apps whose key is in memory at the end, on each replica.
+    pub served: Vec<usize>,
     /// Vault operations that were let in.
     pub operations: u64,
     /// Vault operations that were answered 429.
@@ -137,6 +139,7 @@ impl HourPlan {
         }
         let counts = ground.vault.counts();
         let mut hour = hour.borrow().clone();
+        hour.served = places.iter().map(|place| place.borrow().warm.iter().filter(|warm| **warm).count()).collect();
         (hour.operations, hour.throttled, hour.most_in_a_window) = (counts.operations, counts.throttled, counts.most);
         hour
     }
