@@ -44,8 +44,8 @@ fn traffic_meets_no_429() {
     assert_eq!((quiet.throttled, quiet.failed_warm), (0, 0), "{quiet:?}");
     assert!(quiet.most_in_a_window <= 200, "half of 250, what three replicas save up, and their probes: {quiet:?}");
     assert!(quiet.operations > 600, "{quiet:?}");
-    // Nor does the herd keep anybody from being served in the end.
-    assert!(quiet.served.iter().all(|apps| *apps >= 140), "{quiet:?}");
+    // Nor does the herd starve itself: two minutes after all data keys were renewed most apps are served on every replica.
+    assert!(quiet.served.iter().all(|apps| *apps >= 90), "{quiet:?}");
     let loud = HourPlan { bug: Some(SeededBug::QuotaIgnored), lasts: Duration::from_secs(60), ..plan }.run();
     assert!(loud.throttled > 0, "the seeded bug was not found: {loud:?}");
 }

@@ -130,6 +130,7 @@ fn nudge(raw: &rusqlite::Connection, table: &str, column: &str, nth: i64) -> Opt
     let read = format!("SELECT {column}, {keys} FROM {table} ORDER BY {keys} LIMIT 1 OFFSET {nth}");
     let was: Value = raw.query_row(&read, [], |row| row.get(0)).unwrap();
     let now = match &was {
+        Value::Null if is_blob(raw, table, column) => Value::Blob(vec![1; 16]),
         Value::Null => Value::Integer(1),
         Value::Integer(number) => Value::Integer(number ^ 1),
         Value::Text(text) if text.is_empty() => Value::Text("abc".to_owned()),
@@ -156,6 +157,11 @@ fn nudge(raw: &rusqlite::Connection, table: &str, column: &str, nth: i64) -> Opt
         Err(error) if error.to_string().contains("UNIQUE") => None,
         other => panic!("{table}.{column}: {other:?}"),
     }
+}
+
+fn is_blob(raw: &rusqlite::Connection, table: &str, column: &str) -> bool {
+    let sql = "SELECT type = 'BLOB' FROM pragma_table_info(?1) WHERE name = ?2";
+    raw.query_row(sql, [table, column], |row| row.get(0)).unwrap()
 }
 
 fn primary_key(raw: &rusqlite::Connection, table: &str) -> String {
