@@ -54,16 +54,6 @@ async fn destruction_and_replacement_are_guarded() {
     assert!(warned.stderr.contains("--yes"), "{}", warned.stderr);
     let active = ann.run(&["key", "destroy-data-key", &name, "--yes"]).await.bad(2);
     assert!(active.stderr.contains("DATA_KEY_ACTIVE"), "{}", active.stderr);
-    ann.run(&["key", "rotate-data-keys", "acme"]).await.good();
-    let asked = ann.run(&["key", "destroy-data-key", &name, "--yes", "--output", "json"]).await.good().json();
-    assert_eq!((&asked["kind"], &asked["data_key"]), (&"DESTROY_DATA_KEY".into(), &name.as_str().into()), "{asked}");
-    let id = asked["name"].as_str().unwrap().to_owned();
-    let rejected = bob.run(&["operation", "reject", &id, "--output", "json"]).await.good().json();
-    assert_eq!(rejected["state"], "REJECTED");
-    let watched = ann.run(&["operation", "watch", &id]).await.bad(2);
-    assert!(watched.stderr.contains("rejected"), "{}", watched.stderr);
-    assert_eq!(ann.feed(&["data", "decrypt", "--app", APP], &sealed).await.good().stdout, b"order 42");
-
     let other = "https://contoso-new.vault.azure.net/keys/byok";
     let replace = ["key", "replace", "acme", "--key-identifier", other, "--tenant", TENANT, "--dry-run"];
     let untested = ann.run(&replace).await.bad(2);
@@ -73,4 +63,18 @@ async fn destruction_and_replacement_are_guarded() {
         "{}",
         untested.stderr
     );
+
+    // Leaving retires what encrypted.
+    let leave = ann.run(&["key", "leave", "acme", "--output", "json"]).await.good().json();
+    let leave = leave["operation"]["name"].as_str().unwrap().to_owned();
+    bob.run(&["operation", "approve", &leave]).await.good();
+    ann.run(&["operation", "watch", &leave]).await.good();
+    let asked = ann.run(&["key", "destroy-data-key", &name, "--yes", "--output", "json"]).await.good().json();
+    assert_eq!((&asked["kind"], &asked["data_key"]), (&"DESTROY_DATA_KEY".into(), &name.as_str().into()), "{asked}");
+    let id = asked["name"].as_str().unwrap().to_owned();
+    let rejected = bob.run(&["operation", "reject", &id, "--output", "json"]).await.good().json();
+    assert_eq!(rejected["state"], "REJECTED");
+    let watched = ann.run(&["operation", "watch", &id]).await.bad(2);
+    assert!(watched.stderr.contains("rejected"), "{}", watched.stderr);
+    assert_eq!(ann.feed(&["data", "decrypt", "--app", APP], &sealed).await.good().stdout, b"order 42");
 }
