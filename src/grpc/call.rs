@@ -117,7 +117,7 @@ pub(super) fn context(entries: &Entries) -> Result<Context, Refusal> {
 
 /// A request's path as a method's name for the log: only the known ones, never a stranger's text.
 pub(super) fn method(path: &str) -> &'static str {
-    const KNOWN: [&str; 34] = [
+    const KNOWN: [&str; 39] = [
         "/byok.v1.Encryption/Encrypt",
         "/byok.v1.Encryption/Decrypt",
         "/byok.v1.Encryption/BatchEncrypt",
@@ -152,6 +152,11 @@ pub(super) fn method(path: &str) -> &'static str {
         "/byok.v1.EnterpriseKeys/RevokeKey",
         "/byok.v1.EnterpriseKeys/RestoreKey",
         "/byok.v1.Workspaces/WatchSelection",
+        "/byok.v1.EnterpriseKeys/ReplaceKey",
+        "/byok.v1.EnterpriseKeys/LeaveCustomerKey",
+        "/byok.v1.EnterpriseKeys/DestroyDataKey",
+        "/byok.v1.Operations/Approve",
+        "/byok.v1.Operations/Reject",
     ];
     KNOWN.iter().find(|known| **known == path).map_or("unknown", |known| &known["/byok.v1.".len()..])
 }

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::call::Call;
 use super::streams::{self, Answers};
-use super::{key_tests, life, operations, refuse, text, usage};
+use super::{guarded, key_tests, life, operations, refuse, text, usage};
 
 #[tonic::async_trait]
 impl EnterpriseKeys for Call {
@@ -218,9 +218,30 @@ impl EnterpriseKeys for Call {
     ) -> Result<Response<pb::GetCoverageResponse>, Status> {
         self.answer("EnterpriseKeys/GetCoverage", usage::read_coverage(self, request.into_inner())).await
     }
+
+    async fn replace_key(
+        &self,
+        request: Request<pb::ReplaceKeyRequest>,
+    ) -> Result<Response<pb::ReplaceKeyResponse>, Status> {
+        self.answer("EnterpriseKeys/ReplaceKey", guarded::replace_key(self, request.into_inner())).await
+    }
+
+    async fn leave_customer_key(
+        &self,
+        request: Request<pb::LeaveCustomerKeyRequest>,
+    ) -> Result<Response<pb::LeaveCustomerKeyResponse>, Status> {
+        self.answer("EnterpriseKeys/LeaveCustomerKey", guarded::leave_customer_key(self, request.into_inner())).await
+    }
+
+    async fn destroy_data_key(
+        &self,
+        request: Request<pb::DestroyDataKeyRequest>,
+    ) -> Result<Response<pb::Operation>, Status> {
+        self.answer("EnterpriseKeys/DestroyDataKey", guarded::destroy_data_key(self, request.into_inner())).await
+    }
 }
 
-fn plan(workspace: &WorkspaceId, plan: &Plan) -> pb::RotationPlan {
+pub(super) fn plan(workspace: &WorkspaceId, plan: &Plan) -> pb::RotationPlan {
     pb::RotationPlan {
         from_version: domain::name::key_version(workspace, plan.from),
         to_version: domain::name::key_version(workspace, plan.to),
@@ -249,6 +270,7 @@ pub(super) fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health
         denied_reason: reason.map_or(pb::Reason::Unspecified, text::reason).into(),
         denied_owner: reason.map(|reason| reason.owner().to_string()).unwrap_or_default(),
         denied_remedy: reason.map(|reason| reason.remedy().to_owned()).unwrap_or_default(),
+        leave_time: config.left_at.and_then(text::stamp),
         ..Default::default()
     }
 }

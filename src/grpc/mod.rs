@@ -7,6 +7,7 @@ mod call;
 mod deadline;
 mod encryption;
 mod enterprise_keys;
+mod guarded;
 mod health;
 mod key_tests;
 mod life;

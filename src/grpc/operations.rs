@@ -74,6 +74,24 @@ impl Operations for Call {
         .await
     }
 
+    async fn approve(&self, request: Request<pb::ApproveRequest>) -> Result<Response<pb::Operation>, Status> {
+        let pb::ApproveRequest { name } = request.into_inner();
+        self.answer("Operations/Approve", async {
+            let (permit, id) = self.permit_operation::<permission::DecideOperation>(&name).await?;
+            Ok(operation(&self.service().approve_operation(&permit, id).await?))
+        })
+        .await
+    }
+
+    async fn reject(&self, request: Request<pb::RejectRequest>) -> Result<Response<pb::Operation>, Status> {
+        let pb::RejectRequest { name } = request.into_inner();
+        self.answer("Operations/Reject", async {
+            let (permit, id) = self.permit_operation::<permission::DecideOperation>(&name).await?;
+            Ok(operation(&self.service().reject_operation(&permit, id).await?))
+        })
+        .await
+    }
+
     type WatchOperationStream = Answers<pb::Operation>;
 
     async fn watch_operation(
@@ -114,13 +132,28 @@ impl Operations for Call {
 pub(super) fn operation(from: &Operation) -> pb::Operation {
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let version = |id| domain::name::key_version(&from.workspace, id);
-    let (kind, from_version, to_version, app) = match &from.kind {
-        OperationKind::RotateKey { from, to } => {
-            (pb::OperationKind::RotateKey, version(*from), version(*to), String::new())
-        }
+    let named = |app| domain::name::app(&from.workspace, app);
+    let versions = from.kind.versions();
+    let mut about = pb::Operation {
+        from_version: versions.map_or_else(String::new, |(from, _)| version(from)),
+        to_version: versions.map_or_else(String::new, |(_, to)| version(to)),
+        ..Default::default()
+    };
+    let kind = match &from.kind {
+        OperationKind::RotateKey { .. } => pb::OperationKind::RotateKey,
         OperationKind::RotateDataKeys { app, .. } => {
-            let app = app.as_ref().map_or_else(String::new, |app| domain::name::app(&from.workspace, app));
-            (pb::OperationKind::RotateDataKeys, String::new(), String::new(), app)
+            about.app = app.as_ref().map_or_else(String::new, named);
+            pb::OperationKind::RotateDataKeys
+        }
+        OperationKind::ReplaceKey { key, tenant, .. } => {
+            (about.key_identifier, about.tenant_id) = (key.to_string(), tenant.to_string());
+            pb::OperationKind::ReplaceKey
+        }
+        OperationKind::LeaveCustomerKey => pb::OperationKind::LeaveCustomerKey,
+        OperationKind::DestroyDataKey { app, data_key } => {
+            about.app = named(app);
+            about.data_key = domain::name::data_key(&from.workspace, app, *data_key);
+            pb::OperationKind::DestroyDataKey
         }
     };
     let state = match from.state {
@@ -129,6 +162,10 @@ pub(super) fn operation(from: &Operation) -> pb::Operation {
         OperationState::Done => pb::OperationState::Done,
         OperationState::Cancelled => pb::OperationState::Cancelled,
         OperationState::Failed => pb::OperationState::Failed,
+        OperationState::AwaitingApproval => pb::OperationState::AwaitingApproval,
+        OperationState::Waiting => pb::OperationState::Waiting,
+        OperationState::Rejected => pb::OperationState::Rejected,
+        OperationState::Expired => pb::OperationState::Expired,
     };
     pb::Operation {
         name: domain::name::operation(from.id),
@@ -136,9 +173,6 @@ pub(super) fn operation(from: &Operation) -> pb::Operation {
         kind: kind.into(),
         state: state.into(),
         actor: from.actor.clone(),
-        from_version,
-        to_version,
-        app,
         total: count(from.progress.total),
         done: count(from.progress.done),
         failing: count(from.progress.failing),
@@ -149,5 +183,19 @@ pub(super) fn operation(from: &Operation) -> pb::Operation {
         update_time: text::stamp(from.updated_at),
         switch_time: from.switched_at.and_then(text::stamp),
         finish_time: from.finished_at.and_then(text::stamp),
+        approval: from.approval.as_ref().map(approval),
+        ..about
+    }
+}
+
+fn approval(from: &domain::Approval) -> pb::Approval {
+    let decision = from.decision.as_ref();
+    pb::Approval {
+        approve_by: text::stamp(from.approve_by),
+        waits: prost_types::Duration::try_from(from.waits).ok(),
+        decided_by: decision.map_or_else(String::new, |decision| decision.by.clone()),
+        decide_time: decision.and_then(|decision| text::stamp(decision.at)),
+        approved: decision.is_some_and(|decision| decision.approved),
+        not_before: from.not_before().and_then(text::stamp),
     }
 }

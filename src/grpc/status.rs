@@ -85,7 +85,16 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::KeyPurgeable
         | Reason::KeyExportable
         | Reason::KeyExpires
-        | Reason::AppNotUnderCustomerKey => Code::FailedPrecondition,
+        | Reason::AppNotUnderCustomerKey
+        | Reason::ApprovalOwnRequest
+        | Reason::ApprovalNotAwaited
+        | Reason::ApprovalExpired
+        | Reason::KeyReplacementUntested
+        | Reason::KeyConfigurationMoved
+        | Reason::KeyIsInForce
+        | Reason::KeyLeft
+        | Reason::DataKeyActive
+        | Reason::DataKeyDestroyed => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

@@ -1,6 +1,7 @@
 //! `byokctl` and `byokd dev` as a person has them: the programs, against a running daemon.
 
 mod admin;
+mod approvals;
 mod data;
 mod dev;
 mod leave;

@@ -30,6 +30,8 @@ use vault::{CustomerKeys, KeyRef};
 
 /// The token every client of a site shows.
 pub(crate) const TOKEN: &str = "token-5f1d6b0c9a7e";
+/// The token of somebody else, who approves what the first asks for.
+pub(crate) const OTHER_TOKEN: &str = "token-0b7c2e9d4f18";
 /// The vault's tenant.
 pub(crate) const TENANT: &str = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01";
 /// The customer's key.
@@ -83,7 +85,8 @@ impl Site {
         let store = FaultyStore::new(Arc::new(database.unwrap()));
         let clock = HandClock::new();
         let vault = MemoryKeys::new(clock.clone());
-        let callers = Arc::new(TokenCallers::new([("tester", token_hash(TOKEN))]).unwrap());
+        let callers =
+            Arc::new(TokenCallers::new([("tester", token_hash(TOKEN)), ("second", token_hash(OTHER_TOKEN))]).unwrap());
         let mut assembly = Assembly::new(store.clone(), vault.clone(), platform, callers);
         assembly.clock = clock;
         change(&mut assembly);

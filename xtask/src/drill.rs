@@ -19,6 +19,8 @@ mod journal;
 #[cfg(feature = "drill")]
 mod load;
 #[cfg(feature = "drill")]
+mod quota;
+#[cfg(feature = "drill")]
 mod revoke;
 #[cfg(feature = "drill")]
 mod rotate;
@@ -73,7 +75,8 @@ enum Name {
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
     },
-    /// Rotate the customer's key with many data keys and kill the daemon (SIGKILL) in the middle, as often as there are rounds;
+    /// Rotate the customer's key in simulated time with a vault's limits on, and send it an hour of traffic: how much of the quota
+    /// is used, and is there a 429? Then, with real processes, rotate with many data keys and kill the daemon (SIGKILL) in the middle, as often as there are rounds;
     /// the rotation must end, and everything must open with the old version disabled.
     Rotate {
         #[command(flatten)]
@@ -81,6 +84,12 @@ enum Name {
         /// Data keys there are when it begins.
         #[arg(long, value_name = "N", default_value_t = 1_000)]
         data_keys: u32,
+        /// Data keys of the simulated rotations, which come first; 0 leaves them and the hour of traffic out.
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        simulated: u32,
+        /// Only what is simulated.
+        #[arg(long)]
+        simulated_only: bool,
     },
 }
 
@@ -114,7 +123,13 @@ enum Death {
 #[cfg(feature = "drill")]
 pub(crate) fn run(drill: Drill) -> Result<()> {
     let (death, options, rounds) = match drill.name {
-        Name::Rotate { options, data_keys } => {
+        Name::Rotate { options, data_keys, simulated, simulated_only } => {
+            if simulated > 0 {
+                quota::run(simulated)?;
+            }
+            if simulated_only {
+                return Ok(());
+            }
             let kills = options.rounds.unwrap_or(5);
             return tokio::runtime::Runtime::new()?.block_on(rotate::run(data_keys, kills, &options));
         }

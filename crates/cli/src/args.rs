@@ -315,11 +315,58 @@ pub(crate) enum KeyVerb {
         #[arg(long)]
         no_wait: bool,
     },
+    /// Go over to another key, with every data key; test it first, and set its tag and the old one's
+    ///
+    /// In another vault or tenant this only asks for it: somebody else approves it, and then it waits a day in which it can be
+    /// cancelled.
+    Replace {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// The other key's Key Identifier, or its vault's URI together with --key-name
+        #[arg(long, value_name = "URL")]
+        key_identifier: String,
+        /// The key's name, if --key-identifier is a vault's URI
+        #[arg(long, value_name = "NAME")]
+        key_name: Option<String>,
+        /// The Tenant ID of the vault's directory
+        #[arg(long, value_name = "GUID")]
+        tenant: TenantId,
+        /// Only show what it would take
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not wait for its end: `operation watch` does
+        #[arg(long, conflicts_with = "dry_run")]
+        no_wait: bool,
+    },
+    /// Ask for going back to the platform's key for new data; somebody else approves it
+    ///
+    /// What is under the customer's key stays there and needs it: the answer lists it by app.
+    Leave {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+        /// Only list what still needs the customer's key; also when the workspace has left it
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Ask for the destruction of a retired data key; somebody else approves it, and it waits seven days
+    ///
+    /// What it sealed can never be opened again, by anybody.
+    DestroyDataKey {
+        /// workspaces/acme/apps/support-bot/dataKeys/ID, as answers and `data inspect` name it
+        #[arg(value_parser = data_key)]
+        data_key: DataKeyName,
+        /// Ask for it: it cannot be undone once it is done
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Subcommand)]
 pub(crate) enum OperationVerb {
     /// Show one operation
+    #[command(alias = "show")]
     Get {
         /// Its id, or operations/ID
         #[arg(value_parser = operation)]
@@ -339,6 +386,18 @@ pub(crate) enum OperationVerb {
     },
     /// Ask an operation to end; what it has done stays and is whole
     Cancel {
+        /// Its id, or operations/ID
+        #[arg(value_parser = operation)]
+        operation: OperationId,
+    },
+    /// Approve what somebody else asked for; it is done when its waiting period is over
+    Approve {
+        /// Its id, or operations/ID
+        #[arg(value_parser = operation)]
+        operation: OperationId,
+    },
+    /// Reject what somebody else asked for
+    Reject {
         /// Its id, or operations/ID
         #[arg(value_parser = operation)]
         operation: OperationId,
@@ -524,6 +583,15 @@ fn operation(text: &str) -> Result<OperationId, String> {
     parsed.map_err(|error| error.to_string())
 }
 
+/// A data key by its full name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DataKeyName(pub(crate) String);
+
+fn data_key(text: &str) -> Result<DataKeyName, String> {
+    let (workspace, app, id) = name::parse_data_key(text).map_err(|error| error.to_string())?;
+    Ok(DataKeyName(name::data_key(&workspace, &app, id)))
+}
+
 /// A number with `s`, `m`, `h` or `d`.
 fn age(text: &str) -> Result<Duration, String> {
     let bad = || "an age looks like 90d, 12h, 30m or 45s".to_owned();
@@ -628,6 +696,12 @@ mod tests {
             "byokctl key select acme --add support-bot --remove crm",
             "byokctl key revoke acme --yes",
             "byokctl key restore acme",
+            "byokctl operation show 01JABCDEFGHJKMNPQRSTVWXYZ0",
+            "byokctl operation approve operations/01JABCDEFGHJKMNPQRSTVWXYZ0",
+            "byokctl operation reject 01JABCDEFGHJKMNPQRSTVWXYZ0",
+            "byokctl key replace acme --key-identifier https://v.vault.azure.net/keys/k --tenant 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01 --dry-run",
+            "byokctl key leave acme --dry-run",
+            "byokctl key destroy-data-key workspaces/acme/apps/bot/dataKeys/00112233445566778899aabbccddeeff --yes",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -8,7 +8,7 @@ use crate::args::{Global, KeyVerb, Otherwise, Output};
 use crate::connect::connect;
 use crate::data::destination::Destination;
 use crate::failure::Failure;
-use crate::{key_test, operation, output, view};
+use crate::{guarded, key_test, operation, output, view};
 
 pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
     match verb {
@@ -123,6 +123,21 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
             operation::say(global, &format!("{}: {} data keys", begun.name, begun.total));
             follow(global, &client, begun, no_wait).await
         }
+        KeyVerb::Replace { workspace, key_identifier, key_name, tenant, dry_run, no_wait } => {
+            let request = pb::ReplaceKeyRequest {
+                name: name::key(&workspace),
+                key_identifier,
+                key_name: key_name.unwrap_or_default(),
+                tenant_id: tenant.to_string(),
+                validate_only: dry_run,
+            };
+            guarded::replace(global, request, no_wait).await
+        }
+        KeyVerb::Leave { workspace, dry_run } => {
+            let request = pb::LeaveCustomerKeyRequest { name: name::key(&workspace), validate_only: dry_run };
+            guarded::leave(global, request).await
+        }
+        KeyVerb::DestroyDataKey { data_key, yes } => guarded::destroy_data_key(global, data_key.0, yes).await,
         KeyVerb::Export { workspace, out, force } => {
             // A file that is in the way is said before anything is fetched.
             let mut file = match &out {
@@ -145,7 +160,12 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
     }
 }
 
-async fn follow(global: &Global, client: &client::Client, begun: pb::Operation, no_wait: bool) -> Result<(), Failure> {
+pub(crate) async fn follow(
+    global: &Global,
+    client: &client::Client,
+    begun: pb::Operation,
+    no_wait: bool,
+) -> Result<(), Failure> {
     if no_wait { operation::show(global, begun.into()) } else { operation::watch(global, client, &begun.name).await }
 }
 
@@ -170,6 +190,7 @@ fn show(global: &Global, key: view::Key) -> Result<(), Failure> {
         ("ownership tag", format!("{}={}", key.ownership_tag, key.ownership_nonce)),
         ("configured", key.configure_time.clone().unwrap_or_default()),
     ];
+    fields.extend(key.leave_time.clone().map(|at| ("left", at)));
     fields.extend(key.last_probe_time.clone().map(|at| ("last probe", at)));
     if let Some(denied) = &key.denied {
         let since = denied.since.clone().unwrap_or_default();

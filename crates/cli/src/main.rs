@@ -8,6 +8,7 @@ mod args;
 mod connect;
 mod data;
 mod failure;
+mod guarded;
 mod key;
 mod key_test;
 mod operation;

@@ -34,6 +34,14 @@ pub(crate) async fn run(global: &Global, verb: OperationVerb) -> Result<(), Fail
             let request = pb::CancelOperationRequest { name: name::operation(operation) };
             show(global, client.cancel_operation(request).await?.into())
         }
+        OperationVerb::Approve { operation } => {
+            let request = pb::ApproveRequest { name: name::operation(operation) };
+            show(global, client.approve_operation(request).await?.into())
+        }
+        OperationVerb::Reject { operation } => {
+            let request = pb::RejectRequest { name: name::operation(operation) };
+            show(global, client.reject_operation(request).await?.into())
+        }
         OperationVerb::Watch { operation } => watch(global, &client, &name::operation(operation)).await,
     }
 }
@@ -63,9 +71,17 @@ pub(crate) async fn watch(global: &Global, client: &Client, name: &str) -> Resul
         pb::OperationState::Cancelled => {
             Err(Failure::caller("the operation was cancelled").hint("what it has done stays; begin it again to go on"))
         }
-        pb::OperationState::Unspecified | pb::OperationState::Planned | pb::OperationState::Running => {
-            Err(Failure::caller("the operation has not ended").hint("watch it again"))
+        pb::OperationState::Rejected => {
+            Err(Failure::caller("the operation was rejected").hint("ask whoever rejected it; nothing was done of it"))
         }
+        pb::OperationState::Expired => {
+            Err(Failure::caller("nobody approved the operation in time").hint("ask for it again"))
+        }
+        pb::OperationState::Unspecified
+        | pb::OperationState::Planned
+        | pb::OperationState::Running
+        | pb::OperationState::AwaitingApproval
+        | pb::OperationState::Waiting => Err(Failure::caller("the operation has not ended").hint("watch it again")),
     }
 }
 
@@ -80,11 +96,23 @@ pub(crate) fn show(global: &Global, operation: view::Operation) -> Result<(), Fa
     ];
     let more = [
         ("to version", operation.to_version.clone()),
+        ("to key", operation.key_identifier.clone()),
+        ("to tenant", operation.tenant_id.clone()),
+        ("data key", operation.data_key.clone()),
         ("switched", operation.switch_time.clone()),
         ("ended", operation.finish_time.clone()),
         ("reason", operation.reason.clone()),
         ("remedy", operation.remedy.clone()),
     ];
+    if let Some(approval) = &operation.approval {
+        let by = approval.approve_by.clone().unwrap_or_default();
+        fields.push(match (&approval.decided_by, approval.approved) {
+            (None, _) => ("approval", format!("by somebody else than {}, until {by}", operation.actor)),
+            (Some(who), true) => ("approved by", who.clone()),
+            (Some(who), false) => ("rejected by", who.clone()),
+        });
+        fields.extend(approval.not_before.clone().map(|at| ("not before", at)));
+    }
     fields.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
     output::one(global, &fields, &operation)
 }
@@ -128,6 +156,8 @@ impl Bar {
         self.0.set_position(u64::try_from(operation.done).unwrap_or(0));
         let doing = match (operation.state(), operation.reason()) {
             (_, reason) if reason != pb::Reason::Unspecified => format!("waiting: {}", reason.as_str_name()),
+            (pb::OperationState::AwaitingApproval, _) => "awaiting approval".to_owned(),
+            (pb::OperationState::Waiting, _) => "approved, waiting".to_owned(),
             _ if operation.switch_time.is_some() => "switched".to_owned(),
             _ => "wrapping".to_owned(),
         };

@@ -20,6 +20,10 @@ macro_rules! time {
     };
 }
 
+mod guarded;
+
+pub(crate) use guarded::{Approval, Leaving, StillNeeded};
+
 /// `CUSTOMER_KEY`, `PLATFORM_KEY`, or what a newer service means by a number.
 pub(crate) fn protection(value: i32) -> String {
     pb::Protection::try_from(value).map_or_else(|_| format!("PROTECTION_{value}"), |p| p.as_str_name().to_owned())
@@ -80,6 +84,9 @@ pub(crate) struct Key {
     pub(crate) warnings: Vec<String>,
     pub(crate) ownership_tag: String,
     pub(crate) ownership_nonce: String,
+    /// When new data went back under the platform's key; absent while it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leave_time: Option<String>,
     /// When the vault last proved that it lets us unwrap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_probe_time: Option<String>,
@@ -170,6 +177,7 @@ impl From<pb::Key> for Key {
         Self {
             lease_seconds: k.lease.map_or(0, |lease| lease.seconds),
             configure_time: time!(k.configure_time),
+            leave_time: time!(k.leave_time),
             last_probe_time: time!(k.last_probe_time),
             denied: k.denied_since.is_some().then(|| Denied {
                 since: time!(k.denied_since),
@@ -377,6 +385,15 @@ pub(crate) struct Operation {
     pub(crate) update_time: Option<String>,
     pub(crate) switch_time: Option<String>,
     pub(crate) finish_time: Option<String>,
+    /// The last four are absent where nobody has to approve it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) approval: Option<Approval>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data_key: Option<String>,
 }
 
 impl From<pb::Operation> for Operation {
@@ -397,6 +414,10 @@ impl From<pb::Operation> for Operation {
             update_time: time!(o.update_time),
             switch_time: time!(o.switch_time),
             finish_time: time!(o.finish_time),
+            approval: o.approval.map(Into::into),
+            key_identifier: text(o.key_identifier),
+            tenant_id: text(o.tenant_id),
+            data_key: text(o.data_key),
             name: o.name,
             workspace: o.workspace,
             actor: o.actor,

@@ -219,6 +219,16 @@ unary! {
     operations_page = operations.list_operations(ListOperationsRequest) -> ListOperationsResponse;
     /// Asks an operation to end.
     cancel_operation = operations.cancel_operation(CancelOperationRequest) -> Operation;
+    /// Says yes to what another caller asked for.
+    approve_operation = operations.approve(ApproveRequest) -> Operation;
+    /// Says no to what another caller asked for.
+    reject_operation = operations.reject(RejectRequest) -> Operation;
+    /// Begins, or asks for, going over to another key, or says what it would take.
+    replace_key = keys.replace_key(ReplaceKeyRequest) -> ReplaceKeyResponse;
+    /// Asks for going back to the platform's key for new data, or lists what still needs the customer's.
+    leave_customer_key = keys.leave_customer_key(LeaveCustomerKeyRequest) -> LeaveCustomerKeyResponse;
+    /// Asks for the destruction of a retired data key.
+    destroy_data_key = keys.destroy_data_key(DestroyDataKeyRequest) -> Operation;
     /// Seals a batch; each item has its own result.
     batch_encrypt = encryption.batch_encrypt(BatchEncryptRequest) -> BatchEncryptResponse;
     /// Opens a batch; each item has its own result.

@@ -2,7 +2,7 @@
 
 use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
-use crate::{AppId, DataKeyId, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId};
+use crate::{AppId, DataKeyId, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId};
 
 /// One event in a chain: the workspace's, or the platform's when `workspace` is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +152,45 @@ pub enum AuditKind {
         /// Why it is not; absent when the credential came back from under the customer's key.
         refused: Option<Reason>,
     },
+    /// Somebody asked for what another has to approve.
+    ApprovalAsked {
+        /// The operation.
+        operation: OperationId,
+        /// What it does: [`OperationKind::name`](crate::OperationKind::name).
+        kind: &'static str,
+        /// Until when somebody may decide.
+        approve_by: Timestamp,
+    },
+    /// Somebody else approved it.
+    OperationApproved {
+        /// The operation.
+        operation: OperationId,
+        /// From when on it is done.
+        not_before: Timestamp,
+    },
+    /// A replacement of the customer's key was begun, or asked for.
+    KeyReplacementStarted {
+        /// The operation.
+        operation: OperationId,
+        /// The other key.
+        key: KeyLocation,
+        /// Its version.
+        version: KeyVersionId,
+    },
+    /// The workspace left its customer's key: new data is under the platform's.
+    KeyLeft {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// A data key was destroyed.
+    DataKeyDestroyed {
+        /// The operation.
+        operation: OperationId,
+        /// Whose it was.
+        app: AppId,
+        /// Which.
+        data_key: DataKeyId,
+    },
 }
 
 impl AuditKind {
@@ -230,6 +269,31 @@ impl AuditKind {
                 let outcome = refused.map_or("successful", Reason::as_str);
                 ("app.validated", vec![("app", app.to_string()), ("outcome", outcome.to_owned())])
             }
+            Self::ApprovalAsked { operation, kind, approve_by } => (
+                "operation.approval_asked",
+                vec![
+                    ("operation", operation.to_string()),
+                    ("kind", (*kind).to_owned()),
+                    ("approve_by", approve_by.to_string()),
+                ],
+            ),
+            Self::OperationApproved { operation, not_before } => (
+                "operation.approved",
+                vec![("operation", operation.to_string()), ("not_before", not_before.to_string())],
+            ),
+            Self::KeyReplacementStarted { operation, key, version } => (
+                "key.replacement_started",
+                vec![("operation", operation.to_string()), ("key", key.to_string()), ("version", version.to_string())],
+            ),
+            Self::KeyLeft { operation } => ("key.left", vec![("operation", operation.to_string())]),
+            Self::DataKeyDestroyed { operation, app, data_key } => (
+                "data_key.destroyed",
+                vec![
+                    ("operation", operation.to_string()),
+                    ("app", app.to_string()),
+                    ("data_key", data_key.to_string()),
+                ],
+            ),
         }
     }
 }

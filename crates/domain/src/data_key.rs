@@ -25,6 +25,15 @@ pub struct DataKey {
     pub activated_at: Option<Timestamp>,
     /// When it became `Retired`.
     pub retired_at: Option<Timestamp>,
+    /// When it was destroyed: its wrapped bytes were erased, and this row is what is left of it (I-5).
+    pub destroyed_at: Option<Timestamp>,
+}
+
+impl DataKey {
+    /// Whether it may open ciphertexts: by its state, and because it still exists.
+    pub fn opens(&self) -> bool {
+        self.state.decrypts() && self.destroyed_at.is_none()
+    }
 }
 
 /// `Pending → Staged → Active → Retired`; `Pending → Abandoned` for the loser of a race.

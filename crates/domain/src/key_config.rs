@@ -24,4 +24,16 @@ pub struct KeyConfig {
     pub lease: Duration,
     /// When it came into force.
     pub configured_at: Timestamp,
+    /// When the workspace left it: new data is under the platform's key since, and what is under this one stays there.
+    pub left_at: Option<Timestamp>,
+}
+
+impl KeyConfig {
+    /// The same, left: new data keys are the platform's, and those begun in the old epoch are not inserted any more.
+    pub fn leave(self, now: Timestamp) -> Self {
+        match self.left_at {
+            Some(_) => self,
+            None => Self { wrap_epoch: self.wrap_epoch.saturating_add(1), left_at: Some(now), ..self },
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What is recorded of one version of a customer's key when it is first seen.
 
-use crate::{KeyVersionId, KeyVersionLocation, Timestamp, WorkspaceId};
+use crate::{KeyVersionId, KeyVersionLocation, TenantId, Timestamp, WorkspaceId};
 
 /// A version of a workspace's customer key. Recorded once; the same `kid` with another modulus is an alarm, never an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub struct KeyVersion {
     pub hsm: bool,
     /// When this version was first seen and recorded.
     pub recorded_at: Timestamp,
+    /// The Entra tenant its vault belongs to, where that is settled for ever: absent, it is the configuration's. Settled when a
+    /// replacement is begun, after which the configuration's may be another.
+    pub tenant: Option<TenantId>,
 }
 
 impl KeyVersion {

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows tokio, gRPC, SQL, HTTP or Azure. Time and randomness come in as arguments.
 
+pub mod approval;
 pub mod audit;
 pub mod data_key;
 pub mod entropy;
@@ -23,8 +24,10 @@ pub mod row_seal;
 pub mod time;
 pub mod usage;
 pub mod validation;
+pub mod vault_limit;
 pub mod workspace;
 
+pub use approval::Approval;
 pub use data_key::{DataKey, DataKeyState, WrapScheme, Wrapping, WrappingKey};
 pub use entropy::Entropy;
 pub use id::{AppId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId};
@@ -38,4 +41,5 @@ pub use reason::{Owner, Reason};
 pub use time::{Clock, Moment, Timestamp};
 pub use usage::{BootId, Hour, HourOfApp, KeyUsage, Tally, Traffic};
 pub use validation::StoredCredential;
+pub use vault_limit::{VaultLimit, VaultShare};
 pub use workspace::{App, AppKind, Workspace};

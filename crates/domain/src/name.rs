@@ -19,6 +19,7 @@ pub enum InvalidName {
 const WORKSPACE: &str = "workspaces/{workspace}";
 const APP: &str = "workspaces/{workspace}/apps/{app}";
 const KEY: &str = "workspaces/{workspace}/key";
+const DATA_KEY: &str = "workspaces/{workspace}/apps/{app}/dataKeys/{data key}";
 const OPERATION: &str = "operations/{operation}";
 
 /// `workspaces/{workspace}`.
@@ -85,6 +86,16 @@ pub fn key_version(workspace: &WorkspaceId, version: KeyVersionId) -> String {
 /// Prints `workspaces/{workspace}/key/tests/{test}`.
 pub fn key_test(workspace: &WorkspaceId, test: KeyTestId) -> String {
     format!("workspaces/{workspace}/key/tests/{test}")
+}
+
+/// Parses `workspaces/{workspace}/apps/{app}/dataKeys/{data key}`.
+pub fn parse_data_key(name: &str) -> Result<(WorkspaceId, AppId, DataKeyId), InvalidName> {
+    let (app, data_key) = name.rsplit_once("/dataKeys/").ok_or(InvalidName::Pattern { pattern: DATA_KEY })?;
+    let (workspace, app) = parse_app(app).map_err(|invalid| match invalid {
+        InvalidName::Pattern { .. } => InvalidName::Pattern { pattern: DATA_KEY },
+        id @ InvalidName::Id(_) => id,
+    })?;
+    Ok((workspace, app, data_key.parse()?))
 }
 
 /// Prints `workspaces/{workspace}/apps/{app}/dataKeys/{data key}`.

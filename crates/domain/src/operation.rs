@@ -6,7 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{AppId, InvalidId, KeyVersionId, Reason, Timestamp, WorkspaceId};
+use crate::approval::Approval;
+use crate::{AppId, DataKeyId, InvalidId, KeyLocation, KeyVersionId, Reason, TenantId, Timestamp, WorkspaceId};
 
 /// An operation: a ULID, so that they sort by the time they were begun.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -64,6 +65,47 @@ pub enum OperationKind {
         /// Data keys that became active before this; none that the operation itself makes.
         active_before: Timestamp,
     },
+    /// Goes over to another key, with every data key under the one in force.
+    ReplaceKey {
+        /// The version in force when it was asked for.
+        from: KeyVersionId,
+        /// The version of the other key.
+        to: KeyVersionId,
+        /// The other key.
+        key: KeyLocation,
+        /// The Entra tenant of its vault.
+        tenant: TenantId,
+    },
+    /// Goes back to the platform's key for new data; what is under the customer's stays there.
+    LeaveCustomerKey,
+    /// Destroys a data key: what it sealed can never be opened again (I-5).
+    DestroyDataKey {
+        /// Whose.
+        app: AppId,
+        /// Which.
+        data_key: DataKeyId,
+    },
+}
+
+impl OperationKind {
+    /// From which version of a customer's key to which it goes, where it does.
+    pub fn versions(&self) -> Option<(KeyVersionId, KeyVersionId)> {
+        match self {
+            Self::RotateKey { from, to } | Self::ReplaceKey { from, to, .. } => Some((*from, *to)),
+            Self::RotateDataKeys { .. } | Self::LeaveCustomerKey | Self::DestroyDataKey { .. } => None,
+        }
+    }
+
+    /// Its stable name in records: `rotate_key`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RotateKey { .. } => "rotate_key",
+            Self::RotateDataKeys { .. } => "rotate_data_keys",
+            Self::ReplaceKey { .. } => "replace_key",
+            Self::LeaveCustomerKey => "leave_customer_key",
+            Self::DestroyDataKey { .. } => "destroy_data_key",
+        }
+    }
 }
 
 /// Where an operation stands. It only moves forward.
@@ -79,12 +121,42 @@ pub enum OperationState {
     Cancelled,
     /// Ended because something cannot be done; what was done until then stays and is whole.
     Failed,
+    /// Somebody else has to approve it; nothing has been done yet.
+    AwaitingApproval,
+    /// Approved, and waiting until it may begin; nothing has been done yet.
+    Waiting,
+    /// Ended because somebody else said no.
+    Rejected,
+    /// Ended because nobody answered in time.
+    Expired,
 }
 
 impl OperationState {
     /// Whether there is still something to do.
     pub const fn is_open(self) -> bool {
+        self.has_turn() || self.is_held_back()
+    }
+
+    /// Whether it is the one operation of its workspace that is worked on.
+    pub const fn has_turn(self) -> bool {
         matches!(self, Self::Planned | Self::Running)
+    }
+
+    /// Whether nothing may be done of it yet. As many as are asked for may be.
+    pub const fn is_held_back(self) -> bool {
+        matches!(self, Self::AwaitingApproval | Self::Waiting)
+    }
+
+    /// The word for how it ended; `open` where it has not.
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Planned | Self::Running | Self::AwaitingApproval | Self::Waiting => "open",
+        }
     }
 
     /// Whether an operation may go from this state to that one.
@@ -93,6 +165,11 @@ impl OperationState {
             (self, next),
             (Self::Planned, Self::Running | Self::Cancelled | Self::Failed)
                 | (Self::Running, Self::Done | Self::Cancelled | Self::Failed)
+                | (
+                    Self::AwaitingApproval,
+                    Self::Waiting | Self::Rejected | Self::Expired | Self::Cancelled | Self::Failed
+                )
+                | (Self::Waiting, Self::Running | Self::Cancelled | Self::Failed)
         )
     }
 }
@@ -108,7 +185,7 @@ pub struct Progress {
     pub failing: u64,
 }
 
-/// An operation's row. At most one of a workspace is open.
+/// An operation's row. At most one of a workspace is worked on at a time; others may await approval beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Operation {
     /// Its id.
@@ -135,6 +212,8 @@ pub struct Operation {
     pub switched_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// What it needs beside whoever asked for it; absent where nothing.
+    pub approval: Option<Approval>,
 }
 
 /// Why an operation does not go on as asked.
@@ -158,6 +237,15 @@ pub enum NotMoved {
     /// It is no such operation.
     #[error("the operation does something else")]
     OtherKind,
+    /// Whoever asked for it cannot decide about it.
+    #[error("the operation was asked for by the same caller")]
+    OwnRequest,
+    /// Nobody's decision is awaited.
+    #[error("the operation awaits no decision")]
+    NotAwaited,
+    /// Nobody decided in time.
+    #[error("nobody decided about the operation in time")]
+    Unanswered,
 }
 
 impl Operation {
@@ -183,6 +271,7 @@ impl Operation {
             updated_at: now,
             switched_at: None,
             finished_at: None,
+            approval: None,
         }
     }
 
@@ -190,8 +279,16 @@ impl Operation {
     pub fn begin(self, now: Timestamp) -> Result<Self, NotMoved> {
         match self.state {
             OperationState::Planned => Ok(Self { state: OperationState::Running, updated_at: now, ..self }),
+            OperationState::Waiting if self.not_before().is_some_and(|from| now >= from) => {
+                Ok(Self { state: OperationState::Running, reason: None, updated_at: now, ..self })
+            }
+            OperationState::AwaitingApproval | OperationState::Waiting => Err(NotMoved::TooEarly),
             OperationState::Running => Ok(self),
-            OperationState::Done | OperationState::Cancelled | OperationState::Failed => Err(NotMoved::Ended),
+            OperationState::Done
+            | OperationState::Cancelled
+            | OperationState::Failed
+            | OperationState::Rejected
+            | OperationState::Expired => Err(NotMoved::Ended),
         }
     }
 
@@ -203,10 +300,13 @@ impl Operation {
         Ok(Self { progress, reason, updated_at: now, ..self })
     }
 
-    /// Asks it to end. Whoever works on it ends it at the next whole step.
+    /// Asks it to end. Whoever works on it ends it at the next whole step; one that nothing was done of ends here.
     pub fn ask_to_cancel(self, now: Timestamp) -> Result<Self, NotMoved> {
         if !self.state.is_open() {
             return Err(NotMoved::Ended);
+        }
+        if self.state.is_held_back() {
+            return self.cancel(now);
         }
         Ok(Self { cancelling: true, updated_at: now, ..self })
     }
@@ -226,12 +326,33 @@ impl Operation {
         self.end(OperationState::Done, None, now)
     }
 
-    /// Ends a rotation of data keys that has none left.
+    /// Ends a rotation of data keys, or a leaving, that has none left.
     pub fn finish_data_keys(self, left: u64, now: Timestamp) -> Result<Self, NotMoved> {
         match (&self.kind, left) {
-            (OperationKind::RotateKey { .. }, _) => Err(NotMoved::OtherKind),
-            (OperationKind::RotateDataKeys { .. }, 0) => self.done(now),
-            (OperationKind::RotateDataKeys { .. }, left) => Err(NotMoved::Left { left }),
+            (OperationKind::RotateDataKeys { .. } | OperationKind::LeaveCustomerKey, 0) => self.done(now),
+            (OperationKind::RotateDataKeys { .. } | OperationKind::LeaveCustomerKey, left) => {
+                Err(NotMoved::Left { left })
+            }
+            (
+                OperationKind::RotateKey { .. }
+                | OperationKind::ReplaceKey { .. }
+                | OperationKind::DestroyDataKey { .. },
+                _,
+            ) => Err(NotMoved::OtherKind),
+        }
+    }
+
+    /// Ends a destruction: its data key is gone.
+    pub fn finish_destruction(self, now: Timestamp) -> Result<Self, NotMoved> {
+        match self.kind {
+            OperationKind::DestroyDataKey { .. } => {
+                let progress = Progress { done: self.progress.total, failing: 0, ..self.progress };
+                Self { progress, ..self }.done(now)
+            }
+            OperationKind::RotateKey { .. }
+            | OperationKind::ReplaceKey { .. }
+            | OperationKind::RotateDataKeys { .. }
+            | OperationKind::LeaveCustomerKey => Err(NotMoved::OtherKind),
         }
     }
 
@@ -249,7 +370,7 @@ impl Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use OperationState::{Cancelled, Done, Failed, Planned, Running};
+    use OperationState::{AwaitingApproval, Cancelled, Done, Expired, Failed, Planned, Rejected, Running, Waiting};
 
     fn planned() -> Operation {
         let at = Timestamp::from_micros(1_000_000);
@@ -260,7 +381,7 @@ mod tests {
     /// I-23: an operation only moves forward, and one that has ended stays as it ended.
     #[test]
     fn an_operation_never_moves_back() {
-        let all = [Planned, Running, Done, Cancelled, Failed];
+        let all = [Planned, Running, Done, Cancelled, Failed, AwaitingApproval, Waiting, Rejected, Expired];
         let allowed: Vec<_> =
             all.iter().flat_map(|a| all.iter().map(move |b| (*a, *b))).filter(|(a, b)| a.may_become(*b)).collect();
         let expected = [
@@ -270,6 +391,14 @@ mod tests {
             (Running, Done),
             (Running, Cancelled),
             (Running, Failed),
+            (AwaitingApproval, Cancelled),
+            (AwaitingApproval, Failed),
+            (AwaitingApproval, Waiting),
+            (AwaitingApproval, Rejected),
+            (AwaitingApproval, Expired),
+            (Waiting, Running),
+            (Waiting, Cancelled),
+            (Waiting, Failed),
         ];
         assert_eq!(allowed, expected);
         let now = Timestamp::from_micros(2_000_000);

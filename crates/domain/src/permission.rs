@@ -101,6 +101,14 @@ actions! {
     ValidateApp = "apps.validate";
     /// Read what was sealed and opened, by app, key and hour.
     ReadUsage = "usage.read";
+    /// Approve or reject what somebody else asked for.
+    DecideOperation = "operations.decide";
+    /// Go over to another key.
+    ReplaceKey = "key.replace";
+    /// Go back to the platform's key for new data.
+    LeaveCustomerKey = "key.leave";
+    /// Destroy a data key.
+    DestroyDataKey = "key.destroy_data_key";
 }
 
 /// What an action is about.

@@ -287,6 +287,26 @@ reasons! {
         => "an admin of the workspace configures the key, selects the app, and waits for the enforcement date; key status shows which of these is missing";
     CredentialNotRetrieved "CREDENTIAL_NOT_RETRIEVED" Service "what the database gave back is not the credential that was stored"
         => "the platform's operators check the database and its backups; nothing of it was used";
+
+    // Approvals, replacement, leaving, destruction: 300 to 339 in the contract.
+    ApprovalOwnRequest "APPROVAL_OWN_REQUEST" Caller "the caller asked for this operation itself"
+        => "have somebody else approve or reject it; cancel it to withdraw it";
+    ApprovalNotAwaited "APPROVAL_NOT_AWAITED" Caller "the operation awaits no approval"
+        => "look at where it stands; what was approved and has not begun is stopped by cancelling it";
+    ApprovalExpired "APPROVAL_EXPIRED" Caller "nobody approved the operation in time"
+        => "ask for it again";
+    KeyReplacementUntested "KEY_REPLACEMENT_UNTESTED" Caller "no passing test of exactly the new key counts"
+        => "test it (byokctl key test with the same key identifier and tenant), then ask again within 24 hours";
+    KeyConfigurationMoved "KEY_CONFIGURATION_MOVED" Caller "the key configuration changed since the operation was asked for"
+        => "look at the key and at the operations, and ask for it again";
+    KeyIsInForce "KEY_IS_IN_FORCE" Caller "the key named is the one in force"
+        => "rotate it to go over to another of its versions";
+    KeyLeft "KEY_LEFT" Caller "the workspace has left its customer key"
+        => "nothing is to be done; what still needs the key is listed by byokctl key leave --dry-run";
+    DataKeyActive "DATA_KEY_ACTIVE" Caller "the data key is not retired: it encrypts, or may yet"
+        => "give the app a new data key first, and re-encrypt what this one sealed";
+    DataKeyDestroyed "DATA_KEY_DESTROYED" Caller "the data key was destroyed"
+        => "nothing can bring it back; what it sealed can never be opened again";
 }
 
 impl fmt::Display for Reason {

@@ -24,20 +24,10 @@ pub const CALLS_TO_PROVE: u64 = 2;
 pub struct Rate(f64);
 
 impl Rate {
-    /// Of what the vault is published to take, the part a rotation uses: the rest is left to requests and to the customer.
-    pub const SHARE: f64 = 0.8;
-
-    /// By the size and the kind of a key, as Microsoft publishes the limits of a vault (per 10 s, in one region).
-    pub fn of_key(bits: usize, hsm: bool) -> Self {
-        let per_ten_seconds = match (bits, hsm) {
-            (..=2048, true) => 2_000.0,
-            (..=2048, false) => 4_000.0,
-            (2049..=3072, true) => 500.0,
-            (2049..=3072, false) => 1_000.0,
-            (3073.., true) => 250.0,
-            (3073.., false) => 500.0,
-        };
-        Self::per_second(per_ten_seconds / 10.0 * Self::SHARE)
+    /// So many calls in so much time.
+    pub fn over(calls: u64, time: Duration) -> Self {
+        // More calls than an f64 counts exactly take longer than anybody waits.
+        Self::per_second(calls as f64 / time.as_secs_f64().max(1e-6))
     }
 
     /// So many a second; at least one in ten seconds.
@@ -135,12 +125,21 @@ pub struct Switched(Operation);
 impl Rotation {
     /// The step an operation is at.
     pub fn of(operation: Operation) -> Result<Self, NotMoved> {
-        let OperationKind::RotateKey { .. } = operation.kind else { return Err(NotMoved::OtherKind) };
+        operation.kind.versions().ok_or(NotMoved::OtherKind)?;
         Ok(match (operation.state, operation.switched_at) {
-            (OperationState::Planned, _) => Self::Planned(Planned(operation)),
+            (OperationState::Planned | OperationState::AwaitingApproval | OperationState::Waiting, _) => {
+                Self::Planned(Planned(operation))
+            }
             (OperationState::Running, None) => Self::Wrapping(Wrapping(operation)),
             (OperationState::Running, Some(_)) => Self::Switched(Switched(operation)),
-            (OperationState::Done | OperationState::Cancelled | OperationState::Failed, _) => Self::Ended,
+            (
+                OperationState::Done
+                | OperationState::Cancelled
+                | OperationState::Failed
+                | OperationState::Rejected
+                | OperationState::Expired,
+                _,
+            ) => Self::Ended,
         })
     }
 }
@@ -153,7 +152,7 @@ impl Planned {
 }
 
 impl Wrapping {
-    /// Puts the new version in force for new data keys, in the next wrap epoch. `uses` is what was read after the last data
+    /// Puts the new version, or the other key, in force for new data keys, in the next wrap epoch. `uses` is what was read after the last data
     /// key was wrapped, `config` what the transaction reads that writes both: whoever changed it meanwhile has won.
     pub fn switch(
         self,
@@ -161,7 +160,7 @@ impl Wrapping {
         uses: &[VersionUse],
         now: Timestamp,
     ) -> Result<(Operation, KeyConfig), NotMoved> {
-        let OperationKind::RotateKey { from, to } = self.0.kind else { return Err(NotMoved::OtherKind) };
+        let (from, to) = self.0.kind.versions().ok_or(NotMoved::OtherKind)?;
         if config.current_version != from {
             return Err(NotMoved::ConfigurationMoved);
         }
@@ -172,6 +171,15 @@ impl Wrapping {
         // Where the version is in force already and only stragglers were moved, no birth has to be kept out.
         let wrap_epoch = if from == to { config.wrap_epoch } else { config.wrap_epoch.saturating_add(1) };
         let config = KeyConfig { current_version: to, wrap_epoch, ..config.clone() };
+        let config = match &self.0.kind {
+            OperationKind::ReplaceKey { key, tenant, .. } => {
+                KeyConfig { location: key.clone(), tenant: tenant.clone(), ..config }
+            }
+            OperationKind::RotateKey { .. }
+            | OperationKind::RotateDataKeys { .. }
+            | OperationKind::LeaveCustomerKey
+            | OperationKind::DestroyDataKey { .. } => config,
+        };
         Ok((Operation { switched_at: Some(now), updated_at: now, ..self.0 }, config))
     }
 }
@@ -179,7 +187,7 @@ impl Wrapping {
 impl Switched {
     /// Ends it. `uses` was read after the switch: whatever was born before it shows.
     pub fn finish(self, uses: &[VersionUse], now: Timestamp) -> Result<Operation, NotMoved> {
-        let OperationKind::RotateKey { to, .. } = self.0.kind else { return Err(NotMoved::OtherKind) };
+        let (_, to) = self.0.kind.versions().ok_or(NotMoved::OtherKind)?;
         match left(uses, to) {
             0 => self.0.done(now),
             left => Err(NotMoved::Left { left }),
@@ -269,7 +277,7 @@ impl Facts<'_> {
         if let Some(count) = found.map(|found| found.data_keys).filter(|count| *count > 0) {
             return Safety::DataKeys { count };
         }
-        let is_target = |kind: &OperationKind| matches!(kind, OperationKind::RotateKey { to, .. } if *to == version);
+        let is_target = |kind: &OperationKind| kind.versions().is_some_and(|(_, to)| to == version);
         if self.operations.iter().any(|operation| operation.state.is_open() && is_target(&operation.kind)) {
             return Safety::Target;
         }
@@ -299,10 +307,10 @@ impl Facts<'_> {
     /// When the database last changed from needing a version to not needing it; absent if it never did.
     fn needed_until(&self, version: KeyVersionId) -> Option<Timestamp> {
         let left = self.uses.iter().filter(|found| found.version == version).filter_map(|found| found.left_at);
-        let operations = self.operations.iter().filter_map(|operation| match operation.kind {
-            OperationKind::RotateKey { from, to } if from == version && to != version => operation.switched_at,
-            OperationKind::RotateKey { to, .. } if to == version => operation.finished_at,
-            OperationKind::RotateKey { .. } | OperationKind::RotateDataKeys { .. } => None,
+        let operations = self.operations.iter().filter_map(|operation| match operation.kind.versions() {
+            Some((from, to)) if from == version && to != version => operation.switched_at,
+            Some((_, to)) if to == version => operation.finished_at,
+            Some(_) | None => None,
         });
         left.chain(operations).max()
     }
@@ -342,6 +350,7 @@ mod tests {
             wrap_epoch: 4,
             lease: C,
             configured_at: at(1),
+            left_at: None,
         }
     }
 
@@ -354,13 +363,13 @@ mod tests {
     /// A plan counts every data key that is not under the new version, three calls for each, at the vault's rate.
     #[test]
     fn a_plan_has_counts_calls_and_time() {
-        let rate = Rate::of_key(2048, false);
+        let rate = Rate::over(320, Duration::from_secs(1));
         let plan = Plan::new(version(1), version(3), &[under(1, 9_000), under(2, 1_000), under(3, 7)], rate);
         assert_eq!((plan.data_keys, plan.vault_calls), (10_000, 30_002));
         assert_eq!(plan.eta.as_secs(), 93, "320 calls a second");
         assert!(!plan.is_empty());
         assert!(Plan::new(version(3), version(3), &[under(3, 7)], rate).is_empty());
-        assert!((Rate::of_key(4096, true).calls_per_second() - 20.0).abs() < 1e-9);
+        assert!((Rate::over(3, Duration::from_millis(240)).calls_per_second() - 12.5).abs() < 1e-9);
     }
 
     /// I-23: new data keys go over only when nothing is left, only once, and only from the version it was planned for.

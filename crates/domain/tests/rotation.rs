@@ -70,6 +70,7 @@ impl World {
             wrap_epoch: 1,
             lease: Duration::from_secs(300),
             configured_at: at(1),
+            left_at: None,
         };
         let mut world =
             Self { now: 1, config, data_keys: Vec::new(), operations: Vec::new(), needed_until: BTreeMap::new() };

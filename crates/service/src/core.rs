@@ -9,6 +9,7 @@ use vault::platform::PlatformRoot;
 
 use crate::control::{Tests, Validations};
 use crate::keys::KeyTable;
+use crate::keys::birth_place::BirthPlaces;
 use crate::keys::control::ControlLease;
 use crate::keys::flight::Flights;
 use crate::keys::meters::AllMeters;
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) feed: Feed,
     pub(crate) quotas: Quotas,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) births: BirthPlaces,
     pub(crate) unknown: Unknown,
     /// Tests of configurations under way.
     pub(crate) tests: Tests,

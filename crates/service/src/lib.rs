@@ -26,9 +26,10 @@ mod tasks;
 
 pub use control::{
     AppCoverage, AppPage, ConfigureKey, Configured, CoveragePage, DataKeyCoverage, ExportPages, KeyHealth, KeyStatus,
-    KeyWarning, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage, RotateDataKeys, RotateKey, RotationStarted,
-    ScheduleEnforcement, Selected, SelectedApp, SelectionState, SelectionWatch, Stage, TestConfiguration, TestEvent,
-    TestRun, UsagePage, Validation, VersionInUse, WorkspacePage, WrappedKey,
+    KeyWarning, Leaving, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage, ReplaceKey, ReplacementStarted,
+    RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected, SelectedApp, SelectionState,
+    SelectionWatch, Stage, StillNeeded, TestConfiguration, TestEvent, TestRun, UsagePage, Validation, VersionInUse,
+    WorkspacePage, WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use options::Options;

@@ -81,6 +81,18 @@ pub enum SeededBug {
     CredentialNotReadBack,
     /// A validation takes any key for the customer's.
     AnyProtectionValid,
+    /// I-5: whoever asked for an operation approves it themselves.
+    OwnRequestApproved,
+    /// I-5: an approved operation begins at once.
+    WaitingPeriodIgnored,
+    /// I-5: a destroyed data key stays in memory where it was not destroyed.
+    DestroyedKeyKept,
+    /// A key is replaced by one that nobody tested.
+    ReplacementUntested,
+    /// A key is replaced although nobody proved the old one or the new one theirs.
+    ReplacementUnproven,
+    /// A vault of another tenant is asked with the tenant of the key in force.
+    TenantOfTheOtherKey,
 }
 
 /// The faults of one service: none, or one.

@@ -12,6 +12,7 @@ use vault::platform::PlatformRoot;
 use crate::control::{Tests, Validations};
 use crate::core::Core;
 use crate::keys::KeyTable;
+use crate::keys::birth_place::BirthPlaces;
 use crate::keys::control::ControlLease;
 use crate::keys::meters::AllMeters;
 use crate::keys::probing::Pace;
@@ -108,6 +109,7 @@ impl Service {
             feed: Feed::default(),
             quotas: Quotas::default(),
             flights: Arc::default(),
+            births: BirthPlaces::default(),
             unknown: Unknown::new(options.unknown_keys),
             tests: Tests::default(),
             dates: Dates::default(),

@@ -73,13 +73,16 @@ pub struct ControlChange {
     pub switched_off: Option<bool>,
     /// Something of it changed and fails its authentication.
     pub unreadable: bool,
+    /// Data keys that were destroyed.
+    pub destroyed: Vec<(AppId, DataKeyId)>,
 }
 
 impl ControlChange {
     /// Nothing yet.
     pub fn none(workspace: WorkspaceId) -> Self {
-        let (deleted_apps, denials) = (Vec::new(), Vec::new());
-        Self { workspace, lease: None, deleted: false, deleted_apps, denials, switched_off: None, unreadable: false }
+        let (deleted_apps, denials, destroyed) = (Vec::new(), Vec::new(), Vec::new());
+        let (lease, switched_off) = (None, None);
+        Self { workspace, lease, deleted: false, deleted_apps, denials, switched_off, unreadable: false, destroyed }
     }
 
     /// Whether nothing changed.
@@ -197,7 +200,7 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Operation>, StoreError>;
 
-    /// The operations of all workspaces that have not ended. One at most of each.
+    /// The operations of all workspaces that have not ended. One at most of each is worked on; others may await approval.
     async fn open_operations(&self) -> Result<Vec<Operation>, StoreError>;
 
     /// What is under which version of the workspace's customer key. Reads every wrapping it has ever had.
@@ -360,8 +363,8 @@ pub trait Transaction: Send {
     /// As [`Store::operation`], with this transaction's own writes.
     async fn operation(&mut self, operation: OperationId) -> Result<Option<Operation>, StoreError>;
 
-    /// Writes down a new operation of a live workspace, or moves a known one. `Conflict::OperationOpen`: the workspace has
-    /// another that has not ended; `Conflict::OperationEnded`: this one has, or it would move back.
+    /// Writes down a new operation of a live workspace, or moves a known one. `Conflict::OperationOpen`: it would be worked on,
+    /// and another of the workspace is; `Conflict::OperationEnded`: this one has ended, or it would move back.
     async fn put_operation(&mut self, operation: &Operation) -> Result<(), StoreError>;
 
     /// Appends an event to its chain (I-24: in the same transaction as what it tells of).
@@ -370,6 +373,11 @@ pub trait Transaction: Send {
     /// Stores the credential of a live app's validation in the place of the one before. `Conflict::NoDataKey`: it names a data
     /// key that is not the app's, or is of another protection.
     async fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), StoreError>;
+
+    /// Destroys the data key that `operation` is about: its wrapped bytes are erased and its row stays. Only in the name of an
+    /// operation of that kind that is running, that somebody else approved than asked for it, and whose waiting period is over
+    /// at `at`: else `Conflict::NotApproved` (I-5). Only a `Retired` one: else `Conflict::State`.
+    async fn destroy_data_key(&mut self, operation: OperationId, at: Timestamp) -> Result<(), StoreError>;
 
     /// Makes it durable. Answers the revision it made, or the present one if it wrote nothing.
     async fn commit(self: Box<Self>) -> Result<u64, StoreError>;

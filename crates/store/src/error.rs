@@ -142,6 +142,9 @@ pub enum Conflict {
     /// A known key version with another public key or at another place: an alarm, never an update.
     #[error("the key version is known with another public key")]
     KeySubstituted,
+    /// What needs two people and a waiting period was asked for without (I-5).
+    #[error("nobody approved it, or its waiting period is not over")]
+    NotApproved,
 }
 
 impl StoreError {
@@ -217,6 +220,7 @@ impl Conflict {
             Self::LifeMoved { .. } => Reason::ChangedMeanwhile,
             Self::State { .. } | Self::NotItsWrapping => Reason::Internal,
             Self::KeySubstituted => Reason::KeySubstituted,
+            Self::NotApproved => Reason::ApprovalNotAwaited,
         }
     }
 }

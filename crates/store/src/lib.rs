@@ -12,6 +12,7 @@ mod event;
 mod key_test_steps;
 mod life;
 mod row;
+mod row_approval;
 mod set;
 mod usage;
 

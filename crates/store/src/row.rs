@@ -110,6 +110,15 @@ pub(crate) struct NumberedWrapping {
     pub(crate) wrapping: Wrapping,
 }
 
+/// A column that older databases do not have: absent it adds nothing, so that the rows of before keep their codes; present it
+/// adds its name and its value at the end.
+fn added_later<T: AsRef<[u8]>>(row: RowBytes, name: &str, value: Option<T>) -> RowBytes {
+    match value {
+        Some(value) => row.field(name.as_bytes()).field(value.as_ref()),
+        None => row,
+    }
+}
+
 fn optional_time(row: RowBytes, at: Option<Timestamp>) -> RowBytes {
     row.optional(at.map(|at| at.micros().to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice))
 }
@@ -170,12 +179,14 @@ impl Row for KeyConfig {
         self.workspace.as_str()
     }
     fn columns(&self, row: RowBytes) -> RowBytes {
-        row.field(self.location.to_string().as_bytes())
+        let row = row
+            .field(self.location.to_string().as_bytes())
             .field(self.tenant.as_str().as_bytes())
             .field(self.current_version.as_bytes())
             .field(&self.wrap_epoch.to_be_bytes())
             .field(&lease_micros(self.lease).to_be_bytes())
-            .number(self.configured_at.micros())
+            .number(self.configured_at.micros());
+        added_later(row, "left_at", self.left_at.map(|at| at.micros().to_be_bytes()))
     }
 }
 
@@ -185,13 +196,15 @@ impl Row for KeyVersion {
         self.workspace.as_str()
     }
     fn columns(&self, row: RowBytes) -> RowBytes {
-        row.field(self.id.as_bytes())
+        let row = row
+            .field(self.id.as_bytes())
             .field(self.location.to_string().as_bytes())
             .field(&self.modulus)
             .field(&self.exponent)
             .field(&self.thumbprint)
             .field(&[u8::from(self.hsm)])
-            .number(self.recorded_at.micros())
+            .number(self.recorded_at.micros());
+        added_later(row, "tenant", self.tenant.as_ref().map(|tenant| tenant.as_str().as_bytes()))
     }
 }
 
@@ -225,7 +238,8 @@ impl Row for WrappedKey {
             .field(&key.wrap_epoch.to_be_bytes())
             .number(key.created_at.micros());
         let row = optional_time(optional_time(row, key.activated_at), key.retired_at);
-        row.field(&self.wrapping.to_be_bytes())
+        let row = row.field(&self.wrapping.to_be_bytes());
+        added_later(row, "destroyed_at", key.destroyed_at.map(|at| at.micros().to_be_bytes()))
     }
 }
 
@@ -252,7 +266,7 @@ impl Row for Operation {
         self.workspace.as_str()
     }
     fn columns(&self, row: RowBytes) -> RowBytes {
-        let (kind, from, to, app, active_before) = operation_kind_columns(&self.kind);
+        let KindColumns { kind, from, to, app, active_before, .. } = operation_kind_columns(&self.kind);
         let version = |row: RowBytes, id: Option<domain::KeyVersionId>| {
             row.optional(id.as_ref().map(|id| id.as_bytes().as_slice()))
         };
@@ -268,7 +282,8 @@ impl Row for Operation {
             .field(self.actor.as_bytes())
             .number(self.created_at.micros())
             .number(self.updated_at.micros());
-        optional_time(optional_time(row, self.switched_at), self.finished_at)
+        let row = optional_time(optional_time(row, self.switched_at), self.finished_at);
+        crate::row_approval::columns(self, row)
     }
 }
 
@@ -355,12 +370,33 @@ pub(crate) const fn scheme(code: i64) -> Option<WrapScheme> {
 }
 
 /// The columns that say what an operation does.
-pub(crate) fn operation_kind_columns(
-    kind: &OperationKind,
-) -> (i64, Option<domain::KeyVersionId>, Option<domain::KeyVersionId>, Option<domain::AppId>, Option<Timestamp>) {
+#[derive(Default)]
+pub(crate) struct KindColumns {
+    pub(crate) kind: i64,
+    pub(crate) from: Option<domain::KeyVersionId>,
+    pub(crate) to: Option<domain::KeyVersionId>,
+    pub(crate) app: Option<domain::AppId>,
+    pub(crate) active_before: Option<Timestamp>,
+    pub(crate) key: Option<domain::KeyLocation>,
+    pub(crate) tenant: Option<domain::TenantId>,
+    pub(crate) data_key: Option<domain::DataKeyId>,
+}
+
+pub(crate) fn operation_kind_columns(kind: &OperationKind) -> KindColumns {
+    let (none, versions) = (KindColumns::default(), kind.versions());
+    let none = KindColumns { from: versions.map(|(from, _)| from), to: versions.map(|(_, to)| to), ..none };
     match kind {
-        OperationKind::RotateKey { from, to } => (1, Some(*from), Some(*to), None, None),
-        OperationKind::RotateDataKeys { app, active_before } => (2, None, None, app.clone(), Some(*active_before)),
+        OperationKind::RotateKey { .. } => KindColumns { kind: 1, ..none },
+        OperationKind::RotateDataKeys { app, active_before } => {
+            KindColumns { kind: 2, app: app.clone(), active_before: Some(*active_before), ..none }
+        }
+        OperationKind::ReplaceKey { key, tenant, .. } => {
+            KindColumns { kind: 3, key: Some(key.clone()), tenant: Some(tenant.clone()), ..none }
+        }
+        OperationKind::LeaveCustomerKey => KindColumns { kind: 4, ..none },
+        OperationKind::DestroyDataKey { app, data_key } => {
+            KindColumns { kind: 5, app: Some(app.clone()), data_key: Some(*data_key), ..none }
+        }
     }
 }
 
@@ -371,6 +407,10 @@ pub(crate) const fn operation_state_code(state: OperationState) -> i64 {
         OperationState::Done => 3,
         OperationState::Cancelled => 4,
         OperationState::Failed => 5,
+        OperationState::AwaitingApproval => 6,
+        OperationState::Waiting => 7,
+        OperationState::Rejected => 8,
+        OperationState::Expired => 9,
     }
 }
 
@@ -381,6 +421,10 @@ pub(crate) const fn operation_state(code: i64) -> Option<OperationState> {
         3 => Some(OperationState::Done),
         4 => Some(OperationState::Cancelled),
         5 => Some(OperationState::Failed),
+        6 => Some(OperationState::AwaitingApproval),
+        7 => Some(OperationState::Waiting),
+        8 => Some(OperationState::Rejected),
+        9 => Some(OperationState::Expired),
         _ => None,
     }
 }
@@ -408,11 +452,15 @@ mod tests {
             OperationState::Done,
             OperationState::Cancelled,
             OperationState::Failed,
+            OperationState::AwaitingApproval,
+            OperationState::Waiting,
+            OperationState::Rejected,
+            OperationState::Expired,
         ];
         for (number, expected) in (1..).zip(states) {
             assert_eq!((operation_state(number), operation_state_code(expected)), (Some(expected), number));
         }
-        assert_eq!((operation_state(0), operation_state(6)), (None, None));
+        assert_eq!((operation_state(0), operation_state(10)), (None, None));
         assert_eq!((state(0), state(6), scheme(3), app_kind(3)), (None, None, None, None));
         assert_eq!((wrapping_key(0, [0; 16]), wrapping_key(257, [0; 16])), (None, None));
     }

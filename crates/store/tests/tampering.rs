@@ -5,16 +5,17 @@ mod fixture;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::KeyVersion;
+use domain::operation::{Operation, OperationId, OperationKind};
 use domain::row_seal::{RowMac, RowSeal};
 use rusqlite::types::Value;
 use store::conformance::sample::{
-    app_id, app_selection, at, credential, customer_key, data_key_id, event, furnish, key_test, lives, platform_key,
-    rotation, usage,
-    workspace_id,
+    app_id, app_selection, at, credential, customer_key, data_key_id, event, furnish, key_config, key_test,
+    key_version, lives, platform_key, rotation, usage, workspace_id,
 };
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
-use store::{Store as _, StoreError};
+use store::{Store, StoreError};
 
 use self::fixture::SqliteFile;
 
@@ -47,6 +48,7 @@ async fn every_column_of_every_row_is_covered() {
     let mut tx = store.begin("credential").await.unwrap();
     tx.put_credential(&credential("acme", "bot", 1)).await.unwrap();
     tx.commit().await.unwrap();
+    approve_leave_and_destroy(&*store).await;
     store.verify().await.unwrap();
 
     let raw = file.raw();
@@ -97,6 +99,36 @@ async fn every_column_of_every_row_is_covered() {
     assert!(tried > 150, "{tried} changes tried");
     store.verify().await.unwrap();
     assert!(store.data_key(&workspace_id("acme"), &app_id("bot"), data_key_id(1)).await.unwrap().is_some());
+}
+
+/// Operations of every kind, one approved and one rejected; a key that was left, whose versions' tenant is settled; a data key that
+/// was destroyed.
+async fn approve_leave_and_destroy(store: &dyn Store) {
+    let config = key_config("acme", 1);
+    let (from, to) = (key_version("acme", 1).id, key_version("acme", 2).id);
+    let (key, tenant) = (config.location.clone(), config.tenant.clone());
+    let waits = Duration::from_micros(100);
+    let ask = |n: u8, kind| {
+        let id = OperationId::new(at(i64::from(n)), [n; 10]);
+        Operation::ask(id, workspace_id("acme"), kind, "ann", 1, waits, at(10))
+    };
+    let destruction = ask(50, OperationKind::DestroyDataKey { app: app_id("bot"), data_key: data_key_id(1) });
+    store.retire_data_key(&workspace_id("acme"), &app_id("bot"), data_key_id(1), at(7)).await.unwrap();
+    let ended = rotation("acme", 1).begin(at(6)).unwrap().cancel(at(7)).unwrap();
+    let approved = destruction.clone().approve("bob", at(20)).unwrap();
+    let replacement = ask(51, OperationKind::ReplaceKey { from, to, key, tenant });
+    let leaving = ask(52, OperationKind::LeaveCustomerKey);
+    let mut tx = store.begin("approvals").await.unwrap();
+    for operation in
+        [&ended, &destruction, &approved, &approved.clone().begin(at(120)).unwrap(), &replacement, &leaving]
+    {
+        tx.put_operation(operation).await.unwrap();
+    }
+    tx.put_operation(&replacement.reject("bob", at(20)).unwrap()).await.unwrap();
+    tx.destroy_data_key(destruction.id, at(120)).await.unwrap();
+    tx.add_key_version(&KeyVersion { tenant: Some(config.tenant.clone()), ..key_version("acme", 1) }).await.unwrap();
+    tx.put_key_config(&config.leave(at(50))).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 fn columns(raw: &rusqlite::Connection, table: &str) -> Vec<String> {

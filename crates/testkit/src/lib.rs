@@ -7,6 +7,7 @@ mod clock;
 pub mod enforcement;
 mod entropy;
 mod faulty_store;
+pub mod quota;
 pub mod revocation;
 mod tenant;
 mod world;

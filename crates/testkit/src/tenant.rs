@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use domain::key_life::{Enforcement, KeyLife};
 use domain::permission::{
-    CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, Decrypt, DeleteWorkspace, Encrypt,
-    ExportWrappedKeys, Permit, ReEncrypt, ReadApps, ReadKey, ReadOperations, ReadSelection, ReadUsage, ReadWorkspaces,
-    RestoreKey, RevokeKey, RotateDataKeys, RotateKey as RotateAction, ScheduleEnforcement, SelectApps, Target, TestKey,
+    CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, DecideOperation, Decrypt,
+    DeleteWorkspace, DestroyDataKey, Encrypt, ExportWrappedKeys, LeaveCustomerKey, Permit, ReEncrypt, ReadApps,
+    ReadKey, ReadOperations, ReadSelection, ReadUsage, ReadWorkspaces, ReplaceKey as ReplaceAction, RestoreKey,
+    RevokeKey, RotateDataKeys, RotateKey as RotateAction, ScheduleEnforcement, SelectApps, Target, TestKey,
     ValidateApp,
 };
 use domain::{AppId, AppKind, Cloud, KeyLocation, KeyTest, KeyVersionId, WorkspaceId};
@@ -18,7 +19,7 @@ use vault::KeyRef;
 use vault::memory::MemoryKeys;
 
 use crate::World;
-use crate::world::allow;
+use crate::world::{allow, allow_as};
 
 /// The directory of every test customer.
 const TENANT: &str = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01";
@@ -157,6 +158,21 @@ impl TestWorkspace {
 
     /// Permission to cancel them.
     pub fn may_cancel(&self) -> Permit<CancelOperation> {
+        allow(self.target())
+    }
+
+    /// Permission of somebody else to decide about its operations.
+    pub fn may_decide(&self, who: &str) -> Permit<DecideOperation> {
+        allow_as(who, self.target())
+    }
+
+    /// Permission to replace its key.
+    pub fn may_replace(&self) -> Permit<ReplaceAction> {
+        allow(self.target())
+    }
+
+    /// Permission to leave its key.
+    pub fn may_leave(&self) -> Permit<LeaveCustomerKey> {
         allow(self.target())
     }
 
@@ -301,6 +317,11 @@ impl TestApp {
 
     /// Permission to change or delete it.
     pub fn may_change(&self) -> Permit<ChangeApps> {
+        allow(self.target())
+    }
+
+    /// Permission to destroy its data keys.
+    pub fn may_destroy(&self) -> Permit<DestroyDataKey> {
         allow(self.target())
     }
 

@@ -112,6 +112,7 @@ mod tests {
             thumbprint: [0; 32],
             hsm: false,
             recorded_at: Timestamp::from_micros(0),
+            tenant: None,
         };
         assert!(ChallengeKey::of(&recorded).is_none());
     }

@@ -141,6 +141,7 @@ impl KeyDescription {
             thumbprint: self.thumbprint,
             hsm: self.hsm,
             recorded_at: at,
+            tenant: None,
         }
     }
 }

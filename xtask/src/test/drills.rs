@@ -33,7 +33,7 @@ pub(crate) fn enforce(session: &mut Session) -> Result<Done> {
 
 /// A rotation killed three times ends, and loses nothing.
 pub(crate) fn rotate(session: &mut Session) -> Result<Done> {
-    drill(session, &["rotate", "--data-keys", "150", "--rounds", "3"])
+    drill(session, &["rotate", "--data-keys", "150", "--rounds", "3", "--simulated", "0"])
 }
 
 fn drill(session: &Session, args: &[&str]) -> Result<Done> {

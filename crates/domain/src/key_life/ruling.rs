@@ -55,7 +55,8 @@ pub fn protection_of(
     app: &AppId,
     now: Timestamp,
 ) -> Ruled {
-    if config.is_none() || !selection.has(app) {
+    // A key that was left protects nothing new.
+    if config.is_none_or(|config| config.left_at.is_some()) || !selection.has(app) {
         return Ruled::always(Ruling::PlatformKey);
     }
     let Some(life) = life else { return Ruled::always(Ruling::Refuse(Reason::RowForged)) };

@@ -123,6 +123,7 @@ impl State {
             wrap_epoch: self.epoch,
             lease: Duration::from_secs(300),
             configured_at: at(0),
+            left_at: None,
         }
     }
 

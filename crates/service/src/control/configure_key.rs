@@ -10,7 +10,8 @@ use domain::key_identifier::KeyIdentifier;
 use domain::key_life::KeyLife;
 use domain::permission::{self, Permit};
 use domain::{
-    Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersionId, Reason, TenantId, Timestamp, WorkspaceId,
+    Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersionId, Reason, TenantId, Timestamp, VaultLimit,
+    WorkspaceId,
 };
 use secmem::Secret;
 use store::{StoreError, Transaction};
@@ -23,7 +24,6 @@ use super::life::config_hash;
 use super::{event, live_workspace, not_found, to_the_end, workspace_of};
 use crate::core::Core;
 use crate::keys::Failure;
-use crate::keys::quota::Weight;
 use crate::keys::standing::WorkspaceState;
 use crate::keys::table::Change;
 use crate::keys::vault_call::{At, Budget};
@@ -76,6 +76,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// Exactly this version of this key.
+    pub(super) fn of(key: KeyRef, version: KeyVersionId) -> Self {
+        Self { key, version: Some(version), lease: None }
+    }
+
     pub(super) fn parse(request: &ConfigureKey) -> Result<Self, Refusal> {
         let identifier = match &request.key_name {
             None => KeyIdentifier::parse(&request.key_identifier),
@@ -145,7 +150,7 @@ impl Core {
         Ok(life.refuses_edits(self.clock.now().wall).filter(|_| !self.bugs.has(SeededBug::FreezeIgnored)))
     }
 
-    async fn describe(
+    pub(super) async fn describe(
         &self,
         workspace: &WorkspaceState,
         wanted: &Wanted,
@@ -161,7 +166,7 @@ impl Core {
 
     /// Wraps 65 random bytes and unwraps them again by the version that wrapped them. Reading a key, or wrapping alone,
     /// proves nothing: anybody who can read the public half can wrap.
-    async fn prove(
+    pub(super) async fn prove(
         &self,
         workspace: &WorkspaceState,
         wanted: &Wanted,
@@ -169,8 +174,8 @@ impl Core {
         budget: &Budget<'_>,
     ) -> Result<(), Refusal> {
         let lease = wanted.lease.unwrap_or(LONGEST_LEASE);
-        let weight = Weight::of(&key.record(&workspace.id, self.clock.now().wall));
-        let at = At { key: wanted.key.clone(), version: key.kid.version(), lease, weight };
+        let limit = VaultLimit::of(&key.record(&workspace.id, self.clock.now().wall));
+        let at = At { key: wanted.key.clone(), version: key.kid.version(), lease, limit };
         let sent: Secret<65> = Secret::fill(|bytes| self.entropy.fill(bytes)).map_err(Failure::from)?;
         let wrapped = self.ask_wrap(workspace, &at, &sent, budget).await?;
         let (back, _) = self.ask_unwrap(workspace, &at, &wrapped.blob, budget).await?;
@@ -206,6 +211,7 @@ impl Core {
                     wrap_epoch: present.as_ref().map_or(1, |present| present.wrap_epoch + 1),
                     lease: wanted.lease.or(present.as_ref().map(|present| present.lease)).unwrap_or(LONGEST_LEASE),
                     configured_at: now,
+                    left_at: None,
                 }
             }
             // Somebody else configured another key since this one was looked at.

@@ -81,7 +81,7 @@ impl ExportPages {
             let rows = self.core.store.data_keys(&self.workspace, self.after, EXPORT_PAGE).await?;
             let last = rows.last().map(|row| row.id);
             let mut page = Vec::new();
-            for row in rows.iter().filter(|row| row.protection == Protection::CustomerKey && row.state.decrypts()) {
+            for row in rows.iter().filter(|row| row.protection == Protection::CustomerKey && row.opens()) {
                 page.push(self.core.wrapped(row).await?);
             }
             self.after = last.or(self.after);

@@ -3,16 +3,20 @@
 //! Every change is decided inside one transaction, with its audit record (I-24), and runs to its end even if whoever asked for
 //! it is gone. Memory changes after the database has, never before.
 
+mod approvals;
 mod apps;
 mod check_key;
 mod configure_key;
+mod destroy_data_key;
 mod export_wrapped_keys;
 mod key_health;
+mod leave_customer_key;
 pub(crate) mod life;
 mod operations;
 mod read_coverage;
 mod read_key;
 mod read_usage;
+mod replace_key;
 mod rotate_data_keys;
 pub(crate) mod rotate_key;
 mod schedule_enforcement;
@@ -28,10 +32,12 @@ pub use check_key::KeyWarning;
 pub use configure_key::{ConfigureKey, Configured};
 pub use export_wrapped_keys::{ExportPages, WrappedKey};
 pub use key_health::KeyHealth;
+pub use leave_customer_key::{Leaving, StillNeeded};
 pub use operations::OperationPage;
 pub use read_coverage::{AppCoverage, CoveragePage, DataKeyCoverage};
 pub use read_key::VersionInUse;
 pub use read_usage::{ReadUsage, UsagePage};
+pub use replace_key::{ReplaceKey, ReplacementStarted};
 pub use rotate_data_keys::RotateDataKeys;
 pub use rotate_key::{RotateKey, RotationStarted};
 pub use schedule_enforcement::ScheduleEnforcement;
@@ -39,9 +45,9 @@ pub use select_apps::Selected;
 pub use switch_key::KeyStatus;
 pub(crate) use test_configuration::Tests;
 pub use test_configuration::{OWNERSHIP_TAG, TestConfiguration, TestEvent, TestRun};
-pub use watch_selection::{SelectedApp, SelectionState, SelectionWatch};
 pub(crate) use validate_app::Validations;
 pub use validate_app::{Obstacle, Stage, Validation};
+pub use watch_selection::{SelectedApp, SelectionState, SelectionWatch};
 pub use workspaces::WorkspacePage;
 
 use domain::audit::{AuditEvent, AuditKind};

@@ -6,6 +6,7 @@ use domain::permission::{self, Action, Permit};
 use domain::{Reason, WorkspaceId};
 
 use super::{cut, event, not_found, page_size, to_the_end, workspace_of};
+use crate::tasks::rotation::ended;
 use crate::{Refusal, Service};
 
 /// Some operations, newest first.
@@ -48,7 +49,8 @@ impl Service {
         Ok(OperationPage { operations, next })
     }
 
-    /// Asks an operation to end. What it has done stays and is whole; it ends at its next whole step.
+    /// Asks an operation to end. What it has done stays and is whole; it ends at its next whole step. One that awaits approval,
+    /// or waits after it, ends at once: so whoever may cancel can stop what somebody else approved.
     pub async fn cancel_operation(
         &self,
         permit: &Permit<permission::CancelOperation>,
@@ -67,6 +69,9 @@ impl Service {
             tx.put_operation(&asked).await?;
             let what = AuditKind::OperationCancelRequested { operation: id };
             tx.append_audit(event(&asked.workspace, now, &actor, what)).await?;
+            if !asked.state.is_open() {
+                tx.append_audit(event(&asked.workspace, now, &actor, ended(&asked))).await?;
+            }
             tx.commit().await?;
             core.operations.wake();
             Ok(asked)
@@ -75,7 +80,11 @@ impl Service {
     }
 
     /// An operation of the workspace the permission is for; another's is not there.
-    async fn own_operation<A: Action>(&self, permit: &Permit<A>, id: OperationId) -> Result<Operation, Refusal> {
+    pub(super) async fn own_operation<A: Action>(
+        &self,
+        permit: &Permit<A>,
+        id: OperationId,
+    ) -> Result<Operation, Refusal> {
         let workspace = workspace_of(permit)?;
         let found = self.0.store.operation(id).await?;
         found.filter(|operation| operation.workspace == workspace).ok_or_else(not_found)

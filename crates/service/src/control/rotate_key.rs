@@ -20,7 +20,6 @@ use crate::core::Core;
 use crate::keys::Failure;
 use crate::keys::standing::WorkspaceState;
 use crate::keys::vault_call::{At, Budget};
-use crate::tasks::rotation::rate;
 use crate::{Refusal, Service};
 
 /// How many of a workspace's operations are looked at for what became of earlier rotations.
@@ -93,14 +92,10 @@ impl Core {
         Ok(RotationStarted { plan, operation: Some(operation) })
     }
 
-    async fn plan(&self, id: &WorkspaceId, config: &KeyConfig, to: &KeyVersion) -> Result<Plan, Refusal> {
+    pub(super) async fn plan(&self, id: &WorkspaceId, config: &KeyConfig, to: &KeyVersion) -> Result<Plan, Refusal> {
         let uses = self.store.version_uses(id).await?;
         let versions = self.store.key_versions(id).await?;
-        let is_left =
-            |version: &&KeyVersion| uses.iter().any(|found| found.version == version.id && found.data_keys > 0);
-        let mut slow: Vec<&KeyVersion> = versions.iter().filter(is_left).collect();
-        slow.push(to);
-        Ok(Plan::new(config.current_version, to.id, &uses, rate(&slow, self.rotation_places())))
+        Ok(Plan::new(config.current_version, to.id, &uses, self.pace(&uses, &versions, to).rate))
     }
 
     /// The version as its vault describes it, fit to protect data.
@@ -178,9 +173,10 @@ impl Core {
         Ok(operation)
     }
 
+    /// The operation of the workspace that is worked on.
     pub(super) async fn open_operation(&self, id: &WorkspaceId) -> Result<Option<Operation>, Refusal> {
-        let newest = self.store.operations(id, None, 1).await?;
-        Ok(newest.into_iter().find(|operation| operation.state.is_open()))
+        let open = self.store.open_operations().await?;
+        Ok(open.into_iter().find(|operation| operation.workspace == *id && operation.state.has_turn()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Setting the date from which the customer's key is to be used, or moving it.
 
-use domain::WorkspaceId;
 use domain::key_life::{EnforceAt, PassingTest, Plan, Policy};
 use domain::permission::{self, Permit};
+use domain::{Reason, WorkspaceId};
 
 use super::life::{config_hash, key_and_life};
 use super::{KeyStatus, to_the_end, workspace_of};
@@ -45,6 +45,9 @@ impl Core {
     ) -> Result<KeyStatus, Refusal> {
         let mut tx = self.store.begin("schedule_enforcement").await?;
         let (config, life) = key_and_life(&mut *tx, workspace).await?;
+        if config.left_at.is_some() {
+            return Err(Refusal::because(Reason::KeyLeft));
+        }
         let tests = tx.key_tests(workspace, MOST_PAGE).await?;
         let now = self.clock.now().wall;
         let at = EnforceAt::parse(&request.local, &request.zone, now)

@@ -36,6 +36,10 @@ impl Core {
         over: Option<DataKeyId>,
         budget: &Budget<'_>,
     ) -> Result<Born, Failure> {
+        let _place = match protection {
+            Protection::CustomerKey => Some(self.birth_place(app.workspace, budget).await?),
+            Protection::PlatformKey => None,
+        };
         let (row, wrapping) = self.conceive(standing, protection, app, budget).await?;
         let inserted = self.stored(budget, self.store.insert_data_key(row.clone(), wrapping.clone())).await;
         match inserted {
@@ -111,6 +115,7 @@ impl Core {
             created_at: now,
             activated_at: None,
             retired_at: None,
+            destroyed_at: None,
         };
         let identity = identity_of(&row);
         let payload = Secret::fill(|out| secret.expose(|key| payload::write(out, key, &identity)))?;

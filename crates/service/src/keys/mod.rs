@@ -19,6 +19,7 @@
 //! | [`unwrap`] | from a row to a key that was compared |
 //! | [`rewrap`] | how a data key gets a wrapping by another key version |
 //! | [`birth`] | how a new data key comes to encrypt |
+//! | [`birth_place`] | how many do so at once |
 //! | [`ready`] | what happens when the hot path finds nothing |
 //! | [`ruled`] | under whose key is an app's new data, by what the store said and this replica's clock |
 //! | [`unknown`] | which data keys do not exist |
@@ -26,6 +27,7 @@
 
 pub(crate) mod around;
 pub(crate) mod birth;
+pub(crate) mod birth_place;
 pub(crate) mod control;
 pub(crate) mod failure;
 pub(crate) mod flight;

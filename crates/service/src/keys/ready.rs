@@ -192,9 +192,11 @@ impl Core {
             }
             return Err(Failure::UnknownKey);
         };
-        if !row.state.decrypts() {
-            // It has sealed nothing that was acknowledged. A pending one may yet become active, so it is not remembered.
-            debug_assert!(matches!(row.state, DataKeyState::Pending | DataKeyState::Abandoned));
+        if !row.opens() {
+            // It has sealed nothing that was acknowledged, or was destroyed. A pending one may yet become active, so it is not
+            // remembered.
+            let pending = matches!(row.state, DataKeyState::Pending | DataKeyState::Abandoned);
+            debug_assert!(pending || row.destroyed_at.is_some());
             return Err(Failure::UnknownKey);
         }
         self.check_switch(standing, row.protection)?;

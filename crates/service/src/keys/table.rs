@@ -3,6 +3,8 @@
 //! A reader borrows a key for the time of its closure and writes nothing that another thread reads. Whoever takes keys away
 //! empties the cells; each key is then wiped by the last reader that lets go of it, at once if there is none.
 
+mod forget;
+
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
@@ -411,6 +413,7 @@ impl KeyTable {
             Change::Unknown => {}
             Change::AppDeleted(app) => self.take_away(&workspace, &mut held, |key_app, _| key_app == app),
             Change::WorkspaceDeleted => self.take_away(&workspace, &mut held, |_, _| true),
+            Change::DataKeyDestroyed(app, id) => self.forget(&workspace, &mut held, app, id),
         }
     }
 
@@ -499,4 +502,6 @@ pub(crate) enum Change<'a> {
     WorkspaceDeleted,
     /// Something did that could not be read: whoever uses it next reads it anew.
     Unknown,
+    /// A data key was destroyed.
+    DataKeyDestroyed(&'a AppId, DataKeyId),
 }

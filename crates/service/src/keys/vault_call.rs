@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
 use domain::lease::KeyLease;
-use domain::{Clock, KeyConfig, KeyVersion, KeyVersionId, Moment};
+use domain::{Clock, KeyConfig, KeyVersion, KeyVersionId, Moment, VaultLimit, VaultShare};
 use secmem::Secret;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 use vault::{Class, KeyUnavailable, WrappedBlob};
 
-use super::quota::{Share, Weight};
 use super::standing::WorkspaceState;
 use super::table::Proof;
 use super::{Failure, lock};
@@ -44,14 +43,15 @@ pub(crate) struct At {
     pub(crate) key: vault::KeyRef,
     pub(crate) version: KeyVersionId,
     pub(crate) lease: Duration,
-    pub(crate) weight: Weight,
+    pub(crate) limit: VaultLimit,
 }
 
 impl At {
-    /// A version of the key that is in force, at the place where it was recorded.
+    /// A version of the key that is in force, or of one before it, at the place where it was recorded.
     pub(crate) fn of(config: &KeyConfig, recorded: &KeyVersion) -> Self {
-        let key = vault::KeyRef { tenant: config.tenant.clone(), location: recorded.location.key().clone() };
-        Self { key, version: recorded.id, lease: config.lease, weight: Weight::of(recorded) }
+        let tenant = recorded.tenant.as_ref().unwrap_or(&config.tenant).clone();
+        let key = vault::KeyRef { tenant, location: recorded.location.key().clone() };
+        Self { key, version: recorded.id, lease: config.lease, limit: VaultLimit::of(recorded) }
     }
 }
 
@@ -133,7 +133,7 @@ impl Core {
             return Ok(());
         }
         let (left, now) = (budget.left(), self.clock.now().boot);
-        match self.quotas.of(&at.key.location).take(now, at.weight, self.share(), left) {
+        match self.quotas.of(&at.key.location).take(now, at.limit, self.share(), left) {
             Some(Duration::ZERO) => Ok(()),
             Some(wait) => {
                 tokio::time::sleep(wait).await;
@@ -146,12 +146,13 @@ impl Core {
     /// Takes a turn without waiting for it: a probe's.
     pub(crate) fn charge(&self, at: &At) {
         let now = self.clock.now().boot;
-        self.quotas.of(&at.key.location).take(now, at.weight, self.share(), Duration::MAX);
+        self.quotas.of(&at.key.location).take(now, at.limit, self.share(), Duration::MAX);
     }
 
-    fn share(&self) -> Share {
+    /// What this replica takes of a vault.
+    pub(crate) fn share(&self) -> VaultShare {
         let Options { vault_share_percent, replicas, vault_limit, .. } = self.options;
-        Share { percent: vault_share_percent, replicas, limit: vault_limit }
+        VaultShare { percent: vault_share_percent, replicas, limit: vault_limit }
     }
 
     /// Waits for one of the workspace's places at its vault.

@@ -128,6 +128,11 @@ impl Core {
         let (now, timing) = (self.clock.now().wall, self.decision_timing());
         let Some(at) = life.plan().map(|plan| plan.at.instant()) else { return Ok(AGAIN) };
         let workspace = life.workspace.clone();
+        // A workspace that left its key has no use for a date.
+        let config = self.store.key_config(&workspace).await?;
+        if config.is_none_or(|config| config.left_at.is_some()) {
+            return Ok(AGAIN);
+        }
         match &life.enforcement {
             Enforcement::Scheduled(_) if now >= timing.decide_before(at) => {
                 self.hold(&life, Reason::EnforcementMissed).await?;

@@ -95,6 +95,11 @@ impl Core {
         if change.unreadable {
             self.table.changed(workspace, Change::Unknown);
         }
+        if !self.bugs.has(SeededBug::DestroyedKeyKept) {
+            for (app, id) in &change.destroyed {
+                self.table.changed(workspace, Change::DataKeyDestroyed(app, *id));
+            }
+        }
         for denial in &change.denials {
             let fact = fact(denial.reason);
             self.table.heard_of_denial(workspace, denial, fact.as_ref(), self.clock.now());

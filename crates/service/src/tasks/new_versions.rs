@@ -56,7 +56,13 @@ impl Core {
     async fn follow(self: &Arc<Self>, workspace: &WorkspaceId) -> Result<(), Refusal> {
         let Some(config) = self.store.key_config(workspace).await? else { return Ok(()) };
         // Before it is in force, another version is another configuration, which somebody has to test.
-        if !self.store.key_life(workspace).await?.is_some_and(|life| life.rotates()) {
+        if config.left_at.is_some() || !self.store.key_life(workspace).await?.is_some_and(|life| life.rotates()) {
+            return Ok(());
+        }
+        // A key that is about to be replaced is not rotated by itself: the replacement was approved for the version in force.
+        let open = self.store.open_operations().await?;
+        let replaces = |operation: &&domain::Operation| matches!(operation.kind, OperationKind::ReplaceKey { .. });
+        if open.iter().filter(replaces).any(|operation| operation.workspace == *workspace) {
             return Ok(());
         }
         let Some(newest) = self.newest_version(workspace, &config).await? else { return Ok(()) };

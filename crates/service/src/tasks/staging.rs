@@ -15,10 +15,6 @@ use crate::core::Core;
 use crate::keys::birth::Born;
 use crate::keys::{AppRef, Failure};
 use crate::options::MOST_PAGE;
-use crate::tasks::rotation::rate;
-
-/// Calls that one data key takes: a wrap and an unwrap.
-const CALLS: u64 = 2;
 
 /// What is still to be made.
 pub(crate) struct Staging {
@@ -49,8 +45,7 @@ impl Core {
             }
         }
         let version = self.store.key_version(workspace, config.current_version).await?.ok_or_else(not_configured)?;
-        let calls = u64::try_from(apps.len()).unwrap_or(u64::MAX).saturating_mul(CALLS);
-        let takes = rate(&[&version], self.rotation_places()).time_for(calls);
+        let takes = self.births_take(&version, apps.len());
         Ok(Staging { workspace: workspace.clone(), apps, takes })
     }
 
@@ -61,7 +56,7 @@ impl Core {
             let (core, workspace) = (self.clone(), workspace.clone());
             async move { core.stage_one(&workspace, &app).await }
         });
-        made.try_buffer_unordered(self.rotation_places()).try_fold(0, |made, one| async move { Ok(made + one) }).await
+        made.try_buffer_unordered(self.births_at_once()).try_fold(0, |made, one| async move { Ok(made + one) }).await
     }
 
     /// `0`: it has one already, or was deleted meanwhile.

@@ -119,6 +119,7 @@ impl AzureSite {
             wrap_epoch: 1,
             lease: LONGEST_LEASE,
             configured_at: Timestamp::from_micros(0),
+            left_at: None,
         });
         Customer { tenant, us, vault, workspace, name, tenant_id, version, identifier, nonce }
     }

@@ -2,6 +2,7 @@
 //!
 //! A database joins with a [`Database`] and one line, `store::conformance_suite!(…)`, which makes a test of each promise.
 
+pub mod approvals;
 pub mod authenticity;
 pub mod changes;
 pub mod commits;
@@ -93,6 +94,9 @@ macro_rules! conformance_suite {
             life::staged_data_keys_go_out_of_use_together
             life::a_selection_is_kept_app_by_app
             life::a_forged_life_or_selection_is_refused
+            approvals::what_awaits_approval_is_read_back_as_it_moves
+            approvals::a_data_key_is_destroyed_by_two_people_and_time
+            approvals::leaving_and_tenants_are_kept
         }
     };
     (@ $fresh:expr; $($file:ident :: $promise:ident)*) => {

@@ -67,6 +67,7 @@ pub fn key_version(workspace: &str, n: u8) -> KeyVersion {
         thumbprint: [n; 32],
         hsm: n.is_multiple_of(2),
         recorded_at: at(i64::from(n)),
+        tenant: None,
     }
 }
 
@@ -84,6 +85,7 @@ pub fn key_config(workspace: &str, n: u8) -> KeyConfig {
         wrap_epoch: u64::from(n),
         lease: Duration::from_secs(300),
         configured_at: at(i64::from(n)),
+        left_at: None,
     }
 }
 
@@ -149,6 +151,7 @@ fn data_key(workspace: &str, app: &str, n: u64, protection: Protection, wrap_epo
         created_at: at(3),
         activated_at: None,
         retired_at: None,
+        destroyed_at: None,
     }
 }
 

@@ -10,7 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::fields::stored;
 use super::read;
-use crate::row::RowCodes;
+use crate::row::{RowCodes, WrappedKey};
 use crate::{ControlChange, RecordedDenial, RecordedEvent, StoreError};
 
 /// The present revision, and the changes after `revision`.
@@ -76,6 +76,9 @@ fn of_workspace(
                   ORDER BY seq";
     let events: Vec<RecordedEvent> = read::many(conn, codes, clause, params![id.as_str(), after])?;
     change.denials = events.iter().filter_map(denial).collect();
+    let clause = "WHERE workspace = ?1 AND revision > ?2 AND destroyed_at IS NOT NULL";
+    let destroyed: Vec<WrappedKey> = read::many(conn, codes, clause, params![id.as_str(), after])?;
+    change.destroyed = destroyed.into_iter().map(|row| (row.key.app, row.key.id)).collect();
     Ok(change)
 }
 

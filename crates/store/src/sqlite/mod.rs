@@ -7,6 +7,7 @@ mod changes;
 #[cfg(test)]
 mod commit_tests;
 mod connection;
+mod destroy;
 mod fault;
 mod fields;
 mod file;
@@ -350,7 +351,10 @@ impl Store for SqliteStore {
     }
 
     async fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
-        self.read(|conn, codes| read::many(conn, codes, "WHERE state IN (1, 2) ORDER BY workspace", [])).await
+        self.read(|conn, codes| {
+            read::many(conn, codes, "WHERE state IN (1, 2, 6, 7) ORDER BY workspace, operation", [])
+        })
+        .await
     }
 
     async fn version_uses(&self, workspace: &WorkspaceId) -> Result<Vec<VersionUse>, StoreError> {

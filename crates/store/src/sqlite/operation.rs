@@ -1,12 +1,14 @@
 //! What rotations read and write: operations, further wrappings of data keys, and what is under which version.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
+use domain::approval::{Approval, Decision};
 use domain::operation::{Operation, OperationId, OperationKind, Progress};
 use domain::rotation::VersionUse;
 use domain::{
-    AppId, DataKey, DataKeyId, DataKeyState, KeyVersionId, Protection, Reason, Timestamp, WorkspaceId, Wrapping,
-    WrappingKey,
+    AppId, DataKey, DataKeyId, DataKeyState, KeyVersionId, Protection, Reason, TenantId, Timestamp, WorkspaceId,
+    Wrapping, WrappingKey,
 };
 use rusqlite::{Connection, params};
 
@@ -22,7 +24,8 @@ const LOOKED_AT: i64 = 512;
 
 impl Stored for Operation {
     const COLUMNS: &'static str = "workspace, operation, kind, from_version, to_version, app, active_before, state, total, \
-                                   done, failing, cancelling, reason, actor, created_at, updated_at, switched_at, finished_at";
+                                   done, failing, cancelling, reason, actor, created_at, updated_at, switched_at, finished_at, \
+                                   key, tenant, data_key, approve_by, waits, decided_by, decided_at, approved";
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         let workspace = fields.parsed()?;
         let id = OperationId::from_bytes(fields.array()?);
@@ -30,32 +33,81 @@ impl Stored for Operation {
         let version = |fields: &mut Fields<'_>| fields.optional_array().map(|id| id.map(KeyVersionId::from_bytes));
         let (from, to) = (version(fields)?, version(fields)?);
         let app = fields.optional_text()?.map(str::parse::<AppId>).transpose().map_err(|_| fields.forged())?;
-        let kind = match (code, from, to, app, fields.optional_time()?) {
-            (1, Some(from), Some(to), None, None) => OperationKind::RotateKey { from, to },
-            (2, None, None, app, Some(active_before)) => OperationKind::RotateDataKeys { app, active_before },
+        let active_before = fields.optional_time()?;
+        let state = fields.code(row::operation_state)?;
+        let progress = Progress { total: fields.count()?, done: fields.count()?, failing: fields.count()? };
+        let cancelling = fields.code(yes_or_no)?;
+        let reason = match fields.optional_text()? {
+            None => None,
+            Some(name) => Some(Reason::named(name).ok_or_else(|| fields.forged())?),
+        };
+        let actor = fields.text()?.to_owned();
+        let (created_at, updated_at) = (fields.time()?, fields.time()?);
+        let (switched_at, finished_at) = (fields.optional_time()?, fields.optional_time()?);
+        let key = match fields.optional_text()? {
+            None => None,
+            Some(text) => Some(read::location_of(text).ok_or_else(|| fields.forged())?),
+        };
+        let tenant = fields.optional_text()?.map(str::parse::<TenantId>).transpose().map_err(|_| fields.forged())?;
+        let data_key = fields.optional_text()?.map(str::parse::<DataKeyId>).transpose().map_err(|_| fields.forged())?;
+        let kind = match (code, from, to, app, active_before, key, tenant, data_key) {
+            (1, Some(from), Some(to), None, None, None, None, None) => OperationKind::RotateKey { from, to },
+            (2, None, None, app, Some(active_before), None, None, None) => {
+                OperationKind::RotateDataKeys { app, active_before }
+            }
+            (3, Some(from), Some(to), None, None, Some(key), Some(tenant), None) => {
+                OperationKind::ReplaceKey { from, to, key, tenant }
+            }
+            (4, None, None, None, None, None, None, None) => OperationKind::LeaveCustomerKey,
+            (5, None, None, Some(app), None, None, None, Some(data_key)) => {
+                OperationKind::DestroyDataKey { app, data_key }
+            }
             _ => return Err(fields.forged()),
         };
+        let approval = approval(fields)?;
         Ok(Self {
             workspace,
             id,
             kind,
-            state: fields.code(row::operation_state)?,
-            progress: Progress { total: fields.count()?, done: fields.count()?, failing: fields.count()? },
-            cancelling: fields.code(|code| match code {
-                0 => Some(false),
-                1 => Some(true),
-                _ => None,
-            })?,
-            reason: match fields.optional_text()? {
-                None => None,
-                Some(name) => Some(Reason::named(name).ok_or_else(|| fields.forged())?),
-            },
-            actor: fields.text()?.to_owned(),
-            created_at: fields.time()?,
-            updated_at: fields.time()?,
-            switched_at: fields.optional_time()?,
-            finished_at: fields.optional_time()?,
+            state,
+            progress,
+            cancelling,
+            reason,
+            actor,
+            created_at,
+            updated_at,
+            switched_at,
+            finished_at,
+            approval,
         })
+    }
+}
+
+fn yes_or_no(code: i64) -> Option<bool> {
+    match code {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+/// Who has to approve and what was decided: all of it, or nothing.
+fn approval(fields: &mut Fields<'_>) -> Result<Option<Approval>, StoreError> {
+    let (approve_by, waits) = (fields.optional_time()?, fields.optional_time()?);
+    let by = fields.optional_text()?.map(str::to_owned);
+    let (at, approved) = (fields.optional_time()?, fields.optional_time()?);
+    let decision = match (by, at, approved.map(|code| yes_or_no(code.micros()))) {
+        (None, None, None) => None,
+        (Some(by), Some(at), Some(Some(approved))) => Some(Decision { by, at, approved }),
+        _ => return Err(fields.forged()),
+    };
+    match (approve_by, waits, decision) {
+        (None, None, None) => Ok(None),
+        (Some(approve_by), Some(waits), decision) => {
+            let waits = u64::try_from(waits.micros()).map_err(|_| fields.forged())?;
+            Ok(Some(Approval { approve_by, waits: Duration::from_micros(waits), decision }))
+        }
+        _ => Err(fields.forged()),
     }
 }
 
@@ -81,10 +133,11 @@ pub(super) fn last_event(
 /// Writes down a new operation of a live workspace, or how far a known one is.
 pub(super) fn put_operation(step: &mut Step<'_, '_>, operation: &Operation) -> Result<(), StoreError> {
     let before = self::operation(step.conn(), step.codes(), operation.id)?;
-    match &before {
+    let had_turn = match &before {
         Some(Kept { row, .. }) => {
-            let same = (&row.workspace, &row.kind, &row.actor, row.created_at)
-                == (&operation.workspace, &operation.kind, &operation.actor, operation.created_at);
+            let purpose = |of: &Operation| of.approval.as_ref().map(|approval| (approval.approve_by, approval.waits));
+            let same = (&row.workspace, &row.kind, &row.actor, row.created_at, purpose(row))
+                == (&operation.workspace, &operation.kind, &operation.actor, operation.created_at, purpose(operation));
             if !same {
                 return Err(Conflict::Exists.into());
             }
@@ -92,31 +145,40 @@ pub(super) fn put_operation(step: &mut Step<'_, '_>, operation: &Operation) -> R
             if !row.state.is_open() || !moves {
                 return Err(Conflict::OperationEnded.into());
             }
+            row.state.has_turn()
         }
         None => {
             write::live_workspace(step, &operation.workspace)?;
-            let open: Option<Kept<Operation>> = read::one(
-                step.conn(),
-                step.codes(),
-                "WHERE workspace = ?1 AND state IN (1, 2)",
-                [operation.workspace.as_str()],
-            )?;
-            if open.is_some() {
-                return Err(Conflict::OperationOpen.into());
-            }
+            false
+        }
+    };
+    if operation.state.has_turn() && !had_turn {
+        let open: Option<Kept<Operation>> = read::one(
+            step.conn(),
+            step.codes(),
+            "WHERE workspace = ?1 AND state IN (1, 2)",
+            [operation.workspace.as_str()],
+        )?;
+        if open.is_some() {
+            return Err(Conflict::OperationOpen.into());
         }
     }
     let sealed = step.seal(&operation.workspace, operation, before.map(|kept| kept.code))?;
-    let (kind, from, to, app, active_before) = row::operation_kind_columns(&operation.kind);
+    let columns = row::operation_kind_columns(&operation.kind);
+    let row::KindColumns { kind, from, to, app, active_before, key, tenant, data_key } = columns;
+    let approval = operation.approval.as_ref();
+    let decision = approval.and_then(|approval| approval.decision.as_ref());
+    let waits = approval.map(|approval| stored("waits", row::lease_micros(approval.waits))).transpose()?;
     step.conn()
         .prepare_cached(
             "INSERT INTO operations (workspace, operation, kind, from_version, to_version, app, active_before, state, total,
                done, failing, cancelling, reason, actor, created_at, updated_at, switched_at, finished_at,
-               epoch, revision, mac_key, mac)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+               epoch, revision, mac_key, mac, key, tenant, data_key, approve_by, waits, decided_by, decided_at, approved)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+               ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)
              ON CONFLICT (workspace, operation) DO UPDATE SET state = ?8, total = ?9, done = ?10, failing = ?11,
                cancelling = ?12, reason = ?13, updated_at = ?16, switched_at = ?17, finished_at = ?18,
-               epoch = ?19, revision = ?20, mac_key = ?21, mac = ?22",
+               decided_by = ?28, decided_at = ?29, approved = ?30, epoch = ?19, revision = ?20, mac_key = ?21, mac = ?22",
         )?
         .execute(params![
             operation.workspace.as_str(),
@@ -141,6 +203,14 @@ pub(super) fn put_operation(step: &mut Step<'_, '_>, operation: &Operation) -> R
             sealed.revision,
             sealed.mac_key,
             sealed.mac,
+            key.map(|key| key.to_string()),
+            tenant.as_ref().map(TenantId::as_str),
+            data_key.map(|id| id.to_string()),
+            approval.map(|approval| approval.approve_by.micros()),
+            waits,
+            decision.map(|decision| decision.by.as_str()),
+            decision.map(|decision| decision.at.micros()),
+            decision.map(|decision| decision.approved),
         ])?;
     Ok(())
 }
@@ -154,15 +224,11 @@ pub(super) fn add_wrapping(
     over: &Wrapping,
 ) -> Result<(), StoreError> {
     let operation = operation(step.conn(), step.codes(), id)?.ok_or(Conflict::NoOperation)?.row;
-    if !operation.state.is_open() {
+    if !operation.state.has_turn() {
         return Err(Conflict::OperationEnded.into());
     }
-    let to = match operation.kind {
-        OperationKind::RotateKey { to, .. } if operation.workspace == wrapping.workspace => to,
-        OperationKind::RotateKey { .. } | OperationKind::RotateDataKeys { .. } => {
-            return Err(Conflict::NotItsWrapping.into());
-        }
-    };
+    let versions = operation.kind.versions().filter(|_| operation.workspace == wrapping.workspace);
+    let (_, to) = versions.ok_or(Conflict::NotItsWrapping)?;
     if wrapping.wrapped_by != WrappingKey::Customer(to) {
         return Err(Conflict::NotItsWrapping.into());
     }
@@ -170,6 +236,9 @@ pub(super) fn add_wrapping(
         read::wrapped_key(step.conn(), step.codes(), &wrapping.workspace, wrapping.data_key)?
             .ok_or(Conflict::NoDataKey)?;
     write::check_wrapping(&row.key, wrapping)?;
+    if row.key.destroyed_at.is_some() {
+        return Err(Conflict::WrappingMoved.into());
+    }
     let present = read::newest_wrapping(step.conn(), step.codes(), &wrapping.workspace, wrapping.data_key)?;
     if present.as_ref() != Some(over) {
         return Err(Conflict::WrappingMoved.into());
@@ -241,6 +310,10 @@ pub(super) fn version_uses(
     })?;
     let clause = "WHERE workspace = ?1 AND protection = 2";
     read::each(&snapshot, codes, clause, [workspace.as_str()], |kept: Kept<WrappedKey>| {
+        // What was destroyed needs no version any more.
+        if kept.row.key.destroyed_at.is_some() {
+            return Ok(());
+        }
         // The row says which wrapping is its newest: one that was taken away, or put there, is not counted but told.
         match current.get(&kept.row.key.id) {
             Some((number, version)) if *number == kept.row.wrapping => {
@@ -271,7 +344,7 @@ pub(super) fn data_keys_left(
             read::many(&snapshot, codes, clause, params![workspace.as_str(), after, LOOKED_AT])?;
         let Some(last) = rows.last() else { return Ok(found) };
         after = last.key.id.as_bytes().to_vec();
-        for row in rows {
+        for row in rows.into_iter().filter(|row| row.key.destroyed_at.is_none()) {
             debug_assert_eq!(row.key.protection, Protection::CustomerKey);
             let wrapping = read::newest_wrapping(&snapshot, codes, workspace, row.key.id)?;
             let wrapping = wrapping.ok_or(StoreError::RowForged { table: NumberedWrapping::TABLE })?;

@@ -241,7 +241,7 @@ impl Stored for App {
 }
 
 impl Stored for KeyConfig {
-    const COLUMNS: &'static str = "workspace, key, tenant, current_version, wrap_epoch, lease, configured_at";
+    const COLUMNS: &'static str = "workspace, key, tenant, current_version, wrap_epoch, lease, configured_at, left_at";
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             workspace: fields.parsed()?,
@@ -251,12 +251,13 @@ impl Stored for KeyConfig {
             wrap_epoch: fields.count()?,
             lease: Duration::from_micros(fields.count()?),
             configured_at: fields.time()?,
+            left_at: fields.optional_time()?,
         })
     }
 }
 
 impl Stored for KeyVersion {
-    const COLUMNS: &'static str = "workspace, version, kid, modulus, exponent, thumbprint, hsm, recorded_at";
+    const COLUMNS: &'static str = "workspace, version, kid, modulus, exponent, thumbprint, hsm, recorded_at, tenant";
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             workspace: fields.parsed()?,
@@ -271,6 +272,10 @@ impl Stored for KeyVersion {
                 _ => None,
             })?,
             recorded_at: fields.time()?,
+            tenant: match fields.optional_text()? {
+                None => None,
+                Some(text) => Some(text.parse().map_err(|_| fields.forged())?),
+            },
         })
     }
 }
@@ -291,7 +296,7 @@ impl Stored for KeyTest {
 
 impl Stored for WrappedKey {
     const COLUMNS: &'static str = "workspace, data_key, app, protection, state, key_check_value, wrap_epoch, created_at, \
-                                   activated_at, retired_at, wrapping";
+                                   activated_at, retired_at, destroyed_at, wrapping";
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         let key = DataKey {
             workspace: fields.parsed()?,
@@ -304,6 +309,7 @@ impl Stored for WrappedKey {
             created_at: fields.time()?,
             activated_at: fields.optional_time()?,
             retired_at: fields.optional_time()?,
+            destroyed_at: fields.optional_time()?,
         };
         Ok(Self { key, wrapping: fields.count()? })
     }
@@ -360,8 +366,13 @@ impl Stored for SetHead {
 /// A key's URL, in the one spelling we write.
 fn location(fields: &mut Fields<'_>) -> Result<KeyLocation, StoreError> {
     let text = fields.text()?;
-    let location = KeyIdentifier::parse(text).map_err(|_| fields.forged())?.location;
-    if location.to_string() == text { Ok(location) } else { Err(fields.forged()) }
+    location_of(text).ok_or_else(|| fields.forged())
+}
+
+/// As [`location`], of a text. `None`: it is no key's URL in the spelling we write.
+pub(super) fn location_of(text: &str) -> Option<KeyLocation> {
+    let location = KeyIdentifier::parse(text).ok()?.location;
+    (location.to_string() == text).then_some(location)
 }
 
 /// A `kid`, in the one spelling we write.

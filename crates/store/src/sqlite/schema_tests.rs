@@ -1,6 +1,9 @@
 //! Databases of older schemas are brought forward, one whole step at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use domain::operation::{Operation, OperationId, OperationKind};
 
 use domain::{Hour, KeyUsage, Protection};
 
@@ -10,7 +13,8 @@ use super::{Durability, OpenRefused, SqliteOptions, SqliteStore};
 use crate::Store;
 use crate::conformance::TestSeal;
 use crate::conformance::sample::{
-    app_selection, at, furnish, key_test, lives, platform_key, rotation, usage, workspace, workspace_id,
+    app_id, app_selection, at, data_key_id, furnish, key_test, lives, platform_key, rotation, usage, workspace,
+    workspace_id,
 };
 
 const FIRST: Migration = Migration { number: 1, sql: include_str!("schema/0001_first.sql") };
@@ -137,6 +141,12 @@ async fn the_schema_refuses_what_must_never_happen() {
     let row = KeyUsage { protection: Protection::PlatformKey, ..usage("acme", "bot", 1, 5) };
     let an_hour = KeyUsage { hour: Some(Hour::of_number(490_000)), ..row.clone() };
     store.add_usage(vec![row, an_hour]).await.unwrap();
+    let kind = OperationKind::DestroyDataKey { app: app_id("bot"), data_key: data_key_id(1) };
+    let waits = Duration::from_secs(100);
+    let asked = Operation::ask(OperationId::new(at(9), [9; 10]), workspace_id("acme"), kind, "ann", 1, waits, at(9));
+    let mut tx = store.begin("ask").await.unwrap();
+    tx.put_operation(&asked).await.unwrap();
+    tx.commit().await.unwrap();
     drop(store);
     let conn = rusqlite::Connection::open(&options.path).unwrap();
     conn.pragma_update(None, "foreign_keys", true).unwrap();
@@ -150,7 +160,7 @@ async fn the_schema_refuses_what_must_never_happen() {
         ("UPDATE data_keys SET state = 1 WHERE state = 3", "never moves back"),
         ("UPDATE data_keys SET state = 4 WHERE state = 1", "never moves back"),
         (
-            "INSERT INTO data_keys SELECT workspace, randomblob(16), app, protection, 3, key_check_value, wrap_epoch, created_at, activated_at, retired_at, wrapping, epoch, revision, mac_key, mac FROM data_keys WHERE state = 3",
+            "INSERT INTO data_keys SELECT workspace, randomblob(16), app, protection, 3, key_check_value, wrap_epoch, created_at, activated_at, retired_at, wrapping, epoch, revision, mac_key, mac, NULL FROM data_keys WHERE state = 3",
             "born pending",
         ),
         ("UPDATE audit SET actor = 'bob'", "an audit event never changes"),
@@ -169,6 +179,17 @@ async fn the_schema_refuses_what_must_never_happen() {
         ("UPDATE operations SET to_version = from_version", "keeps its purpose"),
         ("UPDATE operations SET state = 3 WHERE state = 1", "never moves back"),
         ("UPDATE operations SET switched_at = 1", "has ended never changes"),
+        ("UPDATE operations SET state = 2 WHERE state = 6", "never moves back"),
+        ("UPDATE operations SET state = 7 WHERE state = 6", "nobody approved the operation"),
+        ("UPDATE operations SET state = 7, approved = 1, decided_at = 1, decided_by = actor WHERE state = 6", "CHECK"),
+        (
+            "UPDATE operations SET state = 7, approved = 0, decided_at = 1, decided_by = 'b' WHERE state = 6",
+            "nobody approved",
+        ),
+        ("UPDATE operations SET waits = 0 WHERE state = 6", "keeps its purpose"),
+        ("UPDATE operations SET data_key = NULL WHERE state = 6", "keeps its purpose"),
+        ("UPDATE data_keys SET destroyed_at = 1", "destroyed once, when it is retired"),
+        ("UPDATE wrappings SET sealed_blob = x''", "a wrapping is never overwritten"),
         ("DELETE FROM apps", "never reused"),
         ("DELETE FROM workspaces", "never reused"),
         ("UPDATE key_tests SET steps = '[]'", "a test never changes"),

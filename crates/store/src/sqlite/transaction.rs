@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{life, operation, page, read, usage, write};
+use super::{destroy, life, operation, page, read, usage, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -185,6 +185,10 @@ impl Transaction for SqliteTransaction {
     async fn put_operation(&mut self, operation: &Operation) -> Result<(), StoreError> {
         let operation = operation.clone();
         self.run(move |unit| unit.step(|step| operation::put_operation(step, &operation))).await
+    }
+
+    async fn destroy_data_key(&mut self, operation: OperationId, at: Timestamp) -> Result<(), StoreError> {
+        self.run(move |unit| unit.step(|step| destroy::destroy_data_key(step, operation, at))).await
     }
 
     async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {

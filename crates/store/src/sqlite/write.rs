@@ -90,8 +90,8 @@ pub(super) fn put_key_config(step: &mut Step<'_, '_>, config: &KeyConfig) -> Res
     }
     let before = read::key_config(step.conn(), step.codes(), &config.workspace)?;
     if let Some(Kept { row, .. }) = &before {
-        let same_key = (&row.location, &row.tenant, row.current_version)
-            == (&config.location, &config.tenant, config.current_version);
+        let same_key = (&row.location, &row.tenant, row.current_version, row.left_at)
+            == (&config.location, &config.tenant, config.current_version, config.left_at);
         let next = if same_key { row.wrap_epoch } else { row.wrap_epoch.saturating_add(1) };
         if config.wrap_epoch != next {
             return Err(Conflict::WrapEpoch { present: Some(row.wrap_epoch) }.into());
@@ -102,10 +102,10 @@ pub(super) fn put_key_config(step: &mut Step<'_, '_>, config: &KeyConfig) -> Res
     step.conn()
         .prepare_cached(
             "INSERT INTO key_configs (workspace, key, tenant, current_version, wrap_epoch, lease, configured_at,
-               epoch, revision, mac_key, mac)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+               epoch, revision, mac_key, mac, left_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (workspace) DO UPDATE SET key = ?2, tenant = ?3, current_version = ?4, wrap_epoch = ?5,
-               lease = ?6, configured_at = ?7, epoch = ?8, revision = ?9, mac_key = ?10, mac = ?11",
+               lease = ?6, configured_at = ?7, epoch = ?8, revision = ?9, mac_key = ?10, mac = ?11, left_at = ?12",
         )?
         .execute(params![
             config.workspace.as_str(),
@@ -119,38 +119,51 @@ pub(super) fn put_key_config(step: &mut Step<'_, '_>, config: &KeyConfig) -> Res
             sealed.revision,
             sealed.mac_key,
             sealed.mac,
+            config.left_at.map(Timestamp::micros),
         ])?;
     Ok(())
 }
 
-/// Records a key version once.
+/// Records a key version once. Recorded again with the tenant that it had none of, it is settled which that is.
 pub(super) fn add_key_version(step: &mut Step<'_, '_>, version: &KeyVersion) -> Result<(), StoreError> {
     live_workspace(step, &version.workspace)?;
-    if let Some(Kept { row, .. }) = read::key_version(step.conn(), step.codes(), &version.workspace, version.id)? {
-        let same_key = (&row.location, &row.modulus, &row.exponent, &row.thumbprint)
+    let before = read::key_version(step.conn(), step.codes(), &version.workspace, version.id)?;
+    let mut row = version.clone();
+    if let Some(Kept { row: known, .. }) = &before {
+        let same_key = (&known.location, &known.modulus, &known.exponent, &known.thumbprint)
             == (&version.location, &version.modulus, &version.exponent, &version.thumbprint);
-        return if same_key { Ok(()) } else { Err(Conflict::KeySubstituted.into()) };
+        let other_tenant = known.tenant.is_some() && version.tenant.is_some() && known.tenant != version.tenant;
+        if !same_key || other_tenant {
+            return Err(Conflict::KeySubstituted.into());
+        }
+        if known.tenant.is_some() || version.tenant.is_none() {
+            return Ok(());
+        }
+        row = KeyVersion { tenant: version.tenant.clone(), ..known.clone() };
     }
-    let sealed = step.seal(&version.workspace, version, None)?;
+    let sealed = step.seal(&row.workspace, &row, before.map(|kept| kept.code))?;
     step.conn()
         .prepare_cached(
             "INSERT INTO key_versions (workspace, version, kid, modulus, exponent, thumbprint, hsm, recorded_at,
-               epoch, revision, mac_key, mac)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+               epoch, revision, mac_key, mac, tenant)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             ON CONFLICT (workspace, version) DO UPDATE SET epoch = ?9, revision = ?10, mac_key = ?11, mac = ?12,
+               tenant = ?13",
         )?
         .execute(params![
-            version.workspace.as_str(),
-            version.id.as_bytes(),
-            version.location.to_string(),
-            version.modulus,
-            version.exponent,
-            version.thumbprint,
-            version.hsm,
-            version.recorded_at.micros(),
+            row.workspace.as_str(),
+            row.id.as_bytes(),
+            row.location.to_string(),
+            row.modulus,
+            row.exponent,
+            row.thumbprint,
+            row.hsm,
+            row.recorded_at.micros(),
             sealed.epoch,
             sealed.revision,
             sealed.mac_key,
             sealed.mac,
+            row.tenant.as_ref().map(domain::TenantId::as_str),
         ])?;
     Ok(())
 }

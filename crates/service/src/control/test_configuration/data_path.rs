@@ -78,6 +78,7 @@ impl Run<'_> {
             wrap_epoch: 0,
             lease: LONGEST_LEASE,
             configured_at: self.core.clock.now().wall,
+            left_at: None,
         })
     }
 }

@@ -1,65 +1,16 @@
-//! Going over to another version of the customer's key: nothing is lost, nothing fails meanwhile, and the old version is
-//! called safe to disable only when it is.
+//! A rotation of the key: planned, done, killed at each step, begun twice, cancelled, followed by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
+use domain::Reason;
 use domain::operation::{OperationKind, OperationState};
 use domain::rotation::Safety;
-use domain::{DataKeyState, KeyVersionId, Reason, WrappingKey};
-use secmem::Secret;
-use service::{RotateDataKeys, RotateKey, SeededBug, Service};
-use testkit::{Step, TestApp, TestWorkspace, World};
-use vault::memory::{Fault, MemoryKeys, Operation};
-use vault::{CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, VersionListing, WrappedBlob};
+use service::{RotateDataKeys, RotateKey, SeededBug};
+use testkit::{Step, World};
+use vault::memory::Operation;
 
-/// What a replica may still act on: C, and the longest piece of work.
-const SETTLED: Duration = Duration::from_secs(300 + 10 + 1);
-
-/// A workspace under a customer key, and apps with a ciphertext each.
-struct Customer {
-    acme: TestWorkspace,
-    first: KeyVersionId,
-    sealed: Vec<(TestApp, Vec<u8>)>,
-}
-
-impl Customer {
-    async fn with_apps(world: &World, count: usize) -> Self {
-        let acme = world.workspace("acme").await;
-        let first = acme.connect_key().await;
-        let mut sealed = Vec::new();
-        for n in 0..count {
-            let app = acme.app(&format!("app-{n}")).await;
-            let ciphertext = app.encrypt(format!("secret {n}").as_bytes()).await.unwrap();
-            sealed.push((app, ciphertext));
-        }
-        Self { acme, first, sealed }
-    }
-
-    /// I-23: every ciphertext there ever was opens, through this service and through one with nothing in memory.
-    async fn everything_opens(&self, world: &World) {
-        let fresh = world.another_service();
-        for (n, (app, ciphertext)) in self.sealed.iter().enumerate() {
-            assert_eq!(app.through(&fresh).decrypt(ciphertext).await.unwrap(), format!("secret {n}").as_bytes());
-        }
-    }
-
-    async fn under(&self, world: &World) -> Vec<KeyVersionId> {
-        let mut found = Vec::new();
-        for key in world.data_keys(&self.acme.id).await {
-            let wrapping = world.store.inner().wrapping(&self.acme.id, key.id).await.unwrap().unwrap();
-            let WrappingKey::Customer(version) = wrapping.wrapped_by else { panic!("not under the customer's key") };
-            found.push(version);
-        }
-        found
-    }
-
-    async fn safety(&self, service: &Service, version: KeyVersionId) -> Safety {
-        let versions = service.list_key_versions(&self.acme.may_read_key()).await.unwrap();
-        versions.into_iter().find(|found| found.version.id == version).unwrap().disable
-    }
-}
+use crate::customer::{Customer, SETTLED, VerifyAll, one_after_the_other};
 
 /// From a new version in the vault to the old one disabled: planned first, then done, then answered for.
 #[tokio::test]
@@ -105,16 +56,6 @@ async fn a_rotation_goes_from_plan_to_safe_to_disable() {
     let names = world.audit_names(&acme.id).await;
     assert_eq!(names[names.len() - 3..], ["key.rotation_started", "key.rotated", "operation.ended"], "I-24");
     world.store.verify_all().await;
-}
-
-trait VerifyAll {
-    async fn verify_all(&self);
-}
-
-impl VerifyAll for testkit::FaultyStore {
-    async fn verify_all(&self) {
-        self.inner().verify().await.unwrap();
-    }
 }
 
 /// An export that the customer holds needs the old version until they export again.
@@ -245,7 +186,7 @@ async fn two_at_once_are_one() {
 /// A rotation that is cancelled leaves every data key whole, under the old version or the new one, and can be begun again.
 #[tokio::test]
 async fn a_cancelled_rotation_leaves_everything_whole() {
-    let world = World::start();
+    let world = one_after_the_other();
     let customer = Customer::with_apps(&world, 4).await;
     let acme = &customer.acme;
     world.clock.advance(Duration::from_secs(1));
@@ -344,161 +285,6 @@ async fn a_data_key_born_meanwhile_follows() {
     assert!(left, "the seeded bug was not found");
 }
 
-/// The old version is disabled too early: what is still under it waits for the customer, everything else goes on, and after the
-/// version is enabled again the rotation ends by itself.
-#[tokio::test]
-async fn a_version_disabled_too_early_stops_only_what_is_under_it() {
-    let world = World::start();
-    let customer = Customer::with_apps(&world, 4).await;
-    let acme = &customer.acme;
-    world.clock.advance(Duration::from_secs(1));
-    let second = world.vault.create_key(&acme.key());
-    let operation = acme.rotate().await.unwrap().operation.unwrap();
-    world.store.crash_at_nth(Step::AfterAddWrapping, 1);
-    let _ = world.service.run_operations().await;
-    world.vault.disable(&acme.key(), customer.first);
-    let service = world.another_service();
-    service.run_operations().await.unwrap();
-    let waits = service.read_operation(&acme.may_read_operations(), operation.id).await.unwrap();
-    assert_eq!((waits.state, waits.reason), (OperationState::Running, Some(Reason::KeyDisabled)));
-    let under = customer.under(&world).await;
-    for ((app, ciphertext), _) in customer.sealed.iter().zip(&under) {
-        let row = World::data_key_of(ciphertext);
-        let wrapping = world.store.inner().wrapping(&acme.id, row).await.unwrap().unwrap();
-        let opened = app.through(&service).decrypt(ciphertext).await;
-        assert_eq!(opened.is_ok(), wrapping.wrapped_by == WrappingKey::Customer(second));
-    }
-    world.vault.enable(&acme.key(), customer.first);
-    service.run_operations().await.unwrap();
-    let done = service.read_operation(&acme.may_read_operations(), operation.id).await.unwrap();
-    assert_eq!((done.state, done.reason), (OperationState::Done, None));
-    customer.everything_opens(&world).await;
-}
-
-/// An outage in the middle: it waits, asks no vault ten thousand times, and goes on when the vault answers.
-#[tokio::test]
-async fn an_outage_makes_a_rotation_wait() {
-    let world = World::start();
-    let customer = Customer::with_apps(&world, 20).await;
-    world.clock.advance(Duration::from_secs(1));
-    world.vault.create_key(&customer.acme.key());
-    let operation = customer.acme.rotate().await.unwrap().operation.unwrap();
-    world.vault.refuse_all(&KeyUnavailable::Unreachable);
-    let before = world.vault.calls().unwrap;
-    world.service.run_operations().await.unwrap();
-    let waits = world.service.read_operation(&customer.acme.may_read_operations(), operation.id).await.unwrap();
-    assert_eq!((waits.state, waits.reason), (OperationState::Running, Some(Reason::VaultUnreachable)));
-    assert!(world.vault.calls().unwrap - before <= 12, "{} calls", world.vault.calls().unwrap - before);
-    world.vault.heal();
-    world.service.run_operations().await.unwrap();
-    let done = world.service.read_operation(&customer.acme.may_read_operations(), operation.id).await.unwrap();
-    assert_eq!(done.state, OperationState::Done);
-}
-
-/// A vault whose wrap answers with damaged bytes from some call on.
-struct Damaging {
-    vault: Arc<MemoryKeys>,
-}
-
-#[async_trait]
-impl CustomerKeys for Damaging {
-    fn approach(&self) -> &dyn vault::Approach {
-        self.vault.approach()
-    }
-
-    async fn describe(
-        &self,
-        at: &KeyRef,
-        version: Option<KeyVersionId>,
-        deadline: Duration,
-    ) -> Result<KeyDescription, KeyUnavailable> {
-        self.vault.describe(at, version, deadline).await
-    }
-
-    async fn prove_consent(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
-        self.vault.prove_consent(at, deadline).await
-    }
-
-    async fn versions(&self, at: &KeyRef, deadline: Duration) -> Result<Vec<VersionListing>, KeyUnavailable> {
-        self.vault.versions(at, deadline).await
-    }
-
-    async fn wrap(
-        &self,
-        at: &KeyRef,
-        version: KeyVersionId,
-        payload: &Secret<65>,
-        deadline: Duration,
-    ) -> Result<WrappedBlob, KeyUnavailable> {
-        let mut wrapped = self.vault.wrap(at, version, payload, deadline).await?;
-        if let Some(last) = wrapped.blob.last_mut() {
-            *last ^= 1;
-        }
-        Ok(wrapped)
-    }
-
-    async fn unwrap(
-        &self,
-        at: &KeyRef,
-        version: KeyVersionId,
-        blob: &[u8],
-        deadline: Duration,
-    ) -> Result<Secret<65>, KeyUnavailable> {
-        self.vault.unwrap(at, version, blob, deadline).await
-    }
-}
-
-/// Whether every ciphertext opens after a rotation whose vault wrapped badly.
-async fn survives_a_vault_that_wraps_badly(bug: Option<SeededBug>) -> bool {
-    let world = World::start();
-    let customer = Customer::with_apps(&world, 3).await;
-    world.clock.advance(Duration::from_secs(1));
-    world.vault.create_key(&customer.acme.key());
-    customer.acme.rotate().await.unwrap();
-    let mut parts = world.parts(world.store.inner());
-    parts.customer_keys = Arc::new(Damaging { vault: world.vault.clone() });
-    let service = match bug {
-        None => Service::start(parts),
-        Some(bug) => Service::start_with_bug(parts, bug),
-    };
-    service.unwrap().run_operations().await.unwrap();
-    let fresh = world.another_service();
-    for (app, ciphertext) in &customer.sealed {
-        if app.through(&fresh).decrypt(ciphertext).await.is_err() {
-            return false;
-        }
-    }
-    true
-}
-
-/// I-4: a wrapping counts only after it was unwrapped again and compared.
-#[tokio::test]
-async fn a_wrapping_that_does_not_open_is_never_stored() {
-    assert!(survives_a_vault_that_wraps_badly(None).await);
-    let broken = !survives_a_vault_that_wraps_badly(Some(SeededBug::RewrapNotVerified)).await;
-    assert!(broken, "the seeded bug was not found");
-}
-
-/// A data key that the vault opens to something else is told, ends the rotation, and stops no other data key.
-#[tokio::test]
-async fn a_corrupt_data_key_ends_the_rotation_and_stops_no_other() {
-    let world = World::start();
-    let customer = Customer::with_apps(&world, 3).await;
-    world.clock.advance(Duration::from_secs(1));
-    let second = world.vault.create_key(&customer.acme.key());
-    let operation = customer.acme.rotate().await.unwrap().operation.unwrap();
-    world.vault.fail_next(Operation::Unwrap, Fault::WrongPlaintext);
-    let service = world.another_service();
-    service.run_operations().await.unwrap();
-    let ended = service.read_operation(&customer.acme.may_read_operations(), operation.id).await.unwrap();
-    assert_eq!((ended.state, ended.reason), (OperationState::Failed, Some(Reason::WrappedKeyCorrupt)));
-    let under = customer.under(&world).await;
-    assert_eq!(under.iter().filter(|version| **version == second).count(), 2);
-    assert_eq!(customer.safety(&service, customer.first).await, Safety::InForce, "it never switched");
-    assert_eq!(customer.safety(&service, second).await, Safety::DataKeys { count: 2 });
-    customer.everything_opens(&world).await;
-}
-
 /// A new version in the vault is found and followed without anybody asking; one that is disabled or older is not.
 #[tokio::test]
 async fn a_new_version_is_followed_by_itself() {
@@ -523,78 +309,4 @@ async fn a_new_version_is_followed_by_itself() {
     world.service.run_operations().await.unwrap();
     assert_eq!(customer.under(&world).await, [newest; 2]);
     assert_eq!(operations().await.len(), 1);
-}
-
-/// Data keys rotate on demand: each app seals under a new one at once, what the old one sealed opens, and no app is ever
-/// without one; another app's, and those younger than asked for, stay.
-#[tokio::test]
-async fn data_keys_rotate_on_demand() {
-    let world = World::start();
-    let customer = Customer::with_apps(&world, 3).await;
-    let acme = &customer.acme;
-    world.clock.advance(Duration::from_secs(3_600));
-    let young = acme.app("young").await;
-    let before = World::data_key_of(&young.encrypt(b"x").await.unwrap());
-    let request = RotateDataKeys { app: None, older_than: Duration::from_secs(60) };
-    let operation = world.service.rotate_data_keys(&acme.may_rotate_data_keys(), request).await.unwrap();
-    assert_eq!(operation.progress.total, 3);
-    world.service.run_operations().await.unwrap();
-    let done = world.service.read_operation(&acme.may_read_operations(), operation.id).await.unwrap();
-    assert_eq!((done.state, done.progress.done), (OperationState::Done, 3));
-    for (app, old) in &customer.sealed {
-        assert!(app.is_warm(), "the new one is ready");
-        assert_ne!(World::data_key_of(&app.encrypt(b"x").await.unwrap()), World::data_key_of(old));
-    }
-    assert_eq!(World::data_key_of(&young.encrypt(b"x").await.unwrap()), before);
-    let states = |keys: Vec<domain::DataKey>, state| keys.iter().filter(|key| key.state == state).count();
-    assert_eq!(states(world.data_keys(&acme.id).await, DataKeyState::Retired), 3);
-    assert_eq!(states(world.data_keys(&acme.id).await, DataKeyState::Active), 4);
-    customer.everything_opens(&world).await;
-
-    let one = RotateDataKeys { app: Some(young.id.clone()), older_than: Duration::ZERO };
-    world.clock.advance(Duration::from_secs(1));
-    world.service.rotate_data_keys(&acme.may_rotate_data_keys(), one).await.unwrap();
-    world.service.run_operations().await.unwrap();
-    assert_ne!(World::data_key_of(&young.encrypt(b"x").await.unwrap()), before);
-    assert_eq!(states(world.data_keys(&acme.id).await, DataKeyState::Retired), 4);
-}
-
-/// I-19: a rotation of data keys killed at each step leaves every app with exactly one active key, and is gone on with.
-#[tokio::test]
-async fn a_rotation_of_data_keys_killed_at_any_step_is_gone_on_with() {
-    for step in Step::ALL {
-        let world = World::start();
-        let customer = Customer::with_apps(&world, 3).await;
-        world.clock.advance(Duration::from_secs(3_600));
-        let acme = &customer.acme;
-        let request = RotateDataKeys { app: None, older_than: Duration::from_secs(60) };
-        world.service.rotate_data_keys(&acme.may_rotate_data_keys(), request).await.unwrap();
-        world.store.crash_at_nth(step, 1);
-        let _ = world.service.run_operations().await;
-        let active = |keys: Vec<domain::DataKey>| keys.iter().filter(|key| key.state == DataKeyState::Active).count();
-        assert_eq!(active(world.data_keys(&acme.id).await), 3, "{step:?}");
-        let next = world.another_service();
-        next.run_operations().await.unwrap();
-        let keys = world.data_keys(&acme.id).await;
-        assert_eq!(keys.iter().filter(|key| key.state == DataKeyState::Retired).count(), 3, "{step:?}");
-        assert_eq!(active(keys), 3, "{step:?}");
-        customer.everything_opens(&world).await;
-    }
-}
-
-/// A data key that has grown old is replaced by the next use; while its vault is away the old one seals on.
-#[tokio::test]
-async fn an_old_data_key_is_replaced_when_that_is_possible() {
-    let world = World::start();
-    let customer = Customer::with_apps(&world, 1).await;
-    let (app, old) = &customer.sealed[0];
-    world.clock.advance(Duration::from_secs(366 * 24 * 3_600));
-    world.vault.fail(Operation::Wrap, Fault::Refuse(KeyUnavailable::Unreachable));
-    let kept = app.encrypt(b"x").await.unwrap();
-    assert_eq!(World::data_key_of(&kept), World::data_key_of(old));
-    world.vault.heal();
-    world.clock.advance(Duration::from_secs(301));
-    let renewed = app.encrypt(b"x").await.unwrap();
-    assert_ne!(World::data_key_of(&renewed), World::data_key_of(old));
-    customer.everything_opens(&world).await;
 }

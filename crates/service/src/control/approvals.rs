@@ -1,0 +1,130 @@
+//! Deciding about what somebody else asked for: the one way in for everything that needs a second person.
+
+use std::time::Duration;
+
+use domain::audit::AuditKind;
+use domain::operation::{NotMoved, Operation, OperationId, OperationKind};
+use domain::permission::{self, Permit};
+use domain::{Reason, WorkspaceId};
+use store::{Conflict, StoreError, Transaction};
+
+use super::{event, not_found, to_the_end};
+use crate::core::Core;
+use crate::seeded_bug::SeededBug;
+use crate::tasks::rotation::ended;
+use crate::{Refusal, Service};
+
+impl Service {
+    /// Says yes to what another caller asked for. It is done when its waiting period is over; until then it can be cancelled.
+    pub async fn approve_operation(
+        &self,
+        permit: &Permit<permission::DecideOperation>,
+        id: OperationId,
+    ) -> Result<Operation, Refusal> {
+        self.decide(permit, id, true).await
+    }
+
+    /// Says no to what another caller asked for: it ends.
+    pub async fn reject_operation(
+        &self,
+        permit: &Permit<permission::DecideOperation>,
+        id: OperationId,
+    ) -> Result<Operation, Refusal> {
+        self.decide(permit, id, false).await
+    }
+
+    async fn decide(
+        &self,
+        permit: &Permit<permission::DecideOperation>,
+        id: OperationId,
+        yes: bool,
+    ) -> Result<Operation, Refusal> {
+        self.own_operation(permit, id).await?;
+        let (core, actor) = (self.0.clone(), permit.actor().to_owned());
+        to_the_end(async move { core.decide(id, &actor, yes).await }).await
+    }
+}
+
+impl Core {
+    /// One transaction: what is decided about is read, decided and written in it, with its record. Of two that decide at once
+    /// the second finds it decided.
+    async fn decide(&self, id: OperationId, actor: &str, yes: bool) -> Result<Operation, Refusal> {
+        let now = self.clock.now().wall;
+        let mut tx = self.store.begin("decide_operation").await?;
+        let present = tx.operation(id).await?.ok_or_else(not_found)?;
+        let by = if self.bugs.has(SeededBug::OwnRequestApproved) { "somebody" } else { actor };
+        let decided = if yes { present.approve(by, now) } else { present.reject(by, now) };
+        let decided = decided.map_err(not_decided)?;
+        tx.put_operation(&decided).await?;
+        let what = match decided.not_before() {
+            Some(not_before) => AuditKind::OperationApproved { operation: id, not_before },
+            None => ended(&decided),
+        };
+        tx.append_audit(event(&decided.workspace, now, actor, what)).await?;
+        match tx.commit().await {
+            // I-3: what is read now is what happened.
+            Err(StoreError::OutcomeUnknown) if self.store.operation(id).await?.as_ref() == Some(&decided) => {}
+            outcome => drop(outcome?),
+        }
+        let (workspace, state) = (&decided.workspace, decided.state);
+        tracing::info!(%workspace, operation = %id, actor, ?state, "an operation was decided about");
+        self.operations.wake();
+        Ok(decided)
+    }
+
+    /// What this workspace has asked for already and nobody has begun.
+    pub(super) async fn held_back(
+        &self,
+        id: &WorkspaceId,
+        same: impl Fn(&OperationKind) -> bool,
+    ) -> Result<Option<Operation>, Refusal> {
+        let open = self.store.open_operations().await?;
+        let mine = open.into_iter().filter(|operation| operation.workspace == *id && operation.state.is_held_back());
+        Ok(mine.into_iter().find(|operation| same(&operation.kind)))
+    }
+
+    /// Writes down a new operation in a transaction that has decided for it, with the record of what is asked of others.
+    pub(super) async fn write_down(
+        &self,
+        mut tx: Box<dyn Transaction>,
+        operation: &Operation,
+        records: Vec<AuditKind>,
+    ) -> Result<(), Refusal> {
+        let (id, at) = (&operation.workspace, operation.created_at);
+        match tx.put_operation(operation).await {
+            Err(StoreError::Conflict(Conflict::OperationOpen)) => {
+                return Err(Refusal::because(Reason::OperationUnderWay));
+            }
+            outcome => outcome?,
+        }
+        let asked = operation.approval.as_ref().map(|approval| AuditKind::ApprovalAsked {
+            operation: operation.id,
+            kind: operation.kind.name(),
+            approve_by: approval.approve_by,
+        });
+        for what in records.into_iter().chain(asked) {
+            tx.append_audit(event(id, at, &operation.actor, what)).await?;
+        }
+        match tx.commit().await {
+            Err(StoreError::OutcomeUnknown) if self.store.operation(operation.id).await?.is_some() => {}
+            outcome => drop(outcome?),
+        }
+        self.operations.wake();
+        Ok(())
+    }
+}
+
+/// The waiting period of what is begun as soon as it is approved.
+pub(super) const AT_ONCE: Duration = Duration::ZERO;
+
+fn not_decided(why: NotMoved) -> Refusal {
+    Refusal::because(match why {
+        NotMoved::OwnRequest => Reason::ApprovalOwnRequest,
+        NotMoved::Unanswered => Reason::ApprovalExpired,
+        NotMoved::NotAwaited => Reason::ApprovalNotAwaited,
+        NotMoved::Ended => Reason::OperationEnded,
+        NotMoved::TooEarly | NotMoved::Left { .. } | NotMoved::ConfigurationMoved | NotMoved::OtherKind => {
+            Reason::Internal
+        }
+    })
+}

@@ -1,0 +1,275 @@
+//! A database that takes no simulated time: every call is over when it returns.
+//!
+//! SQLite works on threads of its own. Simulated time would run ahead while a task waits for one; here nobody waits: the whole
+//! simulation stands still until the answer is there.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::audit::AuditEvent;
+use domain::operation::{Operation, OperationId};
+use domain::rotation::VersionUse;
+use domain::{
+    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
+    WorkspaceId, Wrapping,
+};
+use store::{Activation, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+
+/// A database, asked at once.
+pub(super) struct Inline(pub(super) Arc<dyn Store>);
+
+/// A transaction, asked at once.
+struct InlineTransaction(Box<dyn Transaction>);
+
+/// Waits on this thread. Not as a task, whose share of the thread may be used up.
+fn at_once<T>(call: impl Future<Output = T>) -> T {
+    futures::executor::block_on(tokio::task::unconstrained(call))
+}
+
+#[async_trait]
+impl Store for Inline {
+    fn cluster(&self) -> ClusterId {
+        self.0.cluster()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    async fn revision(&self) -> Result<u64, StoreError> {
+        at_once(self.0.revision())
+    }
+
+    async fn changed_since(&self, revision: u64) -> Result<(u64, Vec<ControlChange>), StoreError> {
+        at_once(self.0.changed_since(revision))
+    }
+
+    async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+        at_once(self.0.workspace(workspace))
+    }
+
+    async fn workspaces(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<Workspace>, StoreError> {
+        at_once(self.0.workspaces(after, limit))
+    }
+
+    async fn app(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError> {
+        at_once(self.0.app(workspace, app))
+    }
+
+    async fn apps(&self, workspace: &WorkspaceId, after: Option<&AppId>, limit: usize) -> Result<Vec<App>, StoreError> {
+        at_once(self.0.apps(workspace, after, limit))
+    }
+
+    async fn key_config(&self, workspace: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError> {
+        at_once(self.0.key_config(workspace))
+    }
+
+    async fn key_version(
+        &self,
+        workspace: &WorkspaceId,
+        version: KeyVersionId,
+    ) -> Result<Option<KeyVersion>, StoreError> {
+        at_once(self.0.key_version(workspace, version))
+    }
+
+    async fn key_versions(&self, workspace: &WorkspaceId) -> Result<Vec<KeyVersion>, StoreError> {
+        at_once(self.0.key_versions(workspace))
+    }
+
+    async fn key_tests(&self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError> {
+        at_once(self.0.key_tests(workspace, limit))
+    }
+
+    async fn data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+    ) -> Result<Option<DataKey>, StoreError> {
+        at_once(self.0.data_key(workspace, app, data_key))
+    }
+
+    async fn active_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        protection: Protection,
+    ) -> Result<Option<DataKey>, StoreError> {
+        at_once(self.0.active_data_key(workspace, app, protection))
+    }
+
+    async fn data_keys(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<DataKeyId>,
+        limit: usize,
+    ) -> Result<Vec<DataKey>, StoreError> {
+        at_once(self.0.data_keys(workspace, after, limit))
+    }
+
+    async fn wrapping(&self, workspace: &WorkspaceId, data_key: DataKeyId) -> Result<Option<Wrapping>, StoreError> {
+        at_once(self.0.wrapping(workspace, data_key))
+    }
+
+    async fn audit(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        at_once(self.0.audit(workspace, after, limit))
+    }
+
+    async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError> {
+        at_once(self.0.last_event(workspace, name))
+    }
+
+    async fn operation(&self, operation: OperationId) -> Result<Option<Operation>, StoreError> {
+        at_once(self.0.operation(operation))
+    }
+
+    async fn operations(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<OperationId>,
+        limit: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        at_once(self.0.operations(workspace, before, limit))
+    }
+
+    async fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
+        at_once(self.0.open_operations())
+    }
+
+    async fn version_uses(&self, workspace: &WorkspaceId) -> Result<Vec<VersionUse>, StoreError> {
+        at_once(self.0.version_uses(workspace))
+    }
+
+    async fn data_keys_left(
+        &self,
+        workspace: &WorkspaceId,
+        to: KeyVersionId,
+        after: Option<DataKeyId>,
+        limit: usize,
+    ) -> Result<Vec<(DataKey, Wrapping)>, StoreError> {
+        at_once(self.0.data_keys_left(workspace, to, after, limit))
+    }
+
+    async fn add_wrapping(&self, operation: OperationId, wrapping: Wrapping, over: Wrapping) -> Result<(), StoreError> {
+        at_once(self.0.add_wrapping(operation, wrapping, over))
+    }
+
+    async fn succeed_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        old: DataKeyId,
+        new: DataKeyId,
+        at: Timestamp,
+    ) -> Result<Activation, StoreError> {
+        at_once(self.0.succeed_data_key(workspace, app, old, new, at))
+    }
+
+    async fn verify(&self) -> Result<Verified, StoreError> {
+        at_once(self.0.verify())
+    }
+
+    async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError> {
+        at_once(self.0.insert_data_key(key, wrapping))
+    }
+
+    async fn activate_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+        at: Timestamp,
+    ) -> Result<Activation, StoreError> {
+        at_once(self.0.activate_data_key(workspace, app, data_key, at))
+    }
+
+    async fn retire_data_key(
+        &self,
+        workspace: &WorkspaceId,
+        app: &AppId,
+        data_key: DataKeyId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        at_once(self.0.retire_data_key(workspace, app, data_key, at))
+    }
+
+    async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
+        at_once(self.0.record(event))
+    }
+
+    async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
+        at_once(self.0.begin(name)).map(|inner| Box::new(InlineTransaction(inner)) as Box<dyn Transaction>)
+    }
+}
+
+#[async_trait]
+impl Transaction for InlineTransaction {
+    async fn workspace(&mut self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+        at_once(self.0.workspace(workspace))
+    }
+
+    async fn app(&mut self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError> {
+        at_once(self.0.app(workspace, app))
+    }
+
+    async fn key_config(&mut self, workspace: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError> {
+        at_once(self.0.key_config(workspace))
+    }
+
+    async fn key_version(
+        &mut self,
+        workspace: &WorkspaceId,
+        version: KeyVersionId,
+    ) -> Result<Option<KeyVersion>, StoreError> {
+        at_once(self.0.key_version(workspace, version))
+    }
+
+    async fn put_workspace(&mut self, workspace: &Workspace) -> Result<(), StoreError> {
+        at_once(self.0.put_workspace(workspace))
+    }
+
+    async fn put_app(&mut self, app: &App) -> Result<(), StoreError> {
+        at_once(self.0.put_app(app))
+    }
+
+    async fn put_key_config(&mut self, config: &KeyConfig) -> Result<(), StoreError> {
+        at_once(self.0.put_key_config(config))
+    }
+
+    async fn add_key_version(&mut self, version: &KeyVersion) -> Result<(), StoreError> {
+        at_once(self.0.add_key_version(version))
+    }
+
+    async fn key_tests(&mut self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError> {
+        at_once(self.0.key_tests(workspace, limit))
+    }
+
+    async fn add_key_test(&mut self, test: &KeyTest) -> Result<(), StoreError> {
+        at_once(self.0.add_key_test(test))
+    }
+
+    async fn operation(&mut self, operation: OperationId) -> Result<Option<Operation>, StoreError> {
+        at_once(self.0.operation(operation))
+    }
+
+    async fn put_operation(&mut self, operation: &Operation) -> Result<(), StoreError> {
+        at_once(self.0.put_operation(operation))
+    }
+
+    async fn append_audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        at_once(self.0.append_audit(event))
+    }
+
+    async fn destroy_data_key(&mut self, operation: OperationId, at: Timestamp) -> Result<(), StoreError> {
+        at_once(self.0.destroy_data_key(operation, at))
+    }
+
+    async fn commit(self: Box<Self>) -> Result<u64, StoreError> {
+        at_once(self.0.commit())
+    }
+}
