@@ -46,6 +46,7 @@ fn config() -> KeyConfig {
         wrap_epoch: 1,
         lease: Duration::from_secs(300),
         configured_at: DATE,
+        left_at: None,
     }
 }
 

@@ -75,6 +75,7 @@ impl Life {
             wrap_epoch: 1,
             lease: Duration::from_secs(300),
             configured_at: at(0),
+            left_at: None,
         };
         Self { part, bug, config, app: "bot".parse().unwrap(), date: EnforceAt::utc(at(DATE)).unwrap() }
     }

@@ -137,7 +137,7 @@ impl Core {
             Enforcement::Scheduled(_) if now >= timing.decide_before(at) => {
                 self.hold(&life, Reason::EnforcementMissed).await?;
             }
-            Enforcement::Scheduled(_) if now >= timing.freeze(at) => return self.decide(&life, at).await,
+            Enforcement::Scheduled(_) if now >= timing.freeze(at) => return self.decide_date(&life, at).await,
             Enforcement::Scheduled(scheduled) => {
                 if let Some(rehearsal) = scheduled.due(now) {
                     self.rehearse(&workspace, rehearsal, at).await?;
@@ -251,7 +251,7 @@ impl Core {
     }
 
     /// Within the freeze: for the date, if everything is there; otherwise tried again until the time is up, and then against it.
-    async fn decide(self: &Arc<Self>, life: &KeyLife, at: Timestamp) -> Result<Duration, Refusal> {
+    async fn decide_date(self: &Arc<Self>, life: &KeyLife, at: Timestamp) -> Result<Duration, Refusal> {
         let (timing, workspace) = (self.decision_timing(), &life.workspace);
         let now = self.clock.now().wall;
         let left = u64::try_from(timing.decide_before(at).micros() - now.micros()).unwrap_or(0);

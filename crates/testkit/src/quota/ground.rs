@@ -107,7 +107,8 @@ impl Ground {
             tenant_id: TENANT.to_owned(),
             lease: None,
         };
-        service.configure_key(&allow::<ConfigureAction>(target), request).await.expect("a key in force");
+        service.configure_key(&allow::<ConfigureAction>(target), request).await.expect("a connected key");
+        crate::put_in_force(&*self.store, &self.workspace).await;
         let ids: Vec<AppId> = (0..apps).map(|n| format!("app-{n}").parse().expect("a well-formed id")).collect();
         for id in &ids {
             let permit = allow::<ChangeApps>(Target::App(self.workspace.clone(), id.clone()));

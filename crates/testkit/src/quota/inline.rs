@@ -3,15 +3,17 @@
 //! SQLite works on threads of its own. Simulated time would run ahead while a task waits for one; here nobody waits: the whole
 //! simulation stands still until the answer is there.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Protection, Timestamp, Workspace,
-    WorkspaceId, Wrapping,
+    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use store::{Activation, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
 
@@ -202,6 +204,49 @@ impl Store for Inline {
         at_once(self.0.record(event))
     }
 
+    async fn key_life(&self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
+        at_once(self.0.key_life(workspace))
+    }
+
+    async fn undecided_lives(&self) -> Result<Vec<KeyLife>, StoreError> {
+        at_once(self.0.undecided_lives())
+    }
+
+    async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError> {
+        at_once(self.0.app_selection(workspace, app))
+    }
+
+    async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
+        at_once(self.0.app_selections(workspace))
+    }
+
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError> {
+        at_once(self.0.add_usage(usage))
+    }
+
+    async fn usage_by_hour(
+        &self,
+        workspace: &WorkspaceId,
+        app: Option<&AppId>,
+        hours: Range<Hour>,
+        after: Option<(Hour, AppId, Protection)>,
+        limit: usize,
+    ) -> Result<Vec<HourOfApp>, StoreError> {
+        at_once(self.0.usage_by_hour(workspace, app, hours, after, limit))
+    }
+
+    async fn usage_by_key(&self, workspace: &WorkspaceId) -> Result<Vec<(DataKeyId, Traffic)>, StoreError> {
+        at_once(self.0.usage_by_key(workspace))
+    }
+
+    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
+        at_once(self.0.drop_usage(before, limit))
+    }
+
+    async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
+        at_once(self.0.credential(workspace, app))
+    }
+
     async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
         at_once(self.0.begin(name)).map(|inner| Box::new(InlineTransaction(inner)) as Box<dyn Transaction>)
     }
@@ -267,6 +312,34 @@ impl Transaction for InlineTransaction {
 
     async fn destroy_data_key(&mut self, operation: OperationId, at: Timestamp) -> Result<(), StoreError> {
         at_once(self.0.destroy_data_key(operation, at))
+    }
+
+    async fn key_life(&mut self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
+        at_once(self.0.key_life(workspace))
+    }
+
+    async fn app_selections(&mut self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
+        at_once(self.0.app_selections(workspace))
+    }
+
+    async fn live_apps(&mut self, workspace: &WorkspaceId) -> Result<Vec<App>, StoreError> {
+        at_once(self.0.live_apps(workspace))
+    }
+
+    async fn put_key_life(&mut self, life: &KeyLife) -> Result<(), StoreError> {
+        at_once(self.0.put_key_life(life))
+    }
+
+    async fn retire_staged(&mut self, workspace: &WorkspaceId, at: Timestamp) -> Result<u64, StoreError> {
+        at_once(self.0.retire_staged(workspace, at))
+    }
+
+    async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError> {
+        at_once(self.0.put_app_selection(selection))
+    }
+
+    async fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), StoreError> {
+        at_once(self.0.put_credential(credential))
     }
 
     async fn commit(self: Box<Self>) -> Result<u64, StoreError> {

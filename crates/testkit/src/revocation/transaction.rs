@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
-use domain::{App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Timestamp, Workspace, WorkspaceId};
+use domain::{
+    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, StoredCredential, Timestamp, Workspace, WorkspaceId,
+};
 use store::{Conflict, Outage, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
@@ -145,6 +147,14 @@ impl Transaction for MemoryTransaction {
         self.step().await?;
         self.rows.recorded.push(event.what.record().0);
         Ok(())
+    }
+
+    async fn put_credential(&mut self, _: &StoredCredential) -> Result<(), StoreError> {
+        Self::not_simulated()
+    }
+
+    async fn destroy_data_key(&mut self, _: OperationId, _: Timestamp) -> Result<(), StoreError> {
+        Self::not_simulated()
     }
 
     async fn commit(mut self: Box<Self>) -> Result<u64, StoreError> {
