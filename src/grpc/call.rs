@@ -8,6 +8,7 @@ use domain::RequestId;
 use domain::permission::{self, Action, Caller, Permit, Target};
 use envelope::Context;
 use service::{Refusal, Service};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Response, Status};
 use tracing::Instrument;
@@ -41,6 +42,11 @@ impl Call {
     /// How long a stream may stand still.
     pub(super) fn longest_pause(&self) -> Duration {
         self.grpc.longest_call
+    }
+
+    /// Closed when the process takes no more: what has no end of its own ends then.
+    pub(super) fn stopping(&self) -> watch::Receiver<()> {
+        self.grpc.stopping.clone()
     }
 
     pub(super) fn service(&self) -> &Arc<Service> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 use tonic::codegen::Service as _;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -15,18 +16,21 @@ use crate::serve::{Incoming, Outgoing};
 pub struct Health {
     reporter: HealthReporter,
     services: Vec<&'static str>,
+    /// Dropped when watches are to end.
+    stop: watch::Sender<()>,
 }
 
 impl Health {
     /// All services and the whole, serving.
-    pub(super) async fn serving(services: &[&'static str]) -> (Self, HealthServer<HealthService>) {
+    pub(super) async fn serving(services: &[&'static str]) -> (Self, HealthServer<HealthService>, watch::Receiver<()>) {
         let reporter = HealthReporter::new();
         let services: Vec<_> = services.iter().copied().chain([""]).collect();
         for service in &services {
             reporter.set_service_status(service, ServingStatus::Serving).await;
         }
         let server = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
-        (Self { reporter, services }, server)
+        let (stop, stopping) = watch::channel(());
+        (Self { reporter, services, stop }, server, stopping)
     }
 
     /// From now on every service is `NOT_SERVING`; whoever watches is told.
@@ -41,6 +45,7 @@ impl Health {
         for service in &self.services {
             self.reporter.clear_service_status(service).await;
         }
+        drop(self.stop);
     }
 }
 

@@ -33,6 +33,7 @@ use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
 use identity::{Callers, Credential};
 use service::{Refusal, Service};
+use tokio::sync::watch;
 use tonic::codegen::Service as _;
 use tonic::server::NamedService;
 use tonic::{Code, Status};
@@ -53,6 +54,8 @@ pub struct Grpc {
     longest_call: Duration,
     health: HealthServer<HealthService>,
     reflection: Arc<dyn Fn(Incoming) -> BoxFuture<'static, Outgoing> + Send + Sync>,
+    /// Closed when watches are to end.
+    stopping: watch::Receiver<()>,
 }
 
 /// The services of the contract, as health knows them.
@@ -72,10 +75,10 @@ impl Grpc {
         entropy: Arc<dyn Entropy>,
         limits: &Limits,
     ) -> (Self, Health) {
-        let (health, server) = Health::serving(&SERVICES).await;
+        let (health, server, stopping) = Health::serving(&SERVICES).await;
         let longest_call = limits.longest_call;
         let reflection = health::reflection();
-        (Self { service, callers, clock, entropy, longest_call, health: server, reflection }, health)
+        (Self { service, callers, clock, entropy, longest_call, health: server, reflection, stopping }, health)
     }
 
     /// A fresh id, for a call that waits or fails: a warm one that succeeds has no use for it.

@@ -106,7 +106,7 @@ impl Operations for Call {
         let answers = streams::spawn(self, METHOD, |answers| async move {
             let mut told: Option<Operation> = None;
             loop {
-                let news = answers.within(async {
+                let news = answers.while_wanted(async {
                     for _ in 0..LOOKS_BETWEEN {
                         let now = service.read_operation(&permit, id).await?;
                         if told.as_ref() != Some(&now) {

@@ -14,7 +14,7 @@ use domain::{Reason, permission};
 use envelope::PROLOGUE_LEN;
 use futures::{FutureExt, Stream};
 use service::Refusal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
@@ -60,6 +60,7 @@ pub(super) struct Sender<T> {
     end: Option<Instant>,
     /// How long it may stand still.
     pause: Duration,
+    stopping: watch::Receiver<()>,
 }
 
 impl<T> Sender<T> {
@@ -92,7 +93,13 @@ impl<T> Sender<T> {
             done = work => Ok(done?),
             () = self.answers.closed() => Err(Ended::Alone),
             () = over => Err(too_late().into()),
+            () = self.stopped() => Err(Refusal::because(Reason::ShuttingDown).into()),
         }
+    }
+
+    async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        while stopping.changed().await.is_ok() {}
     }
 
     fn until(&self) -> Instant {
@@ -115,7 +122,8 @@ where
     let (answers, receiver) = mpsc::channel(1);
     let request = call.new_request();
     let pause = call.longest_pause();
-    let work = work(Sender { answers: answers.clone(), end: call.stream_end(), pause });
+    let sender = Sender { answers: answers.clone(), end: call.stream_end(), pause, stopping: call.stopping() };
+    let work = work(sender);
     let stream = async move {
         let refusal = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(()) | Err(Ended::Alone)) => return,

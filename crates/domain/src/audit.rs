@@ -44,6 +44,11 @@ pub enum AuditKind {
         /// How many.
         count: u64,
     },
+    /// An export was handed out whole.
+    ExportFinished {
+        /// When it was begun: what it says of each data key was so then or later.
+        begun_at: Timestamp,
+    },
     /// The customer's vault or directory refused.
     VaultDenied {
         /// Why, as far as it said.
@@ -203,6 +208,9 @@ impl AuditKind {
             Self::AppDeleted { app } => ("app.deleted", vec![("app", app.to_string())]),
             Self::KeyConfigured { version } => ("key.configured", vec![("version", version.to_string())]),
             Self::WrappedKeysExported { count } => ("key.exported", vec![("count", count.to_string())]),
+            Self::ExportFinished { begun_at } => {
+                ("key.export_finished", vec![("begun_at_micros", begun_at.micros().to_string())])
+            }
             Self::VaultDenied { reason, version } => {
                 ("vault.denied", vec![("reason", reason.as_str().to_owned()), ("version", version.to_string())])
             }

@@ -59,7 +59,8 @@ impl DataKeyState {
             (self, next),
             (Self::Pending, Self::Staged | Self::Active | Self::Abandoned)
                 | (Self::Staged, Self::Active | Self::Abandoned)
-                | (Self::Active, Self::Retired)
+                // Abandoned: the configuration it was made for never came into force, so that it has sealed nothing.
+                | (Self::Active, Self::Retired | Self::Abandoned)
         )
     }
 

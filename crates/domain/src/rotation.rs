@@ -251,11 +251,20 @@ impl std::fmt::Display for Safety {
     }
 }
 
+/// What was handed out of wrapped keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exports {
+    /// When a page of them was last handed out, of an export that was ended or broken off.
+    pub last_page: Option<Timestamp>,
+    /// When the newest export began that was handed out whole.
+    pub whole_since: Option<Timestamp>,
+}
+
 /// Everything the two answers below depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// The version that wraps new data keys.
-    pub in_force: KeyVersionId,
+    /// The version that wraps new data keys; absent where none does any more: the key was left.
+    pub in_force: Option<KeyVersionId>,
     /// What is under which version.
     pub uses: &'a [VersionUse],
     /// The workspace's operations; those that are no rotations are passed over.
@@ -270,7 +279,7 @@ impl Facts<'_> {
     /// Whether the customer may disable `version` now: no current wrapping is under it, none will come, and every replica that
     /// serves has read as much.
     pub fn safe_to_disable(&self, version: KeyVersionId) -> Safety {
-        if version == self.in_force {
+        if Some(version) == self.in_force {
             return Safety::InForce;
         }
         let found = self.uses.iter().find(|found| found.version == version);
@@ -288,16 +297,13 @@ impl Facts<'_> {
     }
 
     /// Whether the customer may delete `version`: as for disabling, and nothing outside the database needs it either. Backups
-    /// are kept for `backups_kept`; `exported_at` is when wrapped keys were last handed out, which replaces what was before.
-    pub fn safe_to_delete(
-        &self,
-        version: KeyVersionId,
-        backups_kept: Duration,
-        exported_at: Option<Timestamp>,
-    ) -> Safety {
+    /// are kept for `backups_kept`; an export that is whole replaces those before it.
+    pub fn safe_to_delete(&self, version: KeyVersionId, backups_kept: Duration, exports: Exports) -> Safety {
         let disable = self.safe_to_disable(version);
         let (Safety::Safe, Some(until)) = (disable, self.needed_until(version)) else { return disable };
-        if let Some(made_at) = exported_at.filter(|made_at| *made_at <= until) {
+        if let Some(made_at) = exports.last_page
+            && exports.whole_since.is_none_or(|begun| begun <= until)
+        {
             return Safety::InExport { made_at };
         }
         let gone_at = until.saturating_add(backups_kept);
@@ -396,7 +402,7 @@ mod tests {
         let done = Operation { state: OperationState::Done, finished_at: Some(at(30)), ..switched.clone() };
         let ask = |n, in_force, uses: &[VersionUse], operation: &Operation, now| {
             let operations = std::slice::from_ref(operation);
-            let facts = Facts { in_force: version(in_force), uses, operations, now: at(now), read_holds_for: C };
+            let facts = Facts { in_force: Some(version(in_force)), uses, operations, now: at(now), read_holds_for: C };
             facts.safe_to_disable(version(n))
         };
         assert_eq!(ask(1, 1, &[], &running, 1_000), Safety::InForce);
@@ -419,15 +425,24 @@ mod tests {
         };
         let (uses, operations) = ([under(1, 0)], [done]);
         let kept = Duration::from_secs(10_000);
+        let pages = |last, begun: Option<i64>| Exports { last_page: Some(at(last)), whole_since: begun.map(at) };
+        let none = Exports::default();
         let ask = |now, exported| {
-            let facts =
-                Facts { in_force: version(2), uses: &uses, operations: &operations, now: at(now), read_holds_for: C };
+            let facts = Facts {
+                in_force: Some(version(2)),
+                uses: &uses,
+                operations: &operations,
+                now: at(now),
+                read_holds_for: C,
+            };
             facts.safe_to_delete(version(1), kept, exported)
         };
-        assert_eq!(ask(100, None), Safety::TooRecent { safe_at: at(320) });
-        assert_eq!(ask(400, None), Safety::InBackups { until: at(10_020) });
-        assert_eq!(ask(20_000, Some(at(20))), Safety::InExport { made_at: at(20) });
-        assert_eq!(ask(20_000, Some(at(21))), Safety::Safe);
-        assert_eq!(ask(20_000, None), Safety::Safe);
+        assert_eq!(ask(100, none), Safety::TooRecent { safe_at: at(320) });
+        assert_eq!(ask(400, none), Safety::InBackups { until: at(10_020) });
+        assert_eq!(ask(20_000, pages(20, Some(20))), Safety::InExport { made_at: at(20) });
+        assert_eq!(ask(20_000, pages(30, None)), Safety::InExport { made_at: at(30) }, "broken off");
+        assert_eq!(ask(20_000, pages(30, Some(20))), Safety::InExport { made_at: at(30) }, "begun before the switch");
+        assert_eq!(ask(20_000, pages(30, Some(21))), Safety::Safe);
+        assert_eq!(ask(20_000, none), Safety::Safe);
     }
 }

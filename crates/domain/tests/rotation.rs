@@ -166,8 +166,13 @@ impl World {
     fn answer(&self, n: u8, read_holds_for: u64) -> Safety {
         let (uses, operations) = (self.uses(), &self.operations);
         let read_holds_for = Duration::from_secs(read_holds_for);
-        let facts =
-            Facts { in_force: self.config.current_version, uses: &uses, operations, now: at(self.now), read_holds_for };
+        let facts = Facts {
+            in_force: Some(self.config.current_version),
+            uses: &uses,
+            operations,
+            now: at(self.now),
+            read_holds_for,
+        };
         facts.safe_to_disable(version(n))
     }
 

@@ -346,9 +346,9 @@ pub trait Transaction: Send {
     /// Writes the life of a live workspace's key. Its `change` is exactly the next: `Conflict::LifeMoved` otherwise.
     async fn put_key_life(&mut self, life: &KeyLife) -> Result<(), StoreError>;
 
-    /// Takes the workspace's customer-protected data keys out of use that nothing was ever encrypted under: active ones are
-    /// retired, pending ones abandoned. How many. For a configuration that changes before it is in force.
-    async fn retire_staged(&mut self, workspace: &WorkspaceId, at: Timestamp) -> Result<u64, StoreError>;
+    /// Takes the workspace's customer-protected data keys out of use that nothing was ever encrypted under: all of them are
+    /// abandoned. How many. For a configuration that changes before it is in force.
+    async fn abandon_staged(&mut self, workspace: &WorkspaceId, at: Timestamp) -> Result<u64, StoreError>;
 
     /// Writes whether an app, which may have been deleted, is selected.
     async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError>;

@@ -129,6 +129,18 @@ pub struct Armed {
 }
 
 impl Plan {
+    /// This plan in the place of another: what is refused since a date that was not kept stays refused, unless that is not
+    /// wanted any more.
+    fn after(self, before: &Plan, now: Timestamp) -> Self {
+        let policy = match (before.policy, self.policy) {
+            (_, Policy::Stay) => Policy::Stay,
+            (Policy::RefuseStill, _) => Policy::RefuseStill,
+            (Policy::Refuse, _) if before.instant() <= now => Policy::RefuseStill,
+            (Policy::Stay | Policy::Refuse, _) => Policy::Refuse,
+        };
+        Self { policy, ..self }
+    }
+
     fn instant(&self) -> Timestamp {
         self.at.instant()
     }
@@ -155,6 +167,24 @@ impl Plan {
 }
 
 impl Draft {
+    /// Sets a date; one that was kept over an edit may be moved until its freeze.
+    pub(super) fn schedule(
+        self,
+        test: PassingTest,
+        plan: Plan,
+        now: Timestamp,
+        timing: Timing,
+    ) -> Result<Step<Scheduled>, Reason> {
+        let plan = match &self.kept {
+            None => plan,
+            Some(kept) => {
+                kept.check_not_frozen(now, timing)?;
+                plan.after(kept, now)
+            }
+        };
+        self.tested(test).schedule(plan, now, timing)
+    }
+
     /// A test of exactly this configuration passed.
     pub fn tested(self, test: PassingTest) -> Tested {
         Tested { test }
@@ -195,7 +225,7 @@ impl Scheduled {
         timing: Timing,
     ) -> Result<Step<Self>, Reason> {
         self.plan.check_not_frozen(now, timing)?;
-        Tested { test }.schedule(plan, now, timing)
+        Tested { test }.schedule(plan.after(&self.plan, now), now, timing)
     }
 
     /// The configuration changes: a draft again, with the date it had.
@@ -253,13 +283,7 @@ impl Held {
         now: Timestamp,
         timing: Timing,
     ) -> Result<Step<Scheduled>, Reason> {
-        let policy = match (self.plan.policy, plan.policy) {
-            (_, Policy::Stay) => Policy::Stay,
-            (Policy::RefuseStill, _) => Policy::RefuseStill,
-            (Policy::Refuse, _) if self.plan.instant() <= now => Policy::RefuseStill,
-            (Policy::Stay | Policy::Refuse, _) => Policy::Refuse,
-        };
-        Tested { test }.schedule(Plan { policy, ..plan }, now, timing)
+        Tested { test }.schedule(plan.after(&self.plan, now), now, timing)
     }
 }
 

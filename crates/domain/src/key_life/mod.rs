@@ -118,7 +118,7 @@ impl KeyLife {
     pub fn schedule(self, test: PassingTest, plan: Plan, now: Timestamp, timing: Timing) -> Result<Step<Self>, Reason> {
         self.enforce(now, |enforcement| {
             let step = match enforcement {
-                Enforcement::Draft(draft) => draft.tested(test).schedule(plan, now, timing)?,
+                Enforcement::Draft(draft) => draft.schedule(test, plan, now, timing)?,
                 Enforcement::Scheduled(scheduled) => scheduled.reschedule(test, plan, now, timing)?,
                 Enforcement::Held(held) => held.reschedule(test, plan, now, timing)?,
                 Enforcement::Armed(armed) => return Err(armed.refuses_edits(now)),

@@ -136,7 +136,7 @@ impl State {
     fn is_safe_to_disable(&self, n: u8) -> bool {
         let uses = self.uses();
         let facts = Facts {
-            in_force: version(self.current),
+            in_force: Some(version(self.current)),
             uses: &uses,
             operations: &self.operations,
             now: at(1_000_000),

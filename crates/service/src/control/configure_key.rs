@@ -10,8 +10,8 @@ use domain::key_identifier::KeyIdentifier;
 use domain::key_life::KeyLife;
 use domain::permission::{self, Permit};
 use domain::{
-    Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersionId, Reason, TenantId, Timestamp, VaultLimit,
-    WorkspaceId,
+    Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersion, KeyVersionId, Reason, TenantId, Timestamp,
+    VaultLimit, WorkspaceId,
 };
 use secmem::Secret;
 use store::{StoreError, Transaction};
@@ -196,12 +196,24 @@ impl Core {
         key: Option<&KeyDescription>,
         actor: &str,
     ) -> Result<Configured, Refusal> {
-        let now = self.clock.now().wall;
+        let known = self.store.key_versions(id).await?;
         let mut tx = self.store.begin("configure_key").await?;
+        // After the waiting for it: a freeze may have begun.
+        let now = self.clock.now().wall;
         live_workspace(&mut *tx, id).await?;
         let present = tx.key_config(id).await?;
+        if present.as_ref().is_some_and(|present| present.left_at.is_some()) {
+            return Err(Refusal::because(Reason::KeyLeft));
+        }
         let config = match (&present, key) {
             (present, Some(key)) => {
+                // The versions so far stay in the tenant they were found in.
+                if let Some(before) = present.as_ref().filter(|before| before.tenant != wanted.key.tenant) {
+                    for version in known.into_iter().filter(|version| version.tenant.is_none()) {
+                        let tenant = Some(before.tenant.clone());
+                        tx.add_key_version(&KeyVersion { tenant, ..version }).await?;
+                    }
+                }
                 tx.add_key_version(&key.record(id, now)).await?;
                 KeyConfig {
                     workspace: id.clone(),
@@ -263,7 +275,7 @@ impl Core {
         };
         // What was made ready for the other key is not what this one will use.
         if !self.bugs.has(SeededBug::StagedKeysKept) {
-            tx.retire_staged(workspace, now).await?;
+            tx.abandon_staged(workspace, now).await?;
         }
         tx.put_key_life(&edited).await?;
         Ok(())

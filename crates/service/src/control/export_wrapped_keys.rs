@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use domain::audit::AuditKind;
 use domain::permission::{self, Permit};
+use domain::rotation::Exports;
 use domain::{AppId, DataKey, DataKeyId, KeyVersionLocation, Protection, Timestamp, WorkspaceId, WrappingKey};
+use store::RecordedEvent;
 
 use super::{event, workspace_of};
 use crate::core::Core;
@@ -47,6 +49,7 @@ pub struct ExportPages {
     actor: String,
     after: Option<DataKeyId>,
     state: Progress,
+    begun_at: Timestamp,
 }
 
 #[derive(PartialEq, Eq)]
@@ -68,8 +71,9 @@ impl Service {
         if self.0.store.key_config(&workspace).await?.is_none() {
             return Err(Refusal::because(domain::Reason::KeyNotConfigured));
         }
-        let actor = permit.actor().to_owned();
-        Ok(ExportPages { core: self.0.clone(), workspace, actor, after: None, state: Progress::NothingYet })
+        let (core, actor) = (self.0.clone(), permit.actor().to_owned());
+        let begun_at = core.clock.now().wall;
+        Ok(ExportPages { core, workspace, actor, after: None, state: Progress::NothingYet, begun_at })
     }
 }
 
@@ -94,6 +98,10 @@ impl ExportPages {
                 self.state = Progress::Some;
             }
             if last.is_none() {
+                // Everything before was handed out: only now is it an export to rely on.
+                let what = AuditKind::ExportFinished { begun_at: self.begun_at };
+                let now = self.core.clock.now().wall;
+                self.core.store.record(event(&self.workspace, now, &self.actor, what)).await?;
                 self.state = Progress::Done;
             }
             if !page.is_empty() {
@@ -105,6 +113,17 @@ impl ExportPages {
 }
 
 impl Core {
+    /// What was ever exported of a workspace, as its audit chain says.
+    pub(super) async fn exports(&self, workspace: &WorkspaceId) -> Result<Exports, Refusal> {
+        let last_page = self.store.last_event(workspace, "key.exported").await?.map(|event| event.at);
+        let finished = self.store.last_event(workspace, "key.export_finished").await?;
+        let begun = |event: &RecordedEvent| {
+            let micros = event.details.iter().find(|(name, _)| name == "begun_at_micros")?.1.parse().ok()?;
+            Some(Timestamp::from_micros(micros))
+        };
+        Ok(Exports { last_page, whole_since: finished.as_ref().and_then(begun) })
+    }
+
     /// A data key's blob with the platform's layer taken off.
     async fn wrapped(&self, row: &DataKey) -> Result<WrappedKey, Refusal> {
         let corrupt = |what| Refusal::from(Failure::Corrupt(what));

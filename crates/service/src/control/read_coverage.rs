@@ -38,7 +38,7 @@ pub struct DataKeyCoverage {
 impl DataKeyCoverage {
     /// Whether what is stored under it has to be encrypted again to be under the present key: it opens, and is not the present.
     pub fn is_left(&self) -> bool {
-        !self.present && self.key.state.decrypts()
+        !self.present && self.key.opens()
     }
 }
 

@@ -80,9 +80,10 @@ impl Service {
                 break (config, uses, after);
             }
         };
-        let exported = store.last_event(&workspace, "key.exported").await?.map(|event| event.at);
+        let exports = self.0.exports(&workspace).await?;
+        let in_force = config.left_at.is_none().then_some(config.current_version);
         let facts = Facts {
-            in_force: config.current_version,
+            in_force,
             uses: &uses,
             operations: &operations,
             now: self.0.clock.now().wall,
@@ -94,10 +95,10 @@ impl Service {
         let in_use = |version: KeyVersion| {
             let found = uses.iter().find(|found| found.version == version.id);
             VersionInUse {
-                in_force: version.id == config.current_version,
+                in_force: Some(version.id) == in_force,
                 data_keys: found.map_or(0, |found| found.data_keys),
                 disable: facts.safe_to_disable(version.id),
-                delete: facts.safe_to_delete(version.id, self.0.options.backups_kept, exported),
+                delete: facts.safe_to_delete(version.id, self.0.options.backups_kept, exports),
                 version,
             }
         };

@@ -75,7 +75,12 @@ impl Core {
         };
         let life = match step {
             Ok(step) => self.commit_life(tx, step, actor, change).await?,
-            Err(unchanged) => *unchanged,
+            Err(unchanged) => {
+                // Another replica was told first, and this one may not have read it yet: it answers for itself.
+                drop(tx);
+                self.table.changed(workspace, change);
+                *unchanged
+            }
         };
         let proof = self.proof_of(&config).await?;
         Ok(KeyStatus { config, life, proof })

@@ -1,6 +1,6 @@
 //! Sealing and opening many small payloads of one app in one call; one bad item fails alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use domain::permission::{self, Permit};
@@ -88,37 +88,28 @@ impl Service {
         let app = app_of(permit)?;
         check_size(items.len(), items.iter().map(|item| item.ciphertext.len()).sum(), items.len() * OVERHEAD)?;
         let checked: Vec<_> = items.iter().map(|item| Item::check(app, item)).collect();
-        let mut outcomes: Vec<Option<Result<Range<usize>, Refusal>>> = Vec::new();
-        for item in &checked {
-            outcomes.push(match item {
-                Ok(item) => self.0.open_item(item, out),
-                Err(refusal) => Some(Err(refusal.clone())),
-            });
-        }
-        // What is left waits for its keys, all of them at once; then each is opened as any message is.
-        let cold = |(item, outcome): (&Result<Item<'_>, Refusal>, &Option<_>)| match (item, outcome) {
-            (Ok(item), None) => Some(item.key.id),
-            (Ok(_) | Err(_), _) => None,
-        };
-        let cold: BTreeMap<DataKeyId, ()> = checked.iter().zip(&outcomes).filter_map(cold).map(|id| (id, ())).collect();
-        let waits = cold.into_keys().map(async |id| (id, self.0.ready_unless_unknown(app.data_key(id)).await));
-        let ready: BTreeMap<DataKeyId, Result<(), Failure>> = join_all(waits).await.into_iter().collect();
-        if let Some(Err(Failure::NotFound)) = ready.values().find(|ready| matches!(ready, Err(Failure::NotFound))) {
-            return Err(Failure::NotFound.into());
-        }
-        for (item, outcome) in checked.iter().zip(&mut outcomes) {
-            if let (Ok(item), None) = (item, &outcome) {
-                *outcome = Some(match ready.get(&item.key.id) {
-                    Some(Err(Failure::UnknownKey)) => Err(refuse_unknown(app, item.context, item.ciphertext)),
-                    Some(Err(failure)) => Err(failure.clone().into()),
-                    Some(Ok(())) | None => {
-                        let from = out.len();
-                        self.0.open(item.key, item.context, item.ciphertext, out).await.map(|_| from..out.len())
-                    }
-                });
+        let from = out.len();
+        let mut failed: BTreeMap<DataKeyId, Failure> = BTreeMap::new();
+        for _ in 0..ATTEMPTS {
+            // Every key first, all of them at once: nothing is opened while anything is waited for.
+            let distinct: BTreeSet<DataKeyId> = checked.iter().flatten().map(|item| item.key.id).collect();
+            let is_cold = |id: &DataKeyId| !failed.contains_key(id) && !self.0.is_ready_to_open(app.data_key(*id));
+            let cold: Vec<DataKeyId> = distinct.into_iter().filter(is_cold).collect();
+            let waits = cold.into_iter().map(async |id| (id, self.0.ready_unless_unknown(app.data_key(id)).await));
+            for (id, ready) in join_all(waits).await {
+                match ready {
+                    Ok(()) => {}
+                    Err(Failure::NotFound) => return Err(Failure::NotFound.into()),
+                    Err(failure) => drop(failed.insert(id, failure)),
+                }
             }
+            if let Some(outcomes) = self.0.open_batch(app, &checked, &failed, out) {
+                return Ok(outcomes);
+            }
+            // A key was taken away in between: what was opened before is not given out either (I-10).
+            take_back(out, from);
         }
-        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(Failure::TooLate.into()))).collect())
+        Err(Failure::TooLate.into())
     }
 }
 
@@ -151,6 +142,28 @@ impl<'a> Item<'a> {
 }
 
 impl Core {
+    /// Opens every item whose key is there, without waiting. `None`: a key is not there any more.
+    fn open_batch(
+        &self,
+        app: AppRef<'_>,
+        items: &[Result<Item<'_>, Refusal>],
+        failed: &BTreeMap<DataKeyId, Failure>,
+        out: &mut Vec<u8>,
+    ) -> Option<Vec<Result<Range<usize>, Refusal>>> {
+        let mut outcomes = Vec::with_capacity(items.len());
+        for item in items {
+            outcomes.push(match item {
+                Err(refusal) => Err(refusal.clone()),
+                Ok(item) => match failed.get(&item.key.id) {
+                    Some(Failure::UnknownKey) => Err(refuse_unknown(app, item.context, item.ciphertext)),
+                    Some(failure) => Err(failure.clone().into()),
+                    None => self.open_item(item, out)?,
+                },
+            });
+        }
+        Some(outcomes)
+    }
+
     fn open_item(&self, item: &Item<'_>, out: &mut Vec<u8>) -> Option<Result<Range<usize>, Refusal>> {
         let from = out.len();
         let outcome = self.open_now(item.key, item.context, item.ciphertext, out)?;

@@ -126,19 +126,28 @@ impl Core {
 
     fn right_to_seal(&self, key: &OpenKey, stamp: &Stamp, now: Moment) -> Option<Right> {
         let right = key.lease.right(now)?;
-        (stamp.is_fresh(&key.workspace, now) && self.ruled_so(stamp, now) && !self.is_spent(key)).then_some(right)
+        (stamp.is_fresh(&key.workspace, now) && self.ruled_so(key, stamp, now) && !self.is_spent(key)).then_some(right)
     }
 
     fn still_seals(&self, key: &OpenKey, stamp: &Stamp, right: Right) -> bool {
         let now = self.clock.now();
         let still =
-            key.lease.still_gives(right, now) && stamp.is_fresh(&key.workspace, now) && self.ruled_so(stamp, now);
+            key.lease.still_gives(right, now) && stamp.is_fresh(&key.workspace, now) && self.ruled_so(key, stamp, now);
         still || self.bugs.has(SeededBug::NotCheckedAtReply)
     }
 
     /// Whether the side this key is on is still the app's, by this clock (I-20).
-    fn ruled_so(&self, stamp: &Stamp, now: Moment) -> bool {
-        stamp.rules(now) || self.bugs.has(SeededBug::RulingKept)
+    fn ruled_so(&self, key: &OpenKey, stamp: &Stamp, now: Moment) -> bool {
+        (stamp.rules(now) || self.bugs.has(SeededBug::RulingKept)) && stamp.is_of(key.id())
+    }
+
+    /// Whether new data of the app is on this side now, as far as that is known without waiting.
+    pub(super) fn is_side_of(&self, app: AppRef<'_>, side: Protection) -> bool {
+        let now = self.clock.now();
+        let said = self.table.with_sealing(app, |key, stamp| {
+            stamp.is_fresh(&key.workspace, now) && self.ruled_so(key, stamp, now) && key.protection == side
+        });
+        said == Some(true)
     }
 
     /// Whether a key has sealed as much as one may (I-17).

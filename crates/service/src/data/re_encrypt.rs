@@ -2,10 +2,11 @@
 
 use domain::permission::{self, Permit};
 use envelope::Context;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::decrypt::check;
-use super::{Sealed, app_of};
+use super::{ATTEMPTS, Sealed, app_of, take_back};
+use crate::keys::Failure;
 use crate::{Refusal, Service};
 
 /// What a ciphertext was sealed under anew.
@@ -32,8 +33,17 @@ impl Service {
         let key = check(app, ciphertext)?;
         // As long as it can become: growing would leave copies of it behind in freed memory.
         let mut plaintext = Zeroizing::new(Vec::with_capacity(ciphertext.len()));
-        let opened = self.0.open(key, context, ciphertext, &mut plaintext).await?;
-        let sealed = self.0.seal(app, new_context.unwrap_or(context), &plaintext, out).await?;
-        Ok(ReEncrypted { sealed, data_key_changed: sealed.data_key != opened.data_key })
+        let from = out.len();
+        for _ in 0..ATTEMPTS {
+            plaintext.zeroize();
+            let opened = self.0.open(key, context, ciphertext, &mut plaintext).await?;
+            let sealed = self.0.seal(app, new_context.unwrap_or(context), &plaintext, out).await?;
+            // Sealing may have waited. Where the right to open ended meanwhile, what came of it is not given out (I-10).
+            if self.0.is_ready_to_open(key) {
+                return Ok(ReEncrypted { sealed, data_key_changed: sealed.data_key != opened.data_key });
+            }
+            take_back(out, from);
+        }
+        Err(Failure::TooLate.into())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::permission::{self, Permit};
-use domain::{DataKeyId, Reason};
+use domain::{DataKeyId, Protection, Reason};
 use envelope::{
     Binding, Context, ExpandedKey, Header, Kind, OpenFailed, PROLOGUE_LEN, SEGMENT_LEN, StreamOpener, StreamSealer,
 };
@@ -13,6 +13,7 @@ use super::encrypt::TooLate;
 use super::{ATTEMPTS, Sealed, app_of, binding, header_of, nanos, take_back};
 use crate::core::Core;
 use crate::keys::{DataKeyName, Done, Failure};
+use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
 
 /// A stream being sealed. Dropped unfinished, what it gave out so far is no ciphertext.
@@ -111,6 +112,7 @@ impl EncryptStream {
     pub async fn push(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         let from = out.len();
         let mut sealer = self.sealer.take().ok_or_else(over)?;
+        self.at.keeps_to(self.sealed.protection).await?;
         for segment in plaintext.chunks(SEGMENT_LEN) {
             let sealed = Done::Sealed(0, segment.len() as u64);
             let pushed = self.at.step(|| (sealer.push(segment, out), sealed)).await;
@@ -129,6 +131,8 @@ impl EncryptStream {
         let finished = self.at.step(|| (sealer.finish(out), Done::Nothing)).await;
         let finished = finished.and_then(|finished| finished.map_err(|long| too_long().caused_by(long)));
         finished.inspect_err(|_| take_back(out, from))?;
+        // After the last segment: without it nothing before it opens as a whole.
+        self.at.keeps_to(self.sealed.protection).await.inspect_err(|_| take_back(out, from))?;
         Ok(self.sealed)
     }
 }
@@ -191,6 +195,28 @@ struct Place {
 }
 
 impl Place {
+    /// Whether new data of the app is still on the side that the stream was begun on (I-20). Close to a date it waits; once it
+    /// is on the other side, the stream has to be begun again.
+    async fn keeps_to(&self, side: Protection) -> Result<(), Refusal> {
+        let app = self.key.borrow().app;
+        if self.core.is_side_of(app, side) || self.core.bugs.has(SeededBug::RulingKept) {
+            return Ok(());
+        }
+        for _ in 0..ATTEMPTS {
+            let budget = self.core.budget();
+            let standing = self.core.standing(app, &budget).await?;
+            match self.core.side(&standing, &budget).await? {
+                Some(now) if now == side => return Ok(()),
+                Some(_) => {
+                    let what = "the app's data went over to another key; begin the stream again";
+                    return Err(Refusal::because(Reason::ChangedMeanwhile).detail(what));
+                }
+                None => {}
+            }
+        }
+        Err(Failure::TooLate.into())
+    }
+
     /// One step of a stream, made only with the right to the key, and given out only with it (I-10). Where the lease merely
     /// ran out, before the step or during it, it is renewed first; a denial is the answer.
     async fn step<T>(&self, step: impl FnOnce() -> (T, Done)) -> Result<T, Refusal> {

@@ -54,7 +54,7 @@ impl Core {
     ) -> Result<(), KeyUnavailable> {
         let asked_at = self.clock.now();
         // A third: the next probe after that is still within the half.
-        let last = lock(&workspace.held).consented;
+        let last = lock(&workspace.held).consented.get(&at.key.tenant).copied();
         let due = last.is_none_or(|last| asked_at.since(last) >= (at.lease / 3).max(SOONEST));
         if !(due || denied) || self.bugs.has(SeededBug::ConsentNotProbed) {
             return Ok(());
@@ -62,7 +62,7 @@ impl Core {
         let left = budget.left();
         let asked = timeout(left, self.customer_keys.prove_consent(&at.key, left)).await;
         asked.unwrap_or(Err(KeyUnavailable::DirectoryUnreachable))?;
-        lock(&workspace.held).consented = Some(asked_at);
+        lock(&workspace.held).consented.insert(at.key.tenant.clone(), asked_at);
         Ok(())
     }
 
@@ -80,17 +80,23 @@ impl Core {
         };
         let version = newest.kid.version();
         if newest.enabled {
-            lock(&workspace.held).newest_enabled = Some(version);
+            lock(&workspace.held).newest_enabled.insert(at.key.location.clone(), version);
             return Ok(());
         }
-        if version != at.version && self.was_enabled(workspace, version, budget).await {
+        if version != at.version && self.was_enabled(workspace, at, version, budget).await {
             return Err(KeyUnavailable::Disabled(Trace::default()));
         }
         Ok(())
     }
 
-    async fn was_enabled(&self, workspace: &WorkspaceState, version: KeyVersionId, budget: &Budget<'_>) -> bool {
-        if lock(&workspace.held).newest_enabled == Some(version) {
+    async fn was_enabled(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        version: KeyVersionId,
+        budget: &Budget<'_>,
+    ) -> bool {
+        if lock(&workspace.held).newest_enabled.get(&at.key.location) == Some(&version) {
             return true;
         }
         // Another replica, or this one before a restart, recorded it: only what is enabled is.

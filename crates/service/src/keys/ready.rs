@@ -79,7 +79,8 @@ impl Core {
         ready == Some(true)
     }
 
-    fn is_ready_to_open(&self, key: DataKeyRef<'_>) -> bool {
+    /// Whether a data key is open and may open now.
+    pub(crate) fn is_ready_to_open(&self, key: DataKeyRef<'_>) -> bool {
         let now = self.clock.now();
         self.table.with_open(key, |key| key.right_to_open(now).is_some()) == Some(true)
     }

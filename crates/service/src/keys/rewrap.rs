@@ -60,8 +60,10 @@ impl Core {
 
         // A key that is switched off here is not used for this either.
         let life = self.stored(&budget, self.store.key_life(&row.workspace)).await.map_err(of(from))?;
-        if life.is_some_and(|life| life.revoked.is_some()) {
-            return Err(of(from)(Failure::Ruled(Reason::KeyRevoked)));
+        match life {
+            None => return Err(of(from)(StoreError::RowForged { table: "key_lives" }.into())),
+            Some(life) if life.revoked.is_some() => return Err(of(from)(Failure::Ruled(Reason::KeyRevoked))),
+            Some(_) => {}
         }
         let recorded = self.stored(&budget, self.store.key_version(&row.workspace, from)).await.map_err(of(from))?;
         let recorded =

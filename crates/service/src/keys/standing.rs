@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::key_life::Ruled;
-use domain::{AppId, DataKeyId, KeyConfig, KeyVersionId, Moment, Timestamp, WorkspaceId};
+use domain::{AppId, DataKeyId, KeyConfig, KeyLocation, KeyVersionId, Moment, TenantId, Timestamp, WorkspaceId};
 use tokio::sync::Semaphore;
 use vault::KeyUnavailable;
 
@@ -37,10 +37,12 @@ pub(crate) struct Held {
     pub(crate) versions: HashMap<KeyVersionId, Version>,
     /// Each open data key, and the version it is under.
     pub(crate) keys: HashMap<(AppId, DataKeyId), Option<KeyVersionId>>,
-    /// When a token that was issued then was last asked for with success.
-    pub(crate) consented: Option<Moment>,
-    /// The newest version that was seen enabled.
-    pub(crate) newest_enabled: Option<KeyVersionId>,
+    /// When a token that was issued then was last asked for with success, in each tenant.
+    pub(crate) consented: HashMap<TenantId, Moment>,
+    /// The newest version of each key that was seen enabled.
+    pub(crate) newest_enabled: HashMap<KeyLocation, KeyVersionId>,
+    /// The workspace's bound on leases, once it was changed: proofs that were asked for under the one before keep to it too.
+    pub(crate) bound: Option<Duration>,
 }
 
 /// A version of the customer's key.
@@ -143,13 +145,16 @@ pub(crate) struct Stamp {
     /// The real time within which what was ruled holds.
     from: AtomicI64,
     until: AtomicI64,
+    /// The data key that it says this of, where it says it of one.
+    of: [AtomicU64; 2],
 }
 
 impl Stamp {
     /// Of nothing: never fresh.
     pub(crate) fn stale() -> Self {
         let (epoch, boot, wall) = (AtomicU64::new(u64::MAX), AtomicU64::new(0), AtomicI64::new(0));
-        Self { epoch, boot, wall, from: AtomicI64::new(i64::MAX), until: AtomicI64::new(i64::MIN) }
+        let (from, until) = (AtomicI64::new(i64::MAX), AtomicI64::new(i64::MIN));
+        Self { epoch, boot, wall, from, until, of: Default::default() }
     }
 
     pub(crate) fn of(standing: &Standing) -> Self {
@@ -167,6 +172,21 @@ impl Stamp {
         self.until.store(standing.ruled.until.micros(), Ordering::Release);
         // Last: a reader that sees the new epoch sees the new times.
         self.epoch.store(standing.epoch, Ordering::Release);
+    }
+
+    /// As [`Stamp::set`], of this data key. Another may have been in its place, and may still be in somebody's hands: whoever
+    /// sees what is said now sees of which key.
+    pub(crate) fn set_for(&self, key: DataKeyId, standing: &Standing) {
+        for (half, value) in self.of.iter().zip(halves(key)) {
+            half.store(value, Ordering::Release);
+        }
+        self.set(standing);
+    }
+
+    /// Whether it speaks of this data key. Asked after everything else it says.
+    #[inline]
+    pub(crate) fn is_of(&self, key: DataKeyId) -> bool {
+        self.of.iter().zip(halves(key)).all(|(half, value)| half.load(Ordering::Acquire) == value)
     }
 
     /// Takes over what another says. Called under the workspace's lock.
@@ -198,6 +218,12 @@ impl Stamp {
     }
 }
 
+#[inline]
+fn halves(key: DataKeyId) -> [u64; 2] {
+    let whole = u128::from_be_bytes(*key.as_bytes());
+    [(whole >> 64) as u64, whole as u64]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +253,11 @@ mod tests {
             ruled,
             revoked: false,
         };
+        let (one, other) = (DataKeyId::from_bytes([1; 16]), DataKeyId::from_bytes([2; 16]));
+        let sealing = Stamp::stale();
+        sealing.set_for(one, &reading(0, 100));
+        // I-20: whoever still holds the key that was there before does not take what is said of the new one for its own.
+        assert!(sealing.is_of(one) && !sealing.is_of(other));
         let stamp = Stamp::of(&reading(0, 100));
         assert!(fresh(&stamp, 400) && !fresh(&stamp, 401));
         workspace.changed();

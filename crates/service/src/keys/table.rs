@@ -223,6 +223,9 @@ impl KeyTable {
             }
         }
         lease.renew(proof.lease);
+        if let Some(bound) = held.bound {
+            lease.shorten(bound);
+        }
         lease.settle();
         version.denial = None;
         // Any byte of the time in microseconds is as good as chance to keep replicas out of step.
@@ -250,9 +253,9 @@ impl KeyTable {
         let sealing = self.sealing.pin();
         let fresh = || Sealing { key: ArcSwapOption::empty(), stamp: Stamp::stale() };
         let cell = sealing.get_or_insert_with(key.app.into(), fresh);
-        // The key first: a reader that sees the new stamp sees the new key.
+        let id = present.id();
         cell.key.store(Some(present));
-        cell.stamp.set(standing);
+        cell.stamp.set_for(id, standing);
         true
     }
 
@@ -409,7 +412,10 @@ impl KeyTable {
         match change {
             Change::Selection => {}
             Change::Revoked => self.take_away(&workspace, &mut held, |_, under| under.is_some()),
-            Change::Key { lease } => held.versions.values().for_each(|version| version.lease.shorten(lease)),
+            Change::Key { lease } => {
+                held.bound = Some(lease);
+                held.versions.values().for_each(|version| version.lease.shorten(lease));
+            }
             Change::Unknown => {}
             Change::AppDeleted(app) => self.take_away(&workspace, &mut held, |key_app, _| key_app == app),
             Change::WorkspaceDeleted => self.take_away(&workspace, &mut held, |_, _| true),

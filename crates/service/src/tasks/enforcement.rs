@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::control::life::{config_hash, key_and_life};
 use crate::core::Core;
+use crate::keys::Failure;
 use crate::keys::lock;
 use crate::keys::table::Change;
 use crate::keys::vault_call::SERVICE;
@@ -33,6 +34,8 @@ use crate::{Refusal, Service};
 const TURN: Duration = Duration::from_millis(250);
 /// How soon what did not work for a date is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How long data keys are made ready before it is looked again what else is due.
+const LONGEST_PASS: Duration = Duration::from_secs(60);
 /// How early it is looked whether data keys have to be made ready: the longest that making them is taken to last.
 const LONGEST_STAGING: Duration = Duration::from_secs(4 * 3_600);
 
@@ -145,6 +148,16 @@ impl Core {
                 if now >= timing.freeze(at).saturating_sub(LONGEST_STAGING) {
                     return self.make_ready(&workspace, timing.freeze(at)).await;
                 }
+                // Nothing is due for a while. It is looked at again well before the soonest date that could be set meanwhile.
+                let pause = LONGEST_PASS.min((timing.control_lease + timing.margin) / 6);
+                let next = at.saturating_sub(LONGEST_STAGING);
+                let next = [Rehearsal::Day, Rehearsal::Hour]
+                    .into_iter()
+                    .map(|due| at.saturating_sub(due.before()))
+                    .chain([next]);
+                let soonest = next.filter(|due| *due > now).min().unwrap_or(now);
+                let left = Duration::from_micros(u64::try_from(soonest.micros() - now.micros()).unwrap_or(0));
+                return Ok(left.min(pause));
             }
             Enforcement::Draft(_) if now >= timing.freeze(at) => self.hold(&life, Reason::KeyNotTested).await?,
             // Edited, and tested again since: the date that was kept over the edit stands.
@@ -240,7 +253,9 @@ impl Core {
         if staging.apps.is_empty() {
             return Ok(left.min(AGAIN));
         }
-        match self.stage(staging).await {
+        // Not for ever: rehearsals and the decision come in between.
+        let made = timeout(left.clamp(Duration::from_millis(1), LONGEST_PASS), self.stage(staging)).await;
+        match made.unwrap_or(Err(Failure::Ruled(Reason::VaultTimeout))) {
             Ok(made) => tracing::info!(%workspace, made, "data keys were made ready for an enforcement date"),
             Err(why) => {
                 tracing::warn!(%workspace, %why, "a data key could not be made ready for an enforcement date");

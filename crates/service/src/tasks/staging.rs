@@ -66,6 +66,7 @@ impl Core {
             Err(Failure::NotFound) => return Ok(0),
             standing => standing?,
         };
+        self.check_switch(&standing, Protection::CustomerKey)?;
         let active = self.store.active_data_key(workspace, app.app, Protection::CustomerKey);
         if self.stored(&budget, active).await?.is_some() {
             return Ok(0);

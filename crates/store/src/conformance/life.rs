@@ -82,11 +82,11 @@ pub async fn staged_data_keys_go_out_of_use_together(db: &dyn Database) {
         store.activate_data_key(&acme, &app_id(app), key.id, at(20)).await.unwrap();
     }
     let mut tx = store.begin("edit").await.unwrap();
-    assert_eq!(tx.retire_staged(&acme, at(30)).await, Ok(2));
-    assert_eq!(tx.retire_staged(&acme, at(30)).await, Ok(0));
+    assert_eq!(tx.abandon_staged(&acme, at(30)).await, Ok(2));
+    assert_eq!(tx.abandon_staged(&acme, at(30)).await, Ok(0));
     tx.commit().await.unwrap();
     let state = async |app: &str, id| store.data_key(&acme, &app_id(app), id).await.unwrap().unwrap().state;
-    assert_eq!(state("bot", active.0.id).await, DataKeyState::Retired);
+    assert_eq!(state("bot", active.0.id).await, DataKeyState::Abandoned);
     assert_eq!(state("crm", pending.0.id).await, DataKeyState::Abandoned);
     assert_eq!(state("bot", platform.0.id).await, DataKeyState::Active);
     assert!(store.activate_data_key(&acme, &app_id("crm"), pending.0.id, at(40)).await.is_err());

@@ -21,6 +21,28 @@ pub(super) fn key_life(
     read::one(conn, codes, "WHERE workspace = ?1", [workspace.as_str()])
 }
 
+/// The names are not authenticated: each only leads to a row that is. One forged row is its own workspace's trouble.
+pub(super) fn undecided(conn: &Connection, codes: &RowCodes) -> Result<Vec<KeyLife>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT k.workspace FROM key_lives k JOIN workspaces w USING (workspace)
+         WHERE k.state IN (1, 2, 3) AND k.plan_at IS NOT NULL AND w.deleted_at IS NULL ORDER BY k.plan_at",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        let Ok(workspace) = name.parse::<WorkspaceId>() else { continue };
+        match key_life(conn, codes, &workspace) {
+            Ok(life) => found.extend(life.map(|kept| kept.row)),
+            Err(StoreError::RowForged { table }) => {
+                tracing::error!(%workspace, table, "a key's life fails its authentication")
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn app_selection(
     conn: &Connection,
     codes: &RowCodes,
@@ -87,7 +109,7 @@ pub(super) fn put_key_life(step: &mut Step<'_, '_>, life: &KeyLife) -> Result<()
 }
 
 /// Takes the customer's data keys out of use. The caller knows that nothing was encrypted under them.
-pub(super) fn retire_staged(
+pub(super) fn abandon_staged(
     step: &mut Step<'_, '_>,
     workspace: &WorkspaceId,
     at: Timestamp,
@@ -103,12 +125,7 @@ pub(super) fn retire_staged(
     })?;
     let mut moved = 0;
     for kept in found {
-        let to = match kept.row.key.state {
-            DataKeyState::Active => DataKeyState::Retired,
-            DataKeyState::Pending | DataKeyState::Staged => DataKeyState::Abandoned,
-            DataKeyState::Retired | DataKeyState::Abandoned => continue,
-        };
-        move_data_key(step, kept, to, at)?;
+        move_data_key(step, kept, DataKeyState::Abandoned, at)?;
         moved += 1;
     }
     Ok(moved)

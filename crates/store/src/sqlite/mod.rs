@@ -395,10 +395,7 @@ impl Store for SqliteStore {
     }
 
     async fn undecided_lives(&self) -> Result<Vec<KeyLife>, StoreError> {
-        self.read(|conn, codes| {
-            read::many(conn, codes, "WHERE state IN (1, 2, 3) AND plan_at IS NOT NULL ORDER BY plan_at", [])
-        })
-        .await
+        self.read(life::undecided).await
     }
 
     async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError> {

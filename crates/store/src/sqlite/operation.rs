@@ -310,8 +310,8 @@ pub(super) fn version_uses(
     })?;
     let clause = "WHERE workspace = ?1 AND protection = 2";
     read::each(&snapshot, codes, clause, [workspace.as_str()], |kept: Kept<WrappedKey>| {
-        // What was destroyed needs no version any more.
-        if kept.row.key.destroyed_at.is_some() {
+        // What was destroyed, or given up before it sealed anything, needs no version any more.
+        if kept.row.key.destroyed_at.is_some() || kept.row.key.state == DataKeyState::Abandoned {
             return Ok(());
         }
         // The row says which wrapping is its newest: one that was taken away, or put there, is not counted but told.
@@ -344,7 +344,8 @@ pub(super) fn data_keys_left(
             read::many(&snapshot, codes, clause, params![workspace.as_str(), after, LOOKED_AT])?;
         let Some(last) = rows.last() else { return Ok(found) };
         after = last.key.id.as_bytes().to_vec();
-        for row in rows.into_iter().filter(|row| row.key.destroyed_at.is_none()) {
+        let needed = |row: &WrappedKey| row.key.destroyed_at.is_none() && row.key.state != DataKeyState::Abandoned;
+        for row in rows.into_iter().filter(needed) {
             debug_assert_eq!(row.key.protection, Protection::CustomerKey);
             let wrapping = read::newest_wrapping(&snapshot, codes, workspace, row.key.id)?;
             let wrapping = wrapping.ok_or(StoreError::RowForged { table: NumberedWrapping::TABLE })?;

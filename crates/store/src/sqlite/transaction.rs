@@ -158,9 +158,9 @@ impl Transaction for SqliteTransaction {
         self.run(move |unit| unit.step(|step| life::put_key_life(step, &life))).await
     }
 
-    async fn retire_staged(&mut self, workspace: &WorkspaceId, at: Timestamp) -> Result<u64, StoreError> {
+    async fn abandon_staged(&mut self, workspace: &WorkspaceId, at: Timestamp) -> Result<u64, StoreError> {
         let workspace = workspace.clone();
-        self.run(move |unit| unit.step(|step| life::retire_staged(step, &workspace, at))).await
+        self.run(move |unit| unit.step(|step| life::abandon_staged(step, &workspace, at))).await
     }
 
     async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError> {

@@ -326,7 +326,8 @@ pub(super) fn retire_data_key(
     id: DataKeyId,
     at: Timestamp,
 ) -> Result<(), StoreError> {
-    live_app(step, workspace, app)?;
+    // Of a deleted app too: what it sealed may be kept somewhere, and its data keys end like others.
+    live_workspace(step, workspace)?;
     let found = read::data_key(step.conn(), step.codes(), workspace, app, id)?.ok_or(Conflict::NoDataKey)?;
     match found.row.key.state {
         DataKeyState::Retired => Ok(()),

@@ -330,8 +330,8 @@ impl Transaction for InlineTransaction {
         at_once(self.0.put_key_life(life))
     }
 
-    async fn retire_staged(&mut self, workspace: &WorkspaceId, at: Timestamp) -> Result<u64, StoreError> {
-        at_once(self.0.retire_staged(workspace, at))
+    async fn abandon_staged(&mut self, workspace: &WorkspaceId, at: Timestamp) -> Result<u64, StoreError> {
+        at_once(self.0.abandon_staged(workspace, at))
     }
 
     async fn put_app_selection(&mut self, selection: &AppSelection) -> Result<(), StoreError> {

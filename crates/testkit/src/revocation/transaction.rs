@@ -116,7 +116,7 @@ impl Transaction for MemoryTransaction {
         Ok(())
     }
 
-    async fn retire_staged(&mut self, _: &WorkspaceId, _: Timestamp) -> Result<u64, StoreError> {
+    async fn abandon_staged(&mut self, _: &WorkspaceId, _: Timestamp) -> Result<u64, StoreError> {
         Self::not_simulated()
     }
 

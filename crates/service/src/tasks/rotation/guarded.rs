@@ -64,10 +64,10 @@ impl Core {
         let now = self.clock.now().wall;
         let mut tx = self.store.begin("leave_customer_key").await?;
         let present = tx.operation(operation.id).await?.ok_or(Stopped::Ended)?;
-        if present.cancelling {
+        let config = tx.key_config(workspace).await?.ok_or(Stopped::Hopeless(Reason::KeyNotConfigured))?;
+        if present.cancelling && config.left_at.is_none() {
             return Err(Stopped::Moved);
         }
-        let config = tx.key_config(workspace).await?.ok_or(Stopped::Hopeless(Reason::KeyNotConfigured))?;
         if config.left_at.is_none() {
             let lease = config.lease;
             tx.put_key_config(&config.leave(now)).await?;

@@ -174,7 +174,15 @@ impl Core {
         }
         let workspace = self.store.workspace(&operation.workspace).await?;
         let gone = workspace.is_none_or(|workspace| workspace.deleted_at.is_some());
-        if operation.cancelling || gone {
+        // What was left is left: asked to end after that, leaving is finished, so that nothing of it stays behind half.
+        let left = match (&operation.kind, operation.cancelling) {
+            (OperationKind::LeaveCustomerKey, true) => {
+                let config = self.store.key_config(&operation.workspace).await?;
+                operation.state == OperationState::Running && config.is_some_and(|config| config.left_at.is_some())
+            }
+            _ => false,
+        };
+        if gone || operation.cancelling && !left {
             return self.end(id, Operation::cancel).await;
         }
         if operation.state.is_held_back() {

@@ -27,6 +27,13 @@ CREATE TABLE key_lives (
   CHECK (state <> 4 OR (plan_at IS NOT NULL AND test IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
+-- A data key that was made ready for a configuration that changed before its date is given up: it has sealed nothing.
+DROP TRIGGER data_keys_move_forward;
+CREATE TRIGGER data_keys_move_forward BEFORE UPDATE OF state ON data_keys
+  WHEN NEW.state <> OLD.state
+   AND (OLD.state, NEW.state) NOT IN (VALUES (1, 2), (1, 3), (1, 5), (2, 3), (2, 5), (3, 4), (3, 5))
+  BEGIN SELECT RAISE(ABORT, 'a data key never moves back'); END;
+
 -- Dates that are not decided, or were decided against: looked at twice a second.
 CREATE INDEX key_lives_undecided ON key_lives (plan_at) WHERE state IN (1, 2, 3) AND plan_at IS NOT NULL;
 
