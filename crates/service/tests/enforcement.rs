@@ -346,3 +346,54 @@ async fn only_a_key_in_force_is_rotated() {
     world.service.follow_new_versions().await.unwrap();
     assert!(world.store.inner().open_operations().await.unwrap().is_empty());
 }
+
+/// I-20: a stream that was begun before the date does not go on under the platform's key after it: its next bytes are refused,
+/// and so is its end. `false`: it went on.
+async fn a_stream_keeps_to_the_date(world: World) -> bool {
+    let (acme, bot, _) = tested(&world).await;
+    schedule(&world, &acme, date(&world, HOUR, Policy::Stay)).await.unwrap();
+    pass(&world, HOUR - Duration::from_secs(340)).await;
+    let (mut out, nothing) = (Vec::new(), Context::empty());
+    let mut pushed = world.service.encrypt_stream(&bot.may_encrypt(), &nothing, &mut out).await.unwrap();
+    let ended = world.service.encrypt_stream(&bot.may_encrypt(), &nothing, &mut Vec::new()).await.unwrap();
+    pushed.push(b"before", &mut out).await.unwrap();
+    pass(&world, Duration::from_secs(341)).await;
+    let (length, mut end) = (out.len(), Vec::new());
+    match (pushed.push(b"after", &mut out).await, ended.finish(&mut end).await) {
+        (Err(push), Err(finish)) => {
+            assert_eq!((push.reason(), finish.reason()), (Reason::ChangedMeanwhile, Reason::ChangedMeanwhile));
+            assert_eq!((out.len(), end.len()), (length, 0), "nothing of it was given out");
+            true
+        }
+        _ => false,
+    }
+}
+
+#[tokio::test]
+async fn a_stream_does_not_outlive_the_date_under_the_old_key() {
+    assert!(a_stream_keeps_to_the_date(World::start()).await);
+}
+
+#[tokio::test]
+async fn a_stream_that_does_is_noticed() {
+    assert!(!a_stream_keeps_to_the_date(World::with_bug(SeededBug::RulingKept)).await);
+}
+
+/// Who is refused since a date that was not kept stays refused when an admin moves the next date.
+#[tokio::test]
+async fn moving_a_date_takes_no_refusal_back() {
+    let world = World::start();
+    let (acme, bot, _) = tested(&world).await;
+    schedule(&world, &acme, date(&world, HOUR, Policy::Refuse)).await.unwrap();
+    world.clock.advance(HOUR + MINUTE);
+    world.service.run_due_tasks().await;
+    for _ in 0..2 {
+        world.service.keep_dates_now().await;
+        world.clock.advance(MINUTE);
+    }
+    schedule(&world, &acme, date(&world, 5 * HOUR, Policy::Refuse)).await.unwrap();
+    schedule(&world, &acme, date(&world, 9 * HOUR, Policy::Refuse)).await.unwrap();
+    assert_eq!(protection(&world.service, &bot).await, Err(Reason::EnforcementHeld));
+    schedule(&world, &acme, date(&world, 9 * HOUR, Policy::Stay)).await.unwrap();
+    assert_eq!(protection(&world.service, &bot).await, Ok(Protection::PlatformKey), "no longer wanted");
+}

@@ -213,3 +213,35 @@ async fn a_watch_shows_every_change() {
     world.service.delete_workspace(&acme.may_delete()).await.unwrap();
     assert_eq!(watch.next().await.unwrap_err().reason(), Reason::NotFound);
 }
+
+/// I-10: of a batch that waits for one key, nothing is given out that was opened under a key switched off meanwhile.
+#[tokio::test]
+async fn a_batch_that_waits_gives_nothing_out_after_the_switch() {
+    let world = World::start();
+    let acme = world.workspace("acme").await;
+    acme.connect_key().await;
+    let bot = acme.app("bot").await;
+    let first = bot.encrypt(b"one").await.unwrap();
+    world.clock.advance(std::time::Duration::from_secs(1));
+    world.service.rotate_data_keys(&acme.may_rotate_data_keys(), service::RotateDataKeys::default()).await.unwrap();
+    world.service.run_operations().await.unwrap();
+    let second = bot.encrypt(b"two").await.unwrap();
+    assert_ne!(World::data_key_of(&first), World::data_key_of(&second));
+
+    let fresh = world.another_service();
+    assert_eq!(bot.through(&fresh).decrypt(&first).await.unwrap(), b"one", "the first key is warm, the second is not");
+    let held = world.vault.hold(vault::memory::Operation::Unwrap);
+    let items: Vec<service::ItemToOpen<'_>> =
+        [&first, &second].map(|ciphertext| service::ItemToOpen { context: Ok(Context::empty()), ciphertext }).into();
+    let (permit, mut plain) = (bot.may_decrypt(), Vec::new());
+    let batch = fresh.batch_decrypt(&permit, &items, &mut plain);
+    let switched = async {
+        held.arrived(1).await;
+        fresh.revoke_key(&acme.may_revoke()).await.unwrap();
+        held.release();
+    };
+    let (opened, ()) = tokio::join!(batch, switched);
+    let reasons: Vec<Reason> = opened.unwrap().into_iter().map(|item| item.unwrap_err().reason()).collect();
+    assert_eq!(reasons, [Reason::KeyRevoked; 2]);
+    assert!(plain.is_empty());
+}

@@ -50,7 +50,8 @@ fn entomb(
     }
     row.key.destroyed_at = Some(at);
     let sealed = step.seal(workspace, &row, Some(before))?;
-    // What is overwritten is overwritten in the file too, and not only forgotten.
+    // What is overwritten is overwritten in the file too, and not only forgotten: there once the log is folded into it.
+    step.unit.known.erased = true;
     step.conn().pragma_update(None, "secure_delete", true)?;
     step.conn()
         .prepare_cached(

@@ -35,6 +35,8 @@ pub(super) struct Unit<'c> {
 pub(super) struct Known {
     pub(super) workspaces: HashSet<WorkspaceId>,
     pub(super) live_apps: HashSet<(WorkspaceId, AppId)>,
+    /// Whether something was erased that is to be gone from the files too.
+    pub(super) erased: bool,
     /// Wrap epoch and current version.
     pub(super) configs: HashMap<WorkspaceId, (u64, KeyVersionId)>,
 }

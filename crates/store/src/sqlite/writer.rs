@@ -192,8 +192,27 @@ impl Writer {
             }
         };
         let Some((unit, commit)) = transaction::serve(unit, name, reply, &self.closing) else { return };
+        let erased = unit.known.erased;
         let ending = unit.commit(&mut *self.commit);
-        let _ = commit.send(self.settle(ending));
+        let outcome = self.settle(ending);
+        if erased && outcome.is_ok() {
+            self.fold_log();
+        }
+        let _ = commit.send(outcome);
+    }
+
+    /// Writes the log's pages over those in the file and empties the log, so that nothing that was erased is left in either.
+    fn fold_log(&self) {
+        let busy = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match busy {
+            Ok(0) => {}
+            Ok(_) => {
+                tracing::warn!("somebody reads: what was erased stays in the log until it is next folded into the file")
+            }
+            Err(cause) => {
+                tracing::warn!(%cause, "what was erased stays in the log until it is next folded into the file")
+            }
+        }
     }
 
     /// Turns a commit's ending into what its callers may be told.
