@@ -123,6 +123,7 @@ mod tests {
             (Staged, Active),
             (Staged, Abandoned),
             (Active, Retired),
+            (Active, Abandoned),
         ];
         assert_eq!(allowed, expected);
     }

@@ -248,8 +248,6 @@ reasons! {
         => "test the key configuration as it is now";
     KeyAlreadyEnforced "KEY_ALREADY_ENFORCED" Caller "the customer's key is in force; only rotation and the selection of apps change it"
         => "rotate the key or select apps; there is no date to set any more";
-    KeyNotEnforced "KEY_NOT_ENFORCED" Caller "the customer's key is not in force yet; only a key in force is rotated"
-        => "configure the version you want and test it; rotate it when its date has come";
     KeyRevoked "KEY_REVOKED" Customer "the customer's key is switched off here"
         => "a workspace's admin restores it, with the same switch that revoked it";
     AppUnknown "APP_UNKNOWN" Caller "the selection names an app or bot that is not there"
@@ -258,6 +256,8 @@ reasons! {
         => "name each app once";
     ChangedMeanwhile "CHANGED_MEANWHILE" Caller "somebody else changed this at the same time"
         => "read it again, and repeat the change if it is still wanted";
+    KeyNotEnforced "KEY_NOT_ENFORCED" Caller "the customer's key is not in force yet; only a key in force is rotated"
+        => "configure the version you want and test it; rotate it when its date has come";
 
     // The test of a configuration: 220 to 239 in the contract.
     OwnershipNotProven "OWNERSHIP_NOT_PROVEN" Customer "the key does not show this workspace's proof of ownership"

@@ -117,7 +117,7 @@ impl Service {
             meters: AllMeters::default(),
             ledger: Ledger::new(clock.now().wall),
             validations: Validations::default(),
-            shared_places: tokio::sync::Semaphore::new(options.vault_calls_per_workspace),
+            shared_places: tokio::sync::Semaphore::new((options.vault_calls_per_workspace / 2).max(1)),
             store,
             customer_keys,
             platform,

@@ -184,7 +184,7 @@ async fn the_key_in_force_stays_in_force() {
         refused(&acme, |r| r.key_identifier = "https://acme.vault.azure.net/keys/other".into()).await,
         refused(&acme, |r| r.tenant_id = "00000000-0000-0000-0000-000000000001".into()).await,
     ] {
-        assert_eq!(refusal.reason(), Reason::KeyAlreadyInForce);
+        assert_eq!(refusal.reason(), Reason::KeyAlreadyEnforced);
     }
     let versions = world.service.list_key_versions(&acme.may_read_key()).await.unwrap();
     assert_eq!(versions.iter().map(|found| found.version.id).collect::<Vec<_>>(), [first]);
@@ -253,6 +253,6 @@ async fn two_keys_configured_at_once_leave_one_in_force() {
     let outcomes = [first.await.unwrap(), second.await.unwrap()];
     let refusals: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
     assert_eq!(refusals.len(), 1);
-    assert_eq!(refusals[0].reason(), Reason::KeyAlreadyInForce);
+    assert_eq!(refusals[0].reason(), Reason::ChangedMeanwhile);
     assert_eq!(world.audit_names(&acme.id).await, ["workspace.created", "key.configured"]);
 }

@@ -29,6 +29,9 @@ impl Walk<'_> {
         let data_key = first.data_key.rsplit('/').next().unwrap_or_default().to_owned();
         let how = match wraps {
             1 => "which the vault wrapped and unwrapped once; the second call asked no vault",
+            _ if self.early.is_some() => {
+                "which was made ready before the date, wrapped and unwrapped once; no vault was asked now"
+            }
             _ => "which is there from an earlier start",
         };
         self.sealed = first.ciphertext;

@@ -104,7 +104,7 @@ impl Walk<'_> {
         let edit = self.client.configure_key(pb::ConfigureKeyRequest { lease: None, ..self.another_key()? }).await;
         let edit = refused(edit, pb::Reason::KeyAlreadyEnforced)?;
         Ok(format!(
-            "Tested again, armed, and in force: new data is under the customer's key. What was\nencrypted before stays readable. \
+            "Tested again, armed, and in force: new data is under the customer's key. What was encrypted before stays readable. \
              Another key now: {}.",
             edit.reason
         ))

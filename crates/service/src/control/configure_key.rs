@@ -129,20 +129,21 @@ impl Core {
     async fn configure(self: Arc<Self>, id: WorkspaceId, wanted: Wanted, actor: &str) -> Result<Configured, Refusal> {
         let found = self.store.workspace(&id).await?;
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
-        if let Some(present) = self.store.key_config(&id).await? {
+        let seen = self.store.key_config(&id).await?;
+        if let Some(present) = &seen {
             if let Some(decided) = self.refuses_edits(&id).await? {
-                let lowered = wanted.only_the_lease(&present).filter(|config| config.lease <= present.lease);
+                let lowered = wanted.only_the_lease(present).filter(|config| config.lease <= present.lease);
                 lowered.ok_or_else(|| Refusal::because(decided))?;
             }
-            if wanted.only_the_lease(&present).is_some() {
-                return self.connect(&id, &wanted, None, actor).await;
+            if wanted.only_the_lease(present).is_some() {
+                return self.connect(&id, &wanted, seen.as_ref(), None, actor).await;
             }
         }
         let workspace = self.table.existing_workspace(&id);
         let budget = Budget::new(&*self.clock, self.options.vault_deadline);
         let key = self.describe(&workspace, &wanted, &budget).await?;
         self.prove(&workspace, &wanted, &key, &budget).await?;
-        self.connect(&id, &wanted, Some(&key), actor).await
+        self.connect(&id, &wanted, seen.as_ref(), Some(&key), actor).await
     }
 
     async fn refuses_edits(&self, workspace: &WorkspaceId) -> Result<Option<Reason>, StoreError> {
@@ -193,6 +194,7 @@ impl Core {
         &self,
         id: &WorkspaceId,
         wanted: &Wanted,
+        seen: Option<&KeyConfig>,
         key: Option<&KeyDescription>,
         actor: &str,
     ) -> Result<Configured, Refusal> {
@@ -204,6 +206,10 @@ impl Core {
         let present = tx.key_config(id).await?;
         if present.as_ref().is_some_and(|present| present.left_at.is_some()) {
             return Err(Refusal::because(Reason::KeyLeft));
+        }
+        // Of two that configure at once the second is told, and does not undo the first unasked.
+        if key.is_some() && present.as_ref() != seen {
+            return Err(Refusal::because(Reason::ChangedMeanwhile));
         }
         let config = match (&present, key) {
             (present, Some(key)) => {
