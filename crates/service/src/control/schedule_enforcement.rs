@@ -51,7 +51,7 @@ impl Core {
         let tests = tx.key_tests(workspace, MOST_PAGE).await?;
         let now = self.clock.now().wall;
         let at = EnforceAt::parse(&request.local, &request.zone, now)
-            .map_err(|invalid| Refusal::because(invalid.reason()).detail(invalid.to_string()))?;
+            .map_err(|invalid| Refusal::because(invalid.reason()))?;
         // A key that is in force says so before it asks for a test.
         if let Some(decided) = life.refuses_edits(now) {
             return Err(Refusal::because(decided));
