@@ -66,7 +66,8 @@ fn figures(runs: &[Run]) {
         let name = match run.decision {
             Decision::Armed if run.plan.is_quiet() => "armed, nothing wrong".to_owned(),
             Decision::Armed => "armed".to_owned(),
-            Decision::Held(why) => format!("held: {why}"),
+            Decision::Held(Some(why)) => format!("held: {why}"),
+            Decision::Held(None) => "held, and another date set".to_owned(),
             Decision::Nothing => "nothing: nobody could".to_owned(),
         };
         let row = by_decision.entry(name).or_default();

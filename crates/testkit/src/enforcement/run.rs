@@ -39,8 +39,8 @@ const SECOND: Duration = Duration::from_secs(1);
 pub enum Decision {
     /// For it.
     Armed,
-    /// Against it.
-    Held(Reason),
+    /// Against it; and why, unless another date was set since.
+    Held(Option<Reason>),
     /// Nobody did.
     Nothing,
 }
@@ -52,6 +52,8 @@ pub struct Run {
     pub plan: Plan,
     /// What was decided.
     pub decision: Decision,
+    /// What was recorded, by name.
+    pub recorded: Vec<&'static str>,
     /// Messages sealed.
     pub sealed: usize,
     /// Those within two seconds of the date.
@@ -243,10 +245,13 @@ fn judge(scene: &Scene) -> Run {
         (changed.life.clone(), changed.recorded.clone())
     };
     let plan = scene.plan.clone();
+    // After a date that was not kept the gate sets another one; this run is about the first.
+    let about_it: Vec<&str> = recorded.iter().copied().take_while(|name| *name != "enforcement.scheduled").collect();
     let decision = match &life.enforcement {
-        Enforcement::Armed(_) => Decision::Armed,
-        Enforcement::Held(held) => Decision::Held(held.why),
-        Enforcement::Draft(_) | Enforcement::Scheduled(_) | Enforcement::InForce { .. } => Decision::Nothing,
+        Enforcement::Held(held) => Decision::Held(Some(held.why)),
+        _ if about_it.contains(&"enforcement.armed") => Decision::Armed,
+        _ if about_it.contains(&"enforcement.held") => Decision::Held(None),
+        _ => Decision::Nothing,
     };
     let mut broken = Vec::new();
     let sealed = scene.sealed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,7 +278,7 @@ fn judge(scene: &Scene) -> Run {
             (_, Protection::PlatformKey | Protection::CustomerKey) => {}
         }
     }
-    if let Enforcement::Armed(armed) = &life.enforcement {
+    if let (Enforcement::Armed(armed), Decision::Armed) = (&life.enforcement, decision) {
         // By a clock that is off by at most the skew.
         let tested = armed.test.finished_at().micros() - scene.ground.date.micros();
         let freeze = -i64::try_from(FREEZE.as_micros()).unwrap_or(0);
@@ -281,7 +286,7 @@ fn judge(scene: &Scene) -> Run {
             broken.push(format!("I-22: armed by a test from {:.1} s before the date", -(tested as f64) / 1e6));
         }
     }
-    let decided = recorded.iter().filter(|name| ["enforcement.armed", "enforcement.held"].contains(name)).count();
+    let decided = about_it.iter().filter(|name| ["enforcement.armed", "enforcement.held"].contains(name)).count();
     if decided > 1 {
         broken.push(format!("I-20: {decided} decisions about one date"));
     }
@@ -297,5 +302,5 @@ fn judge(scene: &Scene) -> Run {
         }
     }
     let close = sealed.iter().filter(|seal| seal.own.abs() < 2_000_000).count();
-    Run { plan, decision, sealed: sealed.len(), close, broken }
+    Run { plan, decision, recorded, sealed: sealed.len(), close, broken }
 }
