@@ -15,7 +15,6 @@ mod operation;
 mod output;
 mod signals;
 mod usage;
-mod usage_view;
 mod view;
 mod workspace;
 

@@ -9,7 +9,7 @@ use crate::args::{AppName, Global, Output, Scope};
 use crate::connect::connect;
 use crate::failure::{Exit, Failure, one_line};
 use crate::output;
-use crate::usage_view::{AppCoverage, Coverage, HourOfUsage, Usage, Validation};
+use crate::view::usage::{AppCoverage, Coverage, HourOfUsage, Usage, Validation};
 
 pub(crate) async fn validate(global: &Global, app: &AppName) -> Result<(), Failure> {
     let answer = connect(global).await?.validate_app(pb::ValidateAppRequest { app: app.full() }).await?;
@@ -129,7 +129,7 @@ fn bytes(count: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage_view::sample;
+    use crate::view::usage::sample;
 
     /// A validation that was no success ends with the exit code of who has to act, and says how.
     #[test]

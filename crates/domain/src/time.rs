@@ -27,6 +27,11 @@ impl Timestamp {
     pub fn saturating_sub(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
+
+    /// How long it is from here to `later`: nothing if that has passed.
+    pub fn until(self, later: Self) -> Duration {
+        Duration::from_micros(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
 }
 
 /// RFC 3339 in UTC with milliseconds, as logs and tables print it.
@@ -53,9 +58,7 @@ impl Moment {
     /// How long ago `earlier` was, by the clock that says *longer*. A wall clock set back counts as no time passed,
     /// which the boot clock then corrects.
     pub fn since(self, earlier: Self) -> Duration {
-        let wall = self.wall.0.saturating_sub(earlier.wall.0);
-        let wall = Duration::from_micros(u64::try_from(wall).unwrap_or(0));
-        wall.max(self.boot.saturating_sub(earlier.boot))
+        earlier.wall.until(self.wall).max(self.boot.saturating_sub(earlier.boot))
     }
 }
 

@@ -132,7 +132,7 @@ async fn an_unfit_key_is_held(world: World) -> bool {
     let again = status(&world, &acme).await;
     assert!(matches!(again.life.enforcement, Enforcement::Scheduled(_)), "{:?}", again.life);
     let at = again.life.plan().unwrap().at.instant();
-    let ahead = Duration::from_micros(u64::try_from(at.micros() - world.wall().micros()).unwrap());
+    let ahead = world.wall().until(at);
     pass(&world, ahead - Duration::from_secs(340)).await;
     pass(&world, Duration::from_secs(341)).await;
     assert_eq!(protection(&world.service, &bot).await, Ok(Protection::CustomerKey));
@@ -246,7 +246,7 @@ async fn the_freeze_freezes(world: World) -> bool {
     pass(&world, MINUTE).await;
     assert_eq!(phase(&world, &acme).await, Phase::Scheduled);
 
-    let ahead = Duration::from_micros(u64::try_from(at.micros() - world.wall().micros()).unwrap());
+    let ahead = world.wall().until(at);
     world.clock.advance(ahead - Duration::from_secs(350));
     world.service.run_due_tasks().await;
     let third = world.vault.create_key(&acme.key());

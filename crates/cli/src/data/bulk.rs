@@ -20,7 +20,7 @@ use crate::data::source::Source;
 use crate::data::{context, files, inspect, lines, say};
 use crate::failure::Failure;
 use crate::output;
-use crate::usage_view::{Bad, ReEncrypted};
+use crate::view::usage::{Bad, ReEncrypted};
 
 /// Every file below the directory.
 pub(crate) async fn run_files(global: &Global, target: Target, directory: &Path) -> Result<(), Failure> {

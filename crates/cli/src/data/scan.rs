@@ -16,8 +16,8 @@ use crate::data::source::Source;
 use crate::data::{files, inspect, lines, say};
 use crate::failure::Failure;
 use crate::output;
-use crate::usage_view::{Bad, Scanned, ScannedKey, ScannedProtection};
 use crate::view::Inspected;
+use crate::view::usage::{Bad, Scanned, ScannedKey, ScannedProtection};
 
 /// Counts what is in these files and directories, or in the lines of these files.
 pub(crate) async fn run(

@@ -1,12 +1,8 @@
 //! Which test proves that a configuration works: one that passed, of exactly that configuration, and not long ago (I-22).
 
-use std::time::Duration;
-
 use crate::key_life::LONGEST_SKEW;
+use crate::key_test::COUNTS_FOR;
 use crate::{ConfigHash, KeyTest, Reason, Timestamp};
-
-/// How long a passed test counts.
-pub const COUNTS_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is known of a test, passed or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,6 +85,8 @@ impl PassingTest {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);

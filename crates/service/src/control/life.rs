@@ -1,7 +1,6 @@
 //! The life of a workspace's key as a transaction finds it, and what its apps' selection is.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use domain::key_life::{AppSelection, KeyLife, PassingTest, Selection, Step};
 use domain::{AppId, ConfigHash, KeyConfig, Reason, Timestamp, WorkspaceId};
@@ -38,9 +37,6 @@ pub(crate) fn selection_of(every_app: bool, rows: &[AppSelection]) -> Selection 
     Selection::Only(selected)
 }
 
-/// The longest that a commit is taken to last after the time its change is stamped with.
-const LONGEST_COMMIT: Duration = Duration::from_secs(15);
-
 impl Core {
     /// The test that proves this configuration now, or what is missing.
     pub(crate) async fn proof_of(&self, config: &KeyConfig) -> Result<Result<PassingTest, Reason>, StoreError> {
@@ -50,7 +46,7 @@ impl Core {
 
     /// From when on every replica that serves goes by a change: it has read the store at most C ago.
     pub(crate) fn effective_at(&self, changed_at: Timestamp) -> Timestamp {
-        changed_at.saturating_add(self.options.control_lease).saturating_add(LONGEST_COMMIT)
+        changed_at.saturating_add(self.options.control_lease).saturating_add(self.options.commit_slack)
     }
 
     /// Writes a life and its record and commits; the memory is told, in whatever way the commit ends.

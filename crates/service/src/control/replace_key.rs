@@ -10,6 +10,7 @@ use std::time::Duration;
 use domain::approval::BEFORE_REPLACING;
 use domain::audit::AuditKind;
 use domain::entropy::random;
+use domain::key_life::PassingTest;
 use domain::operation::{Operation, OperationId, OperationKind};
 use domain::permission::{self, Permit};
 use domain::rotation::Plan;
@@ -114,11 +115,9 @@ impl Core {
         }
         let exactly = ConfigHash::of(id, &wanted.key.location, &wanted.key.tenant, wanted.version);
         let (tests, now) = (self.store.key_tests(id, MOST_PAGE).await?, self.clock.now().wall);
-        // The newest says how it is: one that failed after another passed takes it back.
-        match tests.into_iter().find(|test| test.config_hash == exactly) {
-            Some(test) if test.counts(&exactly, now) => Ok(()),
-            Some(_) | None => Err(Refusal::because(Reason::KeyReplacementUntested)),
-        }
+        PassingTest::among(&tests, &exactly, now)
+            .map(|_| ())
+            .map_err(|_| Refusal::because(Reason::KeyReplacementUntested))
     }
 
     /// The key as its vault describes it, if it shows this workspace's tag.

@@ -74,8 +74,7 @@ impl Core {
             Ruling::PlatformKey => Ok(Some(Protection::PlatformKey)),
             Ruling::Refuse(reason) => Err(Failure::Ruled(reason)),
             Ruling::Wait { until } => {
-                let left = until.micros().saturating_sub(self.clock.now().wall.micros());
-                let left = std::time::Duration::from_micros(u64::try_from(left).unwrap_or(0));
+                let left = self.clock.now().wall.until(until);
                 tokio::time::sleep(left.min(budget.left())).await;
                 Ok(None)
             }

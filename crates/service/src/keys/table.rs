@@ -4,6 +4,7 @@
 //! empties the cells; each key is then wiped by the last reader that lets go of it, at once if there is none.
 
 mod forget;
+mod probed;
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use domain::lease::{Generation, KeyLease};
-use domain::{AppId, DataKeyId, KeyVersionId, Moment, Timestamp, WorkspaceId};
+use domain::{AppId, DataKeyId, KeyVersionId, Moment, WorkspaceId};
 use foldhash::fast::RandomState;
 use store::RecordedDenial;
 use vault::KeyUnavailable;
@@ -19,7 +20,7 @@ use vault::KeyUnavailable;
 use super::control::ControlLease;
 use super::lease::VersionLease;
 use super::name::{AppLabel, DataKeyLabel};
-use super::probing::{Next, Pace};
+use super::probing::Pace;
 use super::standing::{Denial, Held, Stamp, Version, WorkspaceState};
 use super::{AppRef, DataKeyRef, OpenKey, Standing, lock};
 use crate::seeded_bug::{Bugs, SeededBug};
@@ -310,66 +311,6 @@ impl KeyTable {
         Some((denial.why.clone(), denial.asked_at))
     }
 
-    /// What is known of a version: when it last proved itself, and since when and why it is refused.
-    pub(crate) fn health(&self, workspace: &WorkspaceId, version: KeyVersionId) -> Health {
-        let Some(workspace) = self.workspace(workspace) else { return Health::default() };
-        let held = lock(&workspace.held);
-        let Some(version) = held.versions.get(&version) else { return Health::default() };
-        Health {
-            last_success: version.probing.last_success(),
-            denied: version.denial.as_ref().map(|denial| (denial.since, denial.why.clone())),
-        }
-    }
-
-    /// The probe was answered, or not, without a yes and without a denial.
-    pub(crate) fn not_answered(
-        &self,
-        workspace: &WorkspaceState,
-        version: KeyVersionId,
-        why: &KeyUnavailable,
-        now: Moment,
-    ) {
-        let mut held = lock(&workspace.held);
-        let version = held.version(version);
-        version.lease.settle();
-        version.probing.failed(now, self.pace, why.retry_after());
-        if let Some(denial) = &mut version.denial {
-            denial.asked_at = now;
-        }
-    }
-
-    /// Whose probe is due now. A version counts while keys are held under it, or while it is refused.
-    pub(crate) fn due_probes(&self, now: Moment) -> Vec<(Arc<WorkspaceState>, KeyVersionId)> {
-        let workspaces: Vec<_> = self.workspaces.pin().values().cloned().collect();
-        let mut due = Vec::new();
-        for workspace in workspaces {
-            let mut held = lock(&workspace.held);
-            let Held { versions, keys, .. } = &mut *held;
-            for (id, version) in versions.iter_mut() {
-                let concerned = version.denial.is_some() || keys.values().any(|under| *under == Some(*id));
-                if !concerned {
-                    continue;
-                }
-                match version.probing.next(now, version.lease.is_used(), self.pace) {
-                    Next::Wait => {}
-                    Next::Probe => {
-                        version.lease.forget_use();
-                        due.push((workspace.clone(), *id));
-                    }
-                    Next::Doze => version.lease.doubt(),
-                }
-            }
-        }
-        due
-    }
-
-    /// This replica stood still: whatever is used next is asked about first.
-    pub(crate) fn doubt_all(&self) {
-        for workspace in self.workspaces.pin().values() {
-            lock(&workspace.held).versions.values().for_each(|version| version.lease.doubt());
-        }
-    }
-
     /// A version refuses to wrap and goes on unwrapping: its keys stay. `true`: the audit chain does not have it yet.
     pub(crate) fn deny_wrapping(
         &self,
@@ -480,15 +421,6 @@ impl KeyTable {
 /// would search two tables until then.
 fn map<K: Hash + Eq, V>() -> papaya::HashMap<K, V, RandomState> {
     papaya::HashMap::builder().hasher(RandomState::default()).resize_mode(papaya::ResizeMode::Blocking).build()
-}
-
-/// What is known of a key version here.
-#[derive(Debug, Default)]
-pub(crate) struct Health {
-    /// When the last probe or unwrap that succeeded was asked for.
-    pub(crate) last_success: Option<Moment>,
-    /// Since when it is refused, and why.
-    pub(crate) denied: Option<(Timestamp, KeyUnavailable)>,
 }
 
 /// What changed about a workspace.

@@ -156,7 +156,7 @@ impl Core {
                     .map(|due| at.saturating_sub(due.before()))
                     .chain([next]);
                 let soonest = next.filter(|due| *due > now).min().unwrap_or(now);
-                let left = Duration::from_micros(u64::try_from(soonest.micros() - now.micros()).unwrap_or(0));
+                let left = now.until(soonest);
                 return Ok(left.min(pause));
             }
             Enforcement::Draft(_) if now >= timing.freeze(at) => self.hold(&life, Reason::KeyNotTested).await?,
@@ -244,12 +244,12 @@ impl Core {
         // Half as long again: requests come first, and some calls are repeated.
         let begin = freeze.saturating_sub(staging.takes.saturating_mul(3) / 2).saturating_sub(AGAIN);
         if now < begin {
-            let left = Duration::from_micros(u64::try_from(begin.micros() - now.micros()).unwrap_or(0));
+            let left = now.until(begin);
             // Apps come and go until then.
             return Ok(left.min(Duration::from_secs(60)));
         }
         // Looked at again now and then, as apps come and go; and in time for the freeze.
-        let left = Duration::from_micros(u64::try_from(freeze.micros() - now.micros()).unwrap_or(0));
+        let left = now.until(freeze);
         if staging.apps.is_empty() {
             return Ok(left.min(AGAIN));
         }
@@ -269,8 +269,7 @@ impl Core {
     async fn decide_date(self: &Arc<Self>, life: &KeyLife, at: Timestamp) -> Result<Duration, Refusal> {
         let (timing, workspace) = (self.decision_timing(), &life.workspace);
         let now = self.clock.now().wall;
-        let left = u64::try_from(timing.decide_before(at).micros() - now.micros()).unwrap_or(0);
-        let left = Duration::from_micros(left);
+        let left = now.until(timing.decide_before(at));
         // A vault that hangs must not hang the decision.
         if let (Enforcement::Scheduled(scheduled), true) = (&life.enforcement, self.bugs.has(SeededBug::ArmedUntested))
         {

@@ -175,12 +175,10 @@ impl Core {
         let workspace = self.store.workspace(&operation.workspace).await?;
         let gone = workspace.is_none_or(|workspace| workspace.deleted_at.is_some());
         // What was left is left: asked to end after that, leaving is finished, so that nothing of it stays behind half.
-        let left = match (&operation.kind, operation.cancelling) {
-            (OperationKind::LeaveCustomerKey, true) => {
-                let config = self.store.key_config(&operation.workspace).await?;
-                operation.state == OperationState::Running && config.is_some_and(|config| config.left_at.is_some())
-            }
-            _ => false,
+        let leaves = matches!(operation.kind, OperationKind::LeaveCustomerKey);
+        let left = leaves && operation.cancelling && operation.state == OperationState::Running && {
+            let config = self.store.key_config(&operation.workspace).await?;
+            config.is_some_and(|config| config.left_at.is_some())
         };
         if gone || operation.cancelling && !left {
             return self.end(id, Operation::cancel).await;

@@ -301,6 +301,6 @@ mod tests {
             document(&again),
         ];
         let text: String = documents.into_iter().map(Result::unwrap).collect();
-        assert_eq!(text, include_str!("../tests/golden/usage.json"), "the JSON changed:\n{text}");
+        assert_eq!(text, include_str!("../../tests/golden/usage.json"), "the JSON changed:\n{text}");
     }
 }

@@ -1,0 +1,82 @@
+//! What probes find, kept with the keys: which version is due, what was not answered, and how each version stands.
+
+use std::sync::Arc;
+
+use domain::{KeyVersionId, Moment, Timestamp, WorkspaceId};
+use vault::KeyUnavailable;
+
+use super::KeyTable;
+use crate::keys::lock;
+use crate::keys::probing::Next;
+use crate::keys::standing::{Held, WorkspaceState};
+
+/// What is known of a key version here.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    /// When the last probe or unwrap that succeeded was asked for.
+    pub(crate) last_success: Option<Moment>,
+    /// Since when it is refused, and why.
+    pub(crate) denied: Option<(Timestamp, KeyUnavailable)>,
+}
+
+impl KeyTable {
+    /// What is known of a version: when it last proved itself, and since when and why it is refused.
+    pub(crate) fn health(&self, workspace: &WorkspaceId, version: KeyVersionId) -> Health {
+        let Some(workspace) = self.workspace(workspace) else { return Health::default() };
+        let held = lock(&workspace.held);
+        let Some(version) = held.versions.get(&version) else { return Health::default() };
+        Health {
+            last_success: version.probing.last_success(),
+            denied: version.denial.as_ref().map(|denial| (denial.since, denial.why.clone())),
+        }
+    }
+
+    /// The probe was answered, or not, without a yes and without a denial.
+    pub(crate) fn not_answered(
+        &self,
+        workspace: &WorkspaceState,
+        version: KeyVersionId,
+        why: &KeyUnavailable,
+        now: Moment,
+    ) {
+        let mut held = lock(&workspace.held);
+        let version = held.version(version);
+        version.lease.settle();
+        version.probing.failed(now, self.pace, why.retry_after());
+        if let Some(denial) = &mut version.denial {
+            denial.asked_at = now;
+        }
+    }
+
+    /// Whose probe is due now. A version counts while keys are held under it, or while it is refused.
+    pub(crate) fn due_probes(&self, now: Moment) -> Vec<(Arc<WorkspaceState>, KeyVersionId)> {
+        let workspaces: Vec<_> = self.workspaces.pin().values().cloned().collect();
+        let mut due = Vec::new();
+        for workspace in workspaces {
+            let mut held = lock(&workspace.held);
+            let Held { versions, keys, .. } = &mut *held;
+            for (id, version) in versions.iter_mut() {
+                let concerned = version.denial.is_some() || keys.values().any(|under| *under == Some(*id));
+                if !concerned {
+                    continue;
+                }
+                match version.probing.next(now, version.lease.is_used(), self.pace) {
+                    Next::Wait => {}
+                    Next::Probe => {
+                        version.lease.forget_use();
+                        due.push((workspace.clone(), *id));
+                    }
+                    Next::Doze => version.lease.doubt(),
+                }
+            }
+        }
+        due
+    }
+
+    /// This replica stood still: whatever is used next is asked about first.
+    pub(crate) fn doubt_all(&self) {
+        for workspace in self.workspaces.pin().values() {
+            lock(&workspace.held).versions.values().for_each(|version| version.lease.doubt());
+        }
+    }
+}
