@@ -32,24 +32,31 @@ pub(super) fn key(call: &Call, status: &KeyStatus, warnings: Vec<String>, health
     );
     pb::Key {
         phase: phase.into(),
-        hold: Some(hold(status.life.hold())),
+        hold: Some(hold(status.life.hold(), health)),
         every_app: status.life.every_app,
         enforcement: enforcement(call, status),
         ..enterprise_keys::key(call, &status.config, warnings, health)
     }
 }
 
-fn hold(hold: Hold) -> pb::KeyHold {
+/// What holds the key back: the switch here, then its owner's no in the vault, then a date that was not kept.
+fn hold(hold: Hold, health: KeyHealth) -> pb::KeyHold {
     use pb::key_hold::State;
-    match hold {
-        Hold::None => pb::KeyHold { state: State::None.into(), ..Default::default() },
-        Hold::Held { why } => pb::KeyHold {
+    match (hold, health.denied) {
+        (Hold::None | Hold::Held { .. }, Some((since, why))) => pb::KeyHold {
+            state: State::Revoked.into(),
+            cause: why.as_str().to_owned(),
+            since: text::stamp(since),
+            remedy: why.remedy().to_owned(),
+        },
+        (Hold::None, None) => pb::KeyHold { state: State::None.into(), ..Default::default() },
+        (Hold::Held { why }, None) => pb::KeyHold {
             state: State::Held.into(),
             cause: why.as_str().to_owned(),
             since: None,
             remedy: why.remedy().to_owned(),
         },
-        Hold::Revoked { cause, since } => pb::KeyHold {
+        (Hold::Revoked { cause, since }, _) => pb::KeyHold {
             state: State::Revoked.into(),
             cause: cause.as_str().to_owned(),
             since: text::stamp(since),

@@ -32,6 +32,7 @@ pub use control::{
     WorkspacePage, WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
+pub use keys::control::LATE as LONGEST_NAP;
 pub use options::Options;
 pub use refusal::Refusal;
 pub use seeded_bug::SeededBug;

@@ -57,6 +57,12 @@ pub enum SeededBug {
     ConsentNotProbed,
     /// I-8: only the version that wraps counts.
     NewestIgnored,
+    /// I-8: an unwrap, by whatever token, puts off the next probe.
+    UnwrapsCountAsProbes,
+    /// I-8: two unwraps, by whatever token, admit a denied version again.
+    UnwrapReadmits,
+    /// I-23: a data key is asked for under the version it was opened by, wherever it is now.
+    OldVersionInsisted,
     /// I-27: calls go out as they come.
     QuotaIgnored,
     /// I-27: a probe waits behind the calls that serve requests.

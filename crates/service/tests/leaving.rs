@@ -287,3 +287,51 @@ async fn of_two_decisions_at_once_one_wins() {
     let lost = yes.err().or(no.err()).unwrap().reason();
     assert!(matches!(lost, Reason::ApprovalNotAwaited | Reason::OperationEnded), "{lost:?}");
 }
+
+/// A data key that was being born when the workspace left its key never becomes active under it, and its app goes on under the
+/// platform's.
+#[tokio::test]
+async fn a_birth_that_meets_a_leave_ends_on_the_platforms_side() {
+    let world = World::start();
+    let customer = Customer::new(&world).await;
+    let acme = &customer.acme;
+    let late = acme.app("late").await;
+    let held = world.vault.hold(vault::memory::Operation::Unwrap);
+    let birth = {
+        let late = late.through(&world.service);
+        tokio::spawn(async move { late.encrypt(b"new").await })
+    };
+    held.arrived(1).await;
+    let asked = world.service.leave_customer_key(&acme.may_leave(), false).await.unwrap().operation.unwrap();
+    customer.approve(&world, &asked).await;
+    assert_eq!(customer.state(&world, &asked).await, OperationState::Done);
+    held.release();
+    let sealed = birth.await.unwrap().unwrap();
+    assert_eq!(late.decrypt(&sealed).await.unwrap(), b"new");
+    let keys = world.data_keys(&acme.id).await;
+    let active = |key: &domain::DataKey| key.protection == Protection::CustomerKey && key.state == DataKeyState::Active;
+    assert!(!keys.iter().any(active), "{keys:?}");
+}
+
+/// The data key of an app that was taken out from under the customer's key, and of one that was deleted, can be retired, and so
+/// destroyed one day like every other.
+#[tokio::test]
+async fn data_keys_that_nothing_is_sealed_under_any_more_can_be_retired() {
+    let world = World::start();
+    let customer = Customer::new(&world).await;
+    let acme = &customer.acme;
+    let gone = acme.app("gone").await;
+    gone.encrypt(b"x").await.unwrap();
+    let remove = [customer.app.id.clone()].into();
+    let wish = domain::key_life::Wish::Change { add: [].into(), remove };
+    world.service.select_apps(&acme.may_select(), wish, false).await.unwrap();
+    world.service.delete_app(&gone.may_change()).await.unwrap();
+    world.clock.advance(HOUR);
+    world.service.rotate_data_keys(&acme.may_rotate_data_keys(), RotateDataKeys::default()).await.unwrap();
+    world.service.run_operations().await.unwrap();
+    let keys = world.data_keys(&acme.id).await;
+    let states: Vec<_> =
+        keys.iter().filter(|key| key.protection == Protection::CustomerKey).map(|key| key.state).collect();
+    assert_eq!(states, [DataKeyState::Retired; 2]);
+    assert_eq!(customer.app.decrypt(&customer.sealed).await.unwrap(), b"a secret");
+}

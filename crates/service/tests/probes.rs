@@ -321,6 +321,90 @@ async fn a_withdrawn_consent_is_heard_of_within_half_a_lease() {
     assert!(served_without_consent(World::with_bug(SeededBug::ConsentNotProbed)).await, "the seeded bug was not found");
 }
 
+/// Whether an app is served after our consent was withdrawn, while apps that come anew unwrap under a kept token all the time.
+async fn served_without_consent_beside_births(world: World) -> bool {
+    let (acme, bot, _) = in_use(&world).await;
+    live(&world, &bot, Duration::from_secs(100)).await;
+    let gone = KeyUnavailable::AppNotInDirectory(Trace::default());
+    world.vault.fail(Operation::Consent, Fault::Refuse(gone));
+    for n in 0..(H / 2 + LONGEST_P).as_secs() / 10 {
+        let _ = acme.app(&format!("app-{n}")).await.encrypt(b"x").await;
+        live(&world, &bot, Duration::from_secs(10)).await;
+    }
+    bot.encrypt(b"x").await.is_ok()
+}
+
+/// I-8: unwraps for requests, however many, put off no probe, so that a withdrawn consent is heard of beside any traffic.
+#[tokio::test]
+async fn no_traffic_hides_a_withdrawn_consent() {
+    assert!(!served_without_consent_beside_births(World::start()).await);
+    let bug = World::with_bug(SeededBug::UnwrapsCountAsProbes);
+    assert!(served_without_consent_beside_births(bug).await, "the seeded bug was not found");
+}
+
+/// Whether a rotation under a kept token brings back a key whose owner withdrew consent.
+async fn a_rotation_brings_it_back(world: World) -> bool {
+    let (acme, bot, _) = in_use(&world).await;
+    acme.app("crm").await.encrypt(b"x").await.unwrap();
+    world.vault.create_key(&acme.key());
+    world.service.rotate_key(&acme.may_rotate(), service::RotateKey::default()).await.unwrap();
+    let gone = KeyUnavailable::AppNotInDirectory(Trace::default());
+    world.vault.fail(Operation::Consent, Fault::Refuse(gone));
+    live(&world, &bot, H / 2 + LONGEST_P).await;
+    assert_eq!(bot.encrypt(b"x").await.unwrap_err().reason(), Reason::EntraAppNotInTenant);
+    for _ in 0..3 {
+        world.clock.advance(AGAIN);
+        let _ = world.service.run_operations().await;
+    }
+    bot.encrypt(b"x").await.is_ok()
+}
+
+/// I-8: a rotation that a kept token still lets into the vault admits nothing that was denied.
+#[tokio::test]
+async fn a_rotation_admits_nothing_that_was_denied() {
+    assert!(!a_rotation_brings_it_back(World::start()).await);
+    let bug = World::with_bug(SeededBug::UnwrapReadmits);
+    assert!(a_rotation_brings_it_back(bug).await, "the seeded bug was not found");
+}
+
+/// I-8: a directory that does not answer hides nothing that the vault says.
+#[tokio::test]
+async fn a_silent_directory_hides_no_switched_off_version() {
+    let world = World::start();
+    let (acme, bot, _) = in_use(&world).await;
+    let newest = world.vault.create_key(&acme.key());
+    live(&world, &bot, LONGEST_P).await;
+    world.vault.fail(Operation::Consent, Fault::Refuse(KeyUnavailable::DirectoryUnreachable));
+    live(&world, &bot, H / 2).await;
+    world.vault.disable(&acme.key(), newest);
+    live(&world, &bot, LONGEST_P).await;
+    assert_eq!(bot.encrypt(b"x").await.unwrap_err().reason(), Reason::KeyDisabled);
+}
+
+/// A customer who takes away the right to wrap and leaves the right to unwrap stops new data keys, and no app that has one.
+#[tokio::test]
+async fn a_version_that_only_unwraps_goes_on_serving() {
+    let world = World::start();
+    let (acme, bot, sealed) = in_use(&world).await;
+    let version = acme.configure(acme.request()).await.unwrap().config.current_version;
+    world
+        .vault
+        .change(&acme.key(), version, |attributes| attributes.key_ops.retain(|operation| operation != "wrapKey"));
+    let crm = acme.app("crm").await;
+    for _ in 0..3 {
+        assert_eq!(crm.encrypt(b"x").await.unwrap_err().reason(), Reason::KeyOperationForbidden);
+        bot.decrypt(&sealed).await.unwrap();
+        assert_eq!(live(&world, &bot, LONGEST_P).await, 0);
+    }
+    let denials = world.audit_names(&acme.id).await.iter().filter(|name| *name == "vault.denied").count();
+    assert_eq!(denials, 1, "I-24: once");
+    // And where the right to unwrap goes as well, the probe that follows hears of it at once.
+    world.vault.change(&acme.key(), version, |attributes| attributes.key_ops.clear());
+    crm.encrypt(b"x").await.unwrap_err();
+    world.service.run_due_tasks().await;
+    assert!(bot.encrypt(b"x").await.is_err());
+}
+
 /// A directory that does not answer takes nothing back.
 #[tokio::test]
 async fn a_silent_directory_takes_nothing_back() {

@@ -6,7 +6,7 @@ use domain::{Reason, Timestamp};
 use super::workspace_of;
 use crate::{Refusal, Service};
 
-/// What the vault last said of the version in force.
+/// What the vault last said of the version in force, and of others that data keys are still under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KeyHealth {
     /// When the last probe or unwrap that succeeded was asked for; absent where none did since this replica started.
@@ -16,13 +16,22 @@ pub struct KeyHealth {
 }
 
 impl Service {
-    /// What this replica knows of the version in force. Asks no vault.
+    /// What this replica knows of the key. Asks no vault.
     pub async fn key_health(&self, permit: &Permit<permission::ReadKey>) -> Result<KeyHealth, Refusal> {
-        let version = self.read_key(permit).await?.current_version;
-        let health = self.0.table.health(&workspace_of(permit)?, version);
-        Ok(KeyHealth {
-            last_success: health.last_success.map(|at| at.wall),
-            denied: health.denied.map(|(since, why)| (since, why.reason())),
-        })
+        let (current, workspace) = (self.read_key(permit).await?.current_version, workspace_of(permit)?);
+        let health = self.0.table.health(&workspace, current);
+        let mut denied = None;
+        for (version, since, why) in health.denied {
+            // An older one matters while a data key is under it: afterwards it may be disabled.
+            let needed = version == current || {
+                let uses = self.0.store.version_uses(&workspace).await?;
+                uses.iter().any(|used| used.version == version && used.data_keys > 0)
+            };
+            if needed {
+                denied = Some((since, why.reason()));
+                break;
+            }
+        }
+        Ok(KeyHealth { last_success: health.last_success.map(|at| at.wall), denied })
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use domain::KeyVersionId;
+use futures::future::join;
 use tokio::time::timeout;
 use vault::{Class, KeyUnavailable, Trace};
 
@@ -28,20 +29,22 @@ impl Core {
         denied: bool,
         budget: &Budget<'_>,
     ) -> Result<(), KeyUnavailable> {
-        let found = match self.ask_consent(workspace, at, denied, budget).await {
-            Ok(()) => self.ask_newest(workspace, at, budget).await,
-            refused => refused,
-        };
-        match found {
-            Ok(()) => Ok(()),
-            Err(why) => match why.class() {
+        // Each by itself: a directory that does not answer must not hide what the vault says.
+        let (consent, newest) =
+            join(self.ask_consent(workspace, at, denied, budget), self.ask_newest(workspace, at, budget)).await;
+        let mut unknown = None;
+        for why in [consent.err(), newest.err()].into_iter().flatten() {
+            match why.class() {
                 Class::Denied | Class::Gone => {
                     self.not_given(workspace, at.version, &why).await;
-                    Err(why)
+                    return Err(why);
                 }
-                Class::Transient | Class::Ours if denied => Err(why),
-                Class::Transient | Class::Ours => Ok(()),
-            },
+                Class::Transient | Class::Ours => unknown = Some(why),
+            }
+        }
+        match unknown {
+            Some(why) if denied => Err(why),
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -15,8 +15,8 @@ use crate::seeded_bug::{Bugs, SeededBug};
 /// Never yet.
 const NEVER: u64 = u64::MAX;
 /// The loops tick four times a second. One that is later than this was not running: the process or the host stood still, or
-/// a clock was stepped.
-const LATE: Duration = Duration::from_secs(3);
+/// a clock was stepped. Less is taken for a busy machine: then the probes' own pace is the bound.
+pub const LATE: Duration = Duration::from_secs(3);
 
 /// The right of a replica to act on what it read: until C after its last successful reading was asked for (I-13).
 pub(crate) struct ControlLease {

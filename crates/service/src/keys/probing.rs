@@ -30,11 +30,13 @@ pub(crate) enum Next {
 /// One version's place in time.
 #[derive(Debug, Default)]
 pub(crate) struct Probing {
-    /// By boot time. Zero: at once.
-    due: Duration,
+    /// By boot time; absent: nothing was asked yet. Zero: at once.
+    due: Option<Duration>,
     /// When the last probe or unwrap that succeeded was asked for.
     succeeded: Option<Moment>,
-    /// Whether the last one did not.
+    /// When the last probe that succeeded was: it asks more than an unwrap does.
+    probed: Option<Moment>,
+    /// Whether the last probe did not.
     failing: bool,
     /// How often in a row it was asked about while nobody used it.
     unused: u32,
@@ -46,43 +48,59 @@ const ASKED_FOR_NOBODY: u32 = 120;
 impl Probing {
     /// What to do at `now`. `used`: since it was last asked.
     pub(crate) fn next(&mut self, now: Moment, used: bool, pace: Pace) -> Next {
-        if now.boot < self.due {
+        if self.due.is_some_and(|due| now.boot < due) {
             return Next::Wait;
         }
         if used || (self.failing && self.unused < ASKED_FOR_NOBODY) {
             self.unused = if used { 0 } else { self.unused + 1 };
             // Until it is answered; whoever comes meanwhile joins it.
-            self.due = now.boot + pace.again;
+            self.due = Some(now.boot + pace.again);
             return Next::Probe;
         }
         let stale = self.succeeded.is_none_or(|at| now.since(at) > 2 * pace.every);
         if stale { Next::Doze } else { Next::Wait }
     }
 
-    /// It was asked at `asked_at` and said yes. `chance` spreads the next asking over P ± 20 %.
+    /// A probe asked at `asked_at` was answered with yes. `chance` spreads the next asking over P ± 20 %.
     pub(crate) fn succeeded(&mut self, asked_at: Moment, pace: Pace, chance: u8) {
-        let spread = pace.every * 2 / 5 * u32::from(chance) / u32::from(u8::MAX);
-        self.due = asked_at.boot + pace.every * 4 / 5 + spread;
-        self.succeeded = Some(asked_at);
+        self.due = Some(Self::next_after(asked_at, pace, chance));
+        (self.succeeded, self.probed) = (Some(asked_at), Some(asked_at));
         self.failing = false;
+    }
+
+    /// An unwrap asked at `asked_at` was. It says nothing of consent and of the newest version, so that it puts off no probe:
+    /// the first one only gives the probes their beginning.
+    pub(crate) fn unwrapped(&mut self, asked_at: Moment, pace: Pace, chance: u8) {
+        self.due.get_or_insert(Self::next_after(asked_at, pace, chance));
+        self.succeeded = Some(asked_at);
+    }
+
+    fn next_after(asked_at: Moment, pace: Pace, chance: u8) -> Duration {
+        let spread = pace.every * 2 / 5 * u32::from(chance) / u32::from(u8::MAX);
+        asked_at.boot + pace.every * 4 / 5 + spread
     }
 
     /// A denied version said yes for the first time: the second asking is not before `pace.again`.
     pub(crate) fn half_admitted(&mut self, asked_at: Moment, pace: Pace) {
-        self.due = asked_at.boot + pace.again;
+        self.due = Some(asked_at.boot + pace.again);
         self.failing = true;
     }
 
     /// It did not succeed. `wait`: what the vault asked for.
     pub(crate) fn failed(&mut self, now: Moment, pace: Pace, wait: Option<Duration>) {
         let wait = wait.map_or(pace.again, |wait| wait.clamp(pace.again, pace.every));
-        self.due = now.boot + wait;
+        self.due = Some(now.boot + wait);
         self.failing = true;
     }
 
     /// Another replica learnt something: ask at once.
     pub(crate) fn now(&mut self) {
-        (self.due, self.failing, self.unused) = (Duration::ZERO, true, 0);
+        (self.due, self.failing, self.unused) = (Some(Duration::ZERO), true, 0);
+    }
+
+    /// When the last probe that succeeded was asked for.
+    pub(crate) fn last_probe(&self) -> Option<Moment> {
+        self.probed
     }
 
     /// When the last success was asked for.
@@ -116,6 +134,22 @@ mod tests {
             assert_eq!(probing.next(at(asked + 4), true, PACE), Next::Wait);
             assert_eq!(probing.next(at(asked + 5), false, PACE), Next::Probe);
         }
+    }
+
+    /// I-8: unwraps, however many, put off no probe: only a probe asks for consent and for the newest version's switch.
+    #[test]
+    fn unwraps_put_off_no_probe() {
+        let mut probing = Probing::default();
+        for second in 100..124 {
+            probing.unwrapped(at(second), PACE, 0);
+            assert_eq!(probing.next(at(second), true, PACE), Next::Wait, "{second}");
+        }
+        probing.unwrapped(at(124), PACE, 0);
+        assert_eq!((probing.next(at(124), true, PACE), probing.last_probe()), (Next::Probe, None));
+        // Somebody's word to ask now stands until a probe has asked.
+        probing.now();
+        probing.unwrapped(at(125), PACE, 0);
+        assert_eq!(probing.next(at(125), false, PACE), Next::Probe);
     }
 
     /// A vault that asks for time gets it, within bounds.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::DataKeyState;
+use domain::{DataKeyState, KeyVersionId, WrappingKey};
 
 use super::birth::Born;
 use super::flight::Flight;
@@ -153,6 +153,8 @@ impl Core {
                     }
                     continue;
                 }
+                // Another replica rotated meanwhile: the version it is open under is nobody's any more, and may be disabled.
+                Some(Some(version)) if self.has_moved_on(key, version, &budget).await => {}
                 // One probe renews the lease for all keys under the version. Where it brings no answer, what is left of the
                 // lease decides.
                 Some(Some(version)) => {
@@ -173,6 +175,16 @@ impl Core {
             }
         }
         Err(Failure::TooLate)
+    }
+
+    /// Whether a data key's current wrapping is by another version than the one it is open under. A store that does not answer
+    /// says no: the version itself can still be asked.
+    async fn has_moved_on(&self, key: DataKeyRef<'_>, version: KeyVersionId, budget: &Budget<'_>) -> bool {
+        if self.bugs.has(SeededBug::OldVersionInsisted) {
+            return false;
+        }
+        let current = self.stored(budget, self.store.wrapping(key.app.workspace, key.id)).await;
+        matches!(current, Ok(Some(wrapping)) if wrapping.wrapped_by != WrappingKey::Customer(version))
     }
 
     fn is_lease_good(&self, key: DataKeyRef<'_>) -> bool {

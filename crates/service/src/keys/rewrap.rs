@@ -3,6 +3,8 @@
 //! Unwrapped by the version it is under, compared; wrapped by the new one; unwrapped again by that one from what is about to be
 //! stored, compared again; and only then added. What was there before stays.
 
+use std::sync::Arc;
+
 use domain::operation::OperationId;
 use domain::{DataKey, KeyConfig, KeyVersion, KeyVersionId, Reason, WrapScheme, Wrapping, WrappingKey};
 use store::{Conflict, StoreError};
@@ -36,13 +38,13 @@ pub(crate) struct Rewrap<'a> {
     pub(crate) operation: OperationId,
     pub(crate) config: &'a KeyConfig,
     pub(crate) to: &'a KeyVersion,
-    pub(crate) workspace: &'a std::sync::Arc<WorkspaceState>,
+    pub(crate) workspace: &'a Arc<WorkspaceState>,
 }
 
 impl Core {
     /// Gives a data key a wrapping by the new version. `over` is its present one.
     pub(crate) async fn rewrap(
-        &self,
+        self: &Arc<Self>,
         rewrap: &Rewrap<'_>,
         row: &DataKey,
         over: &Wrapping,
@@ -64,6 +66,10 @@ impl Core {
             None => return Err(of(from)(StoreError::RowForged { table: "key_lives" }.into())),
             Some(life) if life.revoked.is_some() => return Err(of(from)(Failure::Ruled(Reason::KeyRevoked))),
             Some(_) => {}
+        }
+        // Nor is one that its owner denies: nothing but probes goes to the vault then (I-8).
+        for version in [from, to].into_iter().filter(|_| !self.bugs.has(SeededBug::UnwrapReadmits)) {
+            self.past_denial(rewrap.workspace, version).await.map_err(of(version))?;
         }
         let recorded = self.stored(&budget, self.store.key_version(&row.workspace, from)).await.map_err(of(from))?;
         let recorded =

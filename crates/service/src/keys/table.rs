@@ -51,6 +51,15 @@ pub(crate) struct Proof {
     pub(crate) asked_in: Generation,
 }
 
+/// What a proof was asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A data key's unwrap: shows that the token at hand opens the vault.
+    Unwrap,
+    /// A challenge, and beside it what a kept token and an older version would hide.
+    Probe,
+}
+
 /// Why a key did not enter the table.
 #[derive(Debug)]
 pub(crate) enum NotAdmitted {
@@ -129,7 +138,7 @@ impl KeyTable {
             return Err(NotAdmitted::Moved);
         }
         if let Some(proof) = proof {
-            self.take_proof(&mut held, proof)?;
+            self.take_proof(&mut held, proof, By::Unwrap)?;
         }
         held.keys.insert((name.app.app.clone(), name.id), key.version);
         let open = self.open.pin();
@@ -170,7 +179,7 @@ impl KeyTable {
         proof: Proof,
     ) {
         let mut held = lock(&workspace.held);
-        if self.take_proof(&mut held, proof).is_err() {
+        if self.take_proof(&mut held, proof, By::Unwrap).is_err() {
             return;
         }
         let open = self.open.pin();
@@ -198,12 +207,12 @@ impl KeyTable {
         others
     }
 
-    /// Renews a version's lease by a proof, unless it was denied since.
+    /// Renews a version's lease by a probe's proof, unless it was denied since.
     pub(crate) fn renew(&self, workspace: &WorkspaceState, proof: Proof) -> Result<(), NotAdmitted> {
-        self.take_proof(&mut lock(&workspace.held), proof)
+        self.take_proof(&mut lock(&workspace.held), proof, By::Probe)
     }
 
-    fn take_proof(&self, held: &mut Held, proof: Proof) -> Result<(), NotAdmitted> {
+    fn take_proof(&self, held: &mut Held, proof: Proof, by: By) -> Result<(), NotAdmitted> {
         let lease = held.lease(proof.version);
         let Some(version) = held.versions.get_mut(&proof.version) else { return Err(NotAdmitted::Moved) };
         if !proof.asked_in.is_still(lease.generation()) && !self.bugs.has(SeededBug::OlderGenerationAdmitted) {
@@ -214,6 +223,10 @@ impl KeyTable {
         let asked_at = proof.lease.asked_at();
         let denial = version.denial.as_mut().filter(|_| !self.bugs.has(SeededBug::OlderGenerationAdmitted));
         if let Some(denial) = denial {
+            // A kept token unwraps for an hour after consent was withdrawn: whoever has not asked for it says no yes.
+            if by == By::Unwrap && !self.bugs.has(SeededBug::UnwrapReadmits) {
+                return Err(NotAdmitted::Denied(denial.why.clone()));
+            }
             // One yes may be a replica of the vault that has not heard of the no yet: two of them, some time apart.
             let first = *denial.first_yes.get_or_insert(asked_at);
             let apart = asked_at.boot.saturating_sub(first.boot);
@@ -233,7 +246,13 @@ impl KeyTable {
         // A short lease is renewed before it ends, within reason.
         let every = self.pace.every.min((proof.lease.length() / 2).max(Duration::from_secs(1)));
         let pace = Pace { every, ..self.pace };
-        version.probing.succeeded(asked_at, pace, asked_at.boot.as_micros().to_le_bytes()[0]);
+        let chance = asked_at.boot.as_micros().to_le_bytes()[0];
+        match by {
+            By::Unwrap if !self.bugs.has(SeededBug::UnwrapsCountAsProbes) => {
+                version.probing.unwrapped(asked_at, pace, chance);
+            }
+            By::Unwrap | By::Probe => version.probing.succeeded(asked_at, pace, chance),
+        }
         Ok(())
     }
 
@@ -289,12 +308,14 @@ impl KeyTable {
     ) {
         let Some(workspace) = self.workspace(id) else { return };
         let (mut held, version) = (lock(&workspace.held), heard.version);
+        // The probe that this brings about asks for consent as well, whenever it was asked for last.
+        held.consented.clear();
         let Some(known) = held.versions.get_mut(&version) else { return };
         if known.denial.is_some() {
             return; // Its own, most likely.
         }
         known.probing.now();
-        let overtaken = known.probing.last_success().is_some_and(|yes| yes.wall > heard.at);
+        let overtaken = known.probing.last_probe().is_some_and(|yes| yes.wall > heard.at);
         let Some(why) = fact.filter(|_| !overtaken) else { return };
         known.lease.deny();
         workspace.denied();

@@ -120,6 +120,12 @@ impl Core {
                 let trace = vault::Trace::default();
                 Err(KeyUnavailable::AnswerInvalid { fault: vault::AnswerFault::OtherKey, trace })
             }
+            // Permitted to unwrap and not to wrap: the keys under the version stay, and a probe looks whether that is so.
+            Err(why @ KeyUnavailable::OperationForbidden(_)) => {
+                self.wrapping_denied(workspace, at.version, &why).await;
+                lock(&workspace.held).version(at.version).probing.now();
+                Err(why)
+            }
             Err(why) => {
                 self.not_given(workspace, at.version, &why).await;
                 Err(why)
@@ -175,13 +181,12 @@ impl Core {
     pub(crate) async fn not_given(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) {
         let (reason, request_id, now) = (why.reason(), why.request_id(), self.clock.now());
         match why.class() {
+            // An expired version refuses to wrap and goes on unwrapping: the keys under it stay.
+            Class::Denied | Class::Gone if why.stops_wrapping_only() => {
+                self.wrapping_denied(workspace, version, why).await;
+            }
             Class::Denied | Class::Gone => {
-                // An expired version refuses to wrap and goes on unwrapping: the keys under it stay.
-                let news = if why.stops_wrapping_only() {
-                    self.table.deny_wrapping(workspace, version, why, now)
-                } else {
-                    self.table.deny(workspace, version, why, now)
-                };
+                let news = self.table.deny(workspace, version, why, now);
                 tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "the customer's side denied a key");
                 if news {
                     self.record_denial(workspace, version, why).await;
@@ -193,6 +198,16 @@ impl Core {
             Class::Ours => {
                 tracing::error!(workspace = %workspace.id, %version, %reason, request_id, "a vault call failed by our own fault");
             }
+        }
+    }
+
+    /// A version does not wrap any more; what is under it goes on.
+    async fn wrapping_denied(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) {
+        let (reason, request_id) = (why.reason(), why.request_id());
+        let news = self.table.deny_wrapping(workspace, version, why, self.clock.now());
+        tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "the customer's side denied wrapping");
+        if news {
+            self.record_denial(workspace, version, why).await;
         }
     }
 

@@ -142,8 +142,10 @@ impl Core {
             }
             Enforcement::Scheduled(_) if now >= timing.freeze(at) => return self.decide_date(&life, at).await,
             Enforcement::Scheduled(scheduled) => {
-                if let Some(rehearsal) = scheduled.due(now) {
-                    self.rehearse(&workspace, rehearsal, at).await?;
+                if let Some(rehearsal) = scheduled.due(now)
+                    && !self.rehearse(&workspace, rehearsal, at).await?
+                {
+                    return Ok(AGAIN);
                 }
                 if now >= timing.freeze(at).saturating_sub(LONGEST_STAGING) {
                     return self.make_ready(&workspace, timing.freeze(at)).await;
@@ -161,7 +163,8 @@ impl Core {
             }
             Enforcement::Draft(_) if now >= timing.freeze(at) => self.hold(&life, Reason::KeyNotTested).await?,
             // Edited, and tested again since: the date that was kept over the edit stands.
-            Enforcement::Draft(_) => self.take_up_again(&life).await?,
+            Enforcement::Draft(_) if !self.take_up_again(&life).await? => return Ok(AGAIN),
+            Enforcement::Draft(_) => {}
             Enforcement::Held(_) if now >= at.saturating_add(LONGEST_SKEW) => return self.try_again(&life).await,
             Enforcement::Held(_) | Enforcement::Armed(_) | Enforcement::InForce { .. } => {}
         }
@@ -196,22 +199,26 @@ impl Core {
         Ok(())
     }
 
-    /// A day or an hour before: a test, so that there is time to mend what it shows.
+    /// A day or an hour before: a test, so that there is time to mend what it shows. `false`: somebody else's test is under way,
+    /// which says nothing of the date.
     async fn rehearse(
         self: &Arc<Self>,
         workspace: &WorkspaceId,
         rehearsal: Rehearsal,
         at: Timestamp,
-    ) -> Result<(), Refusal> {
-        let found = self.test_again(workspace).await?.err();
-        let Some(life) = self.store.key_life(workspace).await? else { return Ok(()) };
+    ) -> Result<bool, Refusal> {
+        let found = match self.test_again(workspace).await? {
+            Err(Reason::QuotaExceeded) => return Ok(false),
+            tested => tested.err(),
+        };
+        let Some(life) = self.store.key_life(workspace).await? else { return Ok(true) };
         let same_date = life.plan().is_some_and(|plan| plan.at.instant() == at);
         if !same_date {
-            return Ok(());
+            return Ok(true);
         }
         match self.step_life("rehearse_enforcement", &life, |life, now| life.rehearse(rehearsal, found, now)).await {
             // Another replica was quicker.
-            Err(refusal) if refusal.reason() == Reason::EnforcementNotDue => return Ok(()),
+            Err(refusal) if refusal.reason() == Reason::EnforcementNotDue => return Ok(true),
             outcome => drop(outcome?),
         }
         match found {
@@ -220,7 +227,7 @@ impl Core {
                 tracing::warn!(%workspace, rehearsal = rehearsal.as_str(), %why, "an enforcement date would not be kept as things are");
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A test of the configuration as it is, and what it proves.
@@ -313,13 +320,16 @@ impl Core {
         Ok(Ok(test))
     }
 
-    async fn take_up_again(&self, life: &KeyLife) -> Result<(), Refusal> {
-        let Some(plan) = life.plan().cloned() else { return Ok(()) };
-        let Some(config) = self.store.key_config(&life.workspace).await? else { return Ok(()) };
+    async fn take_up_again(&self, life: &KeyLife) -> Result<bool, Refusal> {
+        let Some(plan) = life.plan().cloned() else { return Ok(false) };
+        let Some(config) = self.store.key_config(&life.workspace).await? else { return Ok(false) };
         let tests = self.store.key_tests(&life.workspace, MOST_PAGE).await?;
-        let Ok(test) = PassingTest::among(&tests, &config_hash(&config), self.clock.now().wall) else { return Ok(()) };
+        let Ok(test) = PassingTest::among(&tests, &config_hash(&config), self.clock.now().wall) else {
+            return Ok(false);
+        };
         let timing = self.options.timing();
-        self.step_life("take_up_enforcement", life, |life, now| life.schedule(test, plan, now, timing)).await.map(drop)
+        self.step_life("take_up_enforcement", life, |life, now| life.schedule(test, plan, now, timing)).await?;
+        Ok(true)
     }
 
     /// A date that was not kept: as soon as the key is fit, another one is set, and decided like every other.

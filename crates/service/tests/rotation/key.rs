@@ -310,3 +310,32 @@ async fn a_new_version_is_followed_by_itself() {
     assert_eq!(customer.under(&world).await, [newest; 2]);
     assert_eq!(operations().await.len(), 1);
 }
+
+/// Whether a replica that did not do the rotation serves on after the old version was switched off, at the first try.
+async fn other_replicas_serve_on(world: World) -> bool {
+    let customer = Customer::with_apps(&world, 3).await;
+    let (acme, other) = (&customer.acme, world.another_service());
+    world.vault.create_key(&acme.key());
+    acme.rotate().await.unwrap();
+    other.run_operations().await.unwrap();
+    assert!(customer.sealed.iter().all(|(app, _)| app.is_warm()), "this replica did nothing of it");
+    world.clock.advance(SETTLED);
+    assert_eq!(customer.safety(&world.service, customer.first).await, Safety::Safe);
+    world.vault.disable(&acme.key(), customer.first);
+    let denied_before = world.audit_names(&acme.id).await.iter().filter(|name| *name == "vault.denied").count();
+    let mut served = true;
+    for (app, sealed) in &customer.sealed {
+        served &= app.decrypt(sealed).await.is_ok();
+    }
+    let denied = world.audit_names(&acme.id).await.iter().filter(|name| *name == "vault.denied").count();
+    served && denied == denied_before
+}
+
+/// I-23: what is safe to disable is so for every replica: one that still holds data keys under the old version finds the new
+/// wrapping before it asks the old version anything.
+#[tokio::test]
+async fn safe_to_disable_holds_for_every_replica() {
+    assert!(other_replicas_serve_on(World::start()).await);
+    let bug = World::with_bug(SeededBug::OldVersionInsisted);
+    assert!(!other_replicas_serve_on(bug).await, "the seeded bug was not found");
+}

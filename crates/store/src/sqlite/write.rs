@@ -309,12 +309,26 @@ pub(super) fn activate_data_key(
             Ok(Activation::Lost { winner })
         }
         (DataKeyState::Pending | DataKeyState::Staged, None) => {
+            still_its_side(step, workspace, found.row.key.protection)?;
             move_data_key(step, found, DataKeyState::Active, at)?;
             Ok(Activation::Won)
         }
         (state @ (DataKeyState::Retired | DataKeyState::Abandoned), _) => {
             Err(Conflict::State { data_key: id, state }.into())
         }
+    }
+}
+
+/// A workspace that left its customer's key gets no more data keys under it: one that became active after the others were
+/// retired would stay so for ever.
+fn still_its_side(step: &Step<'_, '_>, workspace: &WorkspaceId, protection: Protection) -> Result<(), StoreError> {
+    if protection == Protection::PlatformKey {
+        return Ok(());
+    }
+    let config = read::key_config(step.conn(), step.codes(), workspace)?;
+    match config.filter(|kept| kept.row.left_at.is_some()) {
+        Some(left) => Err(Conflict::WrapEpoch { present: Some(left.row.wrap_epoch) }.into()),
+        None => Ok(()),
     }
 }
 

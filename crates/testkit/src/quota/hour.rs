@@ -129,8 +129,8 @@ impl HourPlan {
             owed += f64::from(self.requests_per_second) * TICK.as_secs_f64();
             while owed >= 1.0 {
                 owed -= 1.0;
-                let app = zipf.partition_point(|upto| *upto <= dice.below(1 << 32));
-                let app = app.min(count - 1);
+                let drawn = dice.below(1 << 32);
+                let app = zipf.partition_point(|upto| *upto <= drawn).min(count - 1);
                 let which = usize::try_from(dice.below(u64::from(self.replicas))).unwrap_or(0);
                 hour.borrow_mut().requests += 1;
                 self.request(&ground, &apps, &places[which], app, &mut dice, &hour);

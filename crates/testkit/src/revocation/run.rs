@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::permission::{Encrypt, Permit, Target};
 use domain::{AppId, key_config::LONGEST_LEASE};
 use envelope::Context;
-use service::{Options, Parts, SeededBug, Service};
+use service::{LONGEST_NAP, Options, Parts, SeededBug, Service};
 use tokio::sync::watch;
 use vault::memory::MemoryKeys;
 use vault::{KeyUnavailable, Trace};
@@ -236,7 +236,10 @@ fn judge(plan: Plan, replicas: &[Arc<Replica>]) -> Run {
             let after = served.saturating_sub(seen);
             after_seen = Some(after_seen.unwrap_or_default().max(after));
         }
-        if let Trouble::Paused { until, .. } = replica.trouble {
+        // What is shorter is no pause to a replica, and the probes' pace is its bound like any other's.
+        if let Trouble::Paused { from, until } = replica.trouble
+            && until - from > LONGEST_NAP
+        {
             // Not even at the instant at which it goes on.
             let bound = if until > plan.at { until - Duration::from_micros(1) } else { plan.at + LONGEST_LEASE };
             promise("I-8: after a pause the first use asks", bound);

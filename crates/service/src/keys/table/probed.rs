@@ -8,27 +8,29 @@ use vault::KeyUnavailable;
 use super::KeyTable;
 use crate::keys::lock;
 use crate::keys::probing::Next;
-use crate::keys::standing::{Held, WorkspaceState};
+use crate::keys::standing::{Held, Version, WorkspaceState};
 
-/// What is known of a key version here.
+/// What is known of a workspace's key here.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     /// When the last probe or unwrap that succeeded was asked for.
     pub(crate) last_success: Option<Moment>,
-    /// Since when it is refused, and why.
-    pub(crate) denied: Option<(Timestamp, KeyUnavailable)>,
+    /// Which versions are refused, since when, and why.
+    pub(crate) denied: Vec<(KeyVersionId, Timestamp, KeyUnavailable)>,
 }
 
 impl KeyTable {
-    /// What is known of a version: when it last proved itself, and since when and why it is refused.
-    pub(crate) fn health(&self, workspace: &WorkspaceId, version: KeyVersionId) -> Health {
+    /// What is known of a workspace's key: when `current` last proved itself, and which versions are refused, that one first,
+    /// whether anything still needs them or not.
+    pub(crate) fn health(&self, workspace: &WorkspaceId, current: KeyVersionId) -> Health {
         let Some(workspace) = self.workspace(workspace) else { return Health::default() };
         let held = lock(&workspace.held);
-        let Some(version) = held.versions.get(&version) else { return Health::default() };
-        Health {
-            last_success: version.probing.last_success(),
-            denied: version.denial.as_ref().map(|denial| (denial.since, denial.why.clone())),
-        }
+        let denied = |(id, version): (&KeyVersionId, &Version)| {
+            version.denial.as_ref().map(|denial| (*id, denial.since, denial.why.clone()))
+        };
+        let mut denied: Vec<_> = held.versions.iter().filter_map(denied).collect();
+        denied.sort_by_key(|(id, since, _)| (*id != current, *since));
+        Health { last_success: held.versions.get(&current).and_then(|version| version.probing.last_success()), denied }
     }
 
     /// The probe was answered, or not, without a yes and without a denial.

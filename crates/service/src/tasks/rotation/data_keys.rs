@@ -9,6 +9,7 @@ use super::{PAGE, Stopped};
 use crate::Refusal;
 use crate::core::Core;
 use crate::keys::birth::Born;
+use crate::keys::vault_call::Budget;
 use crate::keys::{AppRef, Failure};
 
 impl Core {
@@ -58,11 +59,14 @@ impl Core {
             let budget = self.budget();
             let standing = match self.standing(app, &budget).await {
                 Ok(standing) => standing,
-                Err(Failure::NotFound) => return Ok(false),
+                // Of a deleted app: it rests, so that it can be destroyed one day like any other.
+                Err(Failure::NotFound) => return self.lay_to_rest(row).await,
                 Err(why) => return Err(why),
             };
             match self.side(&standing, &budget).await? {
                 Some(protection) if protection == row.protection => {}
+                Some(_) if self.was_taken_out(app, &budget).await? => return self.lay_to_rest(row).await,
+                // Made ready for a date that has not come.
                 Some(_) => return Ok(false),
                 None => continue,
             }
@@ -75,6 +79,19 @@ impl Core {
             }
         }
         Err(Failure::TooLate)
+    }
+}
+
+impl Core {
+    /// Whether the workspace left its key, or the app was taken out from under it.
+    async fn was_taken_out(&self, app: AppRef<'_>, budget: &Budget<'_>) -> Result<bool, Failure> {
+        let reading = self.key_reading(app, budget).await?;
+        Ok(!reading.selected || reading.config.is_some_and(|config| config.left_at.is_some()))
+    }
+
+    async fn lay_to_rest(&self, row: &DataKey) -> Result<bool, Failure> {
+        self.store.retire_data_key(&row.workspace, &row.app, row.id, self.clock.now().wall).await?;
+        Ok(true)
     }
 }
 

@@ -107,7 +107,7 @@ impl Core {
     /// Wraps the data keys of a source, so many at once. Nothing else slows it down: each call waits its turn at the vault like
     /// any other, and there are always enough under way for the next turn to be used.
     async fn wrap_each(
-        &self,
+        self: &Arc<Self>,
         rewrap: &Rewrap<'_>,
         mut source: Source,
         at_once: usize,
