@@ -167,7 +167,7 @@ reasons! {
     KeySubstituted "KEY_SUBSTITUTED" Service "the vault shows another public key under a known version"
         => "stop; the platform's operators and the customer compare the key's thumbprint";
     WrappedKeyCorrupt "WRAPPED_KEY_CORRUPT" Service "the vault works, but this data key's wrapping does not open to it"
-        => "the platform's operators restore the wrapping from a backup";
+        => "the platform's operators restore the wrapping from a backup; where there is none, rotate and destroy that data key, so that others can go on";
 
     // Entra ID.
     EntraTenantUnknown "ENTRA_TENANT_UNKNOWN" Customer "there is no such directory"

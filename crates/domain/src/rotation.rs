@@ -209,6 +209,8 @@ pub enum Safety {
     },
     /// A rotation to it is under way.
     Target,
+    /// Nothing is under it, and disabling the newest version switches the key off all the same.
+    Newest,
     /// A replica may still act on what it read before.
     TooRecent {
         /// From when on it is safe, if nothing changes.
@@ -242,6 +244,7 @@ impl std::fmt::Display for Safety {
             Self::DataKeys { count: 1 } => f.write_str("1 data key is under it"),
             Self::DataKeys { count } => write!(f, "{count} data keys are under it"),
             Self::Target => f.write_str("a rotation to it is under way"),
+            Self::Newest => f.write_str("it is the key's newest version, whose switch is the whole key's"),
             Self::TooRecent { safe_at } => write!(f, "it was in use until a short while ago; safe from {safe_at}"),
             Self::InBackups { until } => write!(f, "backups that need it are kept until {until}"),
             Self::InExport { made_at } => {
@@ -265,6 +268,8 @@ pub struct Exports {
 pub struct Facts<'a> {
     /// The version that wraps new data keys; absent where none does any more: the key was left.
     pub in_force: Option<KeyVersionId>,
+    /// The newest version of that key, where its switch counts as the whole key's.
+    pub newest: Option<KeyVersionId>,
     /// What is under which version.
     pub uses: &'a [VersionUse],
     /// The workspace's operations; those that are no rotations are passed over.
@@ -289,6 +294,9 @@ impl Facts<'_> {
         let is_target = |kind: &OperationKind| kind.versions().is_some_and(|(_, to)| to == version);
         if self.operations.iter().any(|operation| operation.state.is_open() && is_target(&operation.kind)) {
             return Safety::Target;
+        }
+        if Some(version) == self.newest {
+            return Safety::Newest;
         }
         match self.needed_until(version).map(|until| until.saturating_add(self.read_holds_for)) {
             Some(safe_at) if self.now <= safe_at => Safety::TooRecent { safe_at },
@@ -402,7 +410,14 @@ mod tests {
         let done = Operation { state: OperationState::Done, finished_at: Some(at(30)), ..switched.clone() };
         let ask = |n, in_force, uses: &[VersionUse], operation: &Operation, now| {
             let operations = std::slice::from_ref(operation);
-            let facts = Facts { in_force: Some(version(in_force)), uses, operations, now: at(now), read_holds_for: C };
+            let facts = Facts {
+                in_force: Some(version(in_force)),
+                newest: Some(version(5)),
+                uses,
+                operations,
+                now: at(now),
+                read_holds_for: C,
+            };
             facts.safe_to_disable(version(n))
         };
         assert_eq!(ask(1, 1, &[], &running, 1_000), Safety::InForce);
@@ -412,6 +427,8 @@ mod tests {
         assert_eq!(ask(1, 2, &left, &done, 325), Safety::TooRecent { safe_at: at(325) });
         assert_eq!(ask(1, 2, &left, &done, 326), Safety::Safe);
         assert_eq!(ask(9, 2, &left, &done, 26), Safety::Safe, "a version that was never used");
+        assert_eq!(ask(5, 2, &left, &done, 326), Safety::Newest, "nothing is under it, and its switch is the key's");
+        assert_eq!(ask(5, 5, &left, &done, 326), Safety::InForce);
     }
 
     /// Deleting also waits for what is outside the database: backups, and the export the customer holds.
@@ -430,6 +447,7 @@ mod tests {
         let ask = |now, exported| {
             let facts = Facts {
                 in_force: Some(version(2)),
+                newest: Some(version(2)),
                 uses: &uses,
                 operations: &operations,
                 now: at(now),

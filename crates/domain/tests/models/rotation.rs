@@ -137,6 +137,7 @@ impl State {
         let uses = self.uses();
         let facts = Facts {
             in_force: Some(version(self.current)),
+            newest: None,
             uses: &uses,
             operations: &self.operations,
             now: at(1_000_000),

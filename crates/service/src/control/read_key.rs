@@ -82,15 +82,18 @@ impl Service {
         };
         let exports = self.0.exports(&workspace).await?;
         let in_force = config.left_at.is_none().then_some(config.current_version);
+        let mut versions = store.key_versions(&workspace).await?;
+        let of_this_key = |found: &&KeyVersion| *found.location.key() == config.location;
+        let newest = versions.iter().filter(of_this_key).max_by_key(|found| found.recorded_at).map(|found| found.id);
         let facts = Facts {
             in_force,
+            newest: newest.filter(|_| self.0.options.newest_version_counts),
             uses: &uses,
             operations: &operations,
             now: self.0.clock.now().wall,
             // What a slow commit adds is within the deadline of the work it belongs to.
             read_holds_for: self.0.options.control_lease + self.0.options.vault_deadline,
         };
-        let mut versions = store.key_versions(&workspace).await?;
         versions.reverse();
         let in_use = |version: KeyVersion| {
             let found = uses.iter().find(|found| found.version == version.id);
