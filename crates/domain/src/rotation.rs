@@ -244,7 +244,9 @@ impl std::fmt::Display for Safety {
             Self::DataKeys { count: 1 } => f.write_str("1 data key is under it"),
             Self::DataKeys { count } => write!(f, "{count} data keys are under it"),
             Self::Target => f.write_str("a rotation to it is under way"),
-            Self::Newest => f.write_str("it is the key's newest version, whose switch is the whole key's"),
+            Self::Newest => {
+                f.write_str("it is the key's newest version as far as is known, whose switch is the whole key's")
+            }
             Self::TooRecent { safe_at } => write!(f, "it was in use until a short while ago; safe from {safe_at}"),
             Self::InBackups { until } => write!(f, "backups that need it are kept until {until}"),
             Self::InExport { made_at } => {
@@ -268,8 +270,8 @@ pub struct Exports {
 pub struct Facts<'a> {
     /// The version that wraps new data keys; absent where none does any more: the key was left.
     pub in_force: Option<KeyVersionId>,
-    /// The newest version of that key, where its switch counts as the whole key's.
-    pub newest: Option<KeyVersionId>,
+    /// What may be the newest version of that key, where the newest one's switch counts as the whole key's.
+    pub newest: &'a [KeyVersionId],
     /// What is under which version.
     pub uses: &'a [VersionUse],
     /// The workspace's operations; those that are no rotations are passed over.
@@ -295,7 +297,8 @@ impl Facts<'_> {
         if self.operations.iter().any(|operation| operation.state.is_open() && is_target(&operation.kind)) {
             return Safety::Target;
         }
-        if Some(version) == self.newest {
+        let key_is_needed = self.in_force.is_some() || self.uses.iter().any(|found| found.data_keys > 0);
+        if key_is_needed && self.newest.contains(&version) {
             return Safety::Newest;
         }
         match self.needed_until(version).map(|until| until.saturating_add(self.read_holds_for)) {
@@ -412,7 +415,7 @@ mod tests {
             let operations = std::slice::from_ref(operation);
             let facts = Facts {
                 in_force: Some(version(in_force)),
-                newest: Some(version(5)),
+                newest: &[version(5)],
                 uses,
                 operations,
                 now: at(now),
@@ -447,7 +450,7 @@ mod tests {
         let ask = |now, exported| {
             let facts = Facts {
                 in_force: Some(version(2)),
-                newest: Some(version(2)),
+                newest: &[version(2)],
                 uses: &uses,
                 operations: &operations,
                 now: at(now),

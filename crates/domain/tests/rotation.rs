@@ -168,7 +168,7 @@ impl World {
         let read_holds_for = Duration::from_secs(read_holds_for);
         let facts = Facts {
             in_force: Some(self.config.current_version),
-            newest: None,
+            newest: &[],
             uses: &uses,
             operations,
             now: at(self.now),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::{Clock, Entropy};
 use store::Store;
+use tokio::sync::Semaphore;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
@@ -36,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) quotas: Quotas,
     pub(crate) flights: Arc<Flights>,
     pub(crate) births: BirthPlaces,
+    /// Places for data keys that go over to a wrapping which another replica made.
+    pub(crate) going_over: Semaphore,
     pub(crate) unknown: Unknown,
     /// Tests of configurations under way.
     pub(crate) tests: Tests,
@@ -48,7 +51,7 @@ pub(crate) struct Core {
     pub(crate) validations: Validations,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
-    pub(crate) shared_places: tokio::sync::Semaphore,
+    pub(crate) shared_places: Semaphore,
 }
 
 impl Core {

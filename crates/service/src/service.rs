@@ -110,6 +110,7 @@ impl Service {
             quotas: Quotas::default(),
             flights: Arc::default(),
             births: BirthPlaces::default(),
+            going_over: tokio::sync::Semaphore::new((options.vault_calls_per_workspace / 2).max(1)),
             unknown: Unknown::new(options.unknown_keys),
             tests: Tests::default(),
             dates: Dates::default(),

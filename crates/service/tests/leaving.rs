@@ -311,6 +311,9 @@ async fn a_birth_that_meets_a_leave_ends_on_the_platforms_side() {
     let keys = world.data_keys(&acme.id).await;
     let active = |key: &domain::DataKey| key.protection == Protection::CustomerKey && key.state == DataKeyState::Active;
     assert!(!keys.iter().any(active), "{keys:?}");
+    // Only what sealed something needs the customer's key still.
+    let versions = world.service.list_key_versions(&acme.may_read_key()).await.unwrap();
+    assert_eq!(versions[0].data_keys, 1);
 }
 
 /// The data key of an app that was taken out from under the customer's key, and of one that was deleted, can be retired, and so

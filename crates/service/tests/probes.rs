@@ -381,6 +381,22 @@ async fn a_silent_directory_hides_no_switched_off_version() {
     assert_eq!(bot.encrypt(b"x").await.unwrap_err().reason(), Reason::KeyDisabled);
 }
 
+/// I-8: a key whose newest version was switched off is not admitted again while nobody can say whether that is over.
+#[tokio::test]
+async fn what_the_newest_version_denied_stays_denied_while_it_cannot_be_read() {
+    let world = World::start();
+    let (acme, bot, _) = in_use(&world).await;
+    let newest = world.vault.create_key(&acme.key());
+    live(&world, &bot, LONGEST_P).await;
+    world.vault.disable(&acme.key(), newest);
+    live(&world, &bot, LONGEST_P).await;
+    world.vault.fail(Operation::Describe, Fault::Refuse(KeyUnavailable::Unreachable));
+    assert_eq!(live(&world, &bot, Duration::from_secs(60)).await, 60);
+    world.vault.heal();
+    world.vault.enable(&acme.key(), newest);
+    assert!(live(&world, &bot, Duration::from_secs(30)).await <= 15);
+}
+
 /// A customer who takes away the right to wrap and leaves the right to unwrap stops new data keys, and no app that has one.
 #[tokio::test]
 async fn a_version_that_only_unwraps_goes_on_serving() {

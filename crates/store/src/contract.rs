@@ -45,6 +45,8 @@ pub enum Activation {
         /// The active key.
         winner: DataKeyId,
     },
+    /// The workspace left its customer's key, so that no more become active under it; this one is `Abandoned` for good.
+    Left,
 }
 
 /// What a full check looked at.

@@ -94,6 +94,7 @@ async fn a_crash_under_load_loses_nothing_acknowledged() {
                 None => {}
                 Some(Activation::Won) => assert_eq!(active.unwrap().id, id),
                 Some(Activation::Lost { winner }) => assert_eq!(active.unwrap().id, winner),
+                Some(Activation::Left) => panic!("nobody left a key"),
             }
         }
     }

@@ -137,7 +137,7 @@ impl State {
         let uses = self.uses();
         let facts = Facts {
             in_force: Some(version(self.current)),
-            newest: None,
+            newest: &[],
             uses: &uses,
             operations: &self.operations,
             now: at(1_000_000),

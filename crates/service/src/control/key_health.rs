@@ -28,6 +28,8 @@ impl Service {
                 uses.iter().any(|used| used.version == version && used.data_keys > 0)
             };
             if needed {
+                // So that it is not said for ever: what was denied is only asked about where somebody wants it.
+                self.0.table.ask_on_behalf(&workspace, version);
                 denied = Some((since, why.reason()));
                 break;
             }

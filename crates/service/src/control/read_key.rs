@@ -83,11 +83,13 @@ impl Service {
         let exports = self.0.exports(&workspace).await?;
         let in_force = config.left_at.is_none().then_some(config.current_version);
         let mut versions = store.key_versions(&workspace).await?;
-        let of_this_key = |found: &&KeyVersion| *found.location.key() == config.location;
-        let newest = versions.iter().filter(of_this_key).max_by_key(|found| found.recorded_at).map(|found| found.id);
+        let newest = match self.0.options.newest_version_counts {
+            true => self.0.may_be_newest(&config, &versions).await,
+            false => Vec::new(),
+        };
         let facts = Facts {
             in_force,
-            newest: newest.filter(|_| self.0.options.newest_version_counts),
+            newest: &newest,
             uses: &uses,
             operations: &operations,
             now: self.0.clock.now().wall,

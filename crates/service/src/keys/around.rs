@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use domain::KeyVersionId;
+use domain::{KeyConfig, KeyVersion, KeyVersionId};
 use futures::future::join;
 use tokio::time::timeout;
-use vault::{Class, KeyUnavailable, Trace};
+use vault::{Class, KeyRef, KeyUnavailable, Trace};
 
 use super::lock;
 use super::standing::WorkspaceState;
@@ -31,7 +31,7 @@ impl Core {
     ) -> Result<(), KeyUnavailable> {
         // Each by itself: a directory that does not answer must not hide what the vault says.
         let (consent, newest) =
-            join(self.ask_consent(workspace, at, denied, budget), self.ask_newest(workspace, at, budget)).await;
+            join(self.ask_consent(workspace, at, denied, budget), self.ask_newest(workspace, at, denied, budget)).await;
         let mut unknown = None;
         for why in [consent.err(), newest.err()].into_iter().flatten() {
             match why.class() {
@@ -70,7 +70,13 @@ impl Core {
     }
 
     /// A version that nobody here ever saw enabled was made switched off, and takes nothing back.
-    async fn ask_newest(&self, workspace: &WorkspaceState, at: &At, budget: &Budget<'_>) -> Result<(), KeyUnavailable> {
+    async fn ask_newest(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        denied: bool,
+        budget: &Budget<'_>,
+    ) -> Result<(), KeyUnavailable> {
         if !self.options.newest_version_counts || self.bugs.has(SeededBug::NewestIgnored) {
             return Ok(());
         }
@@ -78,6 +84,8 @@ impl Core {
         let asked = timeout(left, self.customer_keys.describe(&at.key, None, left)).await;
         let newest = match asked.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left })) {
             Ok(newest) => newest,
+            // What was denied comes back when everything says yes: a version that cannot be read does not.
+            Err(why) if denied && matches!(why.class(), Class::Transient | Class::Ours) => return Err(why),
             // The right to read is another one than the right to unwrap, which the challenge asks about.
             Err(_) => return Ok(()),
         };
@@ -104,5 +112,26 @@ impl Core {
         }
         // Another replica, or this one before a restart, recorded it: only what is enabled is.
         matches!(self.stored(budget, self.store.key_version(&workspace.id, version)).await, Ok(Some(_)))
+    }
+    /// Which of the recorded versions may be the newest of the key in force: the one that was seen to be, and the one recorded last;
+    /// all of them, where the vault does not say.
+    pub(crate) async fn may_be_newest(&self, config: &KeyConfig, versions: &[KeyVersion]) -> Vec<KeyVersionId> {
+        let of_this_key = versions.iter().filter(|found| *found.location.key() == config.location);
+        let last = of_this_key.clone().max_by_key(|found| found.recorded_at).map(|found| found.id);
+        let seen = self.table.workspace(&config.workspace);
+        let seen = seen.and_then(|workspace| lock(&workspace.held).newest_enabled.get(&config.location).copied());
+        let seen = match seen {
+            Some(seen) => Some(seen),
+            None => {
+                let key = KeyRef { tenant: config.tenant.clone(), location: config.location.clone() };
+                let left = self.budget().left();
+                let asked = timeout(left, self.customer_keys.describe(&key, None, left)).await;
+                asked.ok().and_then(Result::ok).map(|newest| newest.kid.version())
+            }
+        };
+        match seen {
+            Some(seen) => last.into_iter().chain([seen]).collect(),
+            None => of_this_key.map(|found| found.id).collect(),
+        }
     }
 }

@@ -64,12 +64,10 @@ impl Core {
         }
         let unwrapped = self.unwrap_row(standing, &stored, budget).await?;
 
-        match self.activate(app, row.id, over, budget).await {
-            Ok(Activation::Won) => self.take_in(standing, &stored, unwrapped),
-            Ok(Activation::Lost { winner }) => Ok(Born::Active(winner)),
-            // The workspace left its customer's key meanwhile. The row has sealed nothing and never will.
-            Err(Failure::Store(StoreError::Conflict(Conflict::WrapEpoch { .. }))) => Ok(Born::Moved),
-            Err(failure) => Err(failure),
+        match self.activate(app, row.id, over, budget).await? {
+            Activation::Won => self.take_in(standing, &stored, unwrapped),
+            Activation::Lost { winner } => Ok(Born::Active(winner)),
+            Activation::Left => Ok(Born::Moved),
         }
     }
 

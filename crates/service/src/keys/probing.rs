@@ -57,15 +57,18 @@ impl Probing {
             self.due = Some(now.boot + pace.again);
             return Next::Probe;
         }
-        let stale = self.succeeded.is_none_or(|at| now.since(at) > 2 * pace.every);
+        let stale = self.probed.is_none_or(|at| now.since(at) > 2 * pace.every);
         if stale { Next::Doze } else { Next::Wait }
     }
 
     /// A probe asked at `asked_at` was answered with yes. `chance` spreads the next asking over P ± 20 %.
     pub(crate) fn succeeded(&mut self, asked_at: Moment, pace: Pace, chance: u8) {
-        self.due = Some(Self::next_after(asked_at, pace, chance));
         (self.succeeded, self.probed) = (Some(asked_at), Some(asked_at));
-        self.failing = false;
+        // Somebody's word to ask came while this one was under way: it may not have seen what that was about.
+        if self.due != Some(Duration::ZERO) {
+            self.due = Some(Self::next_after(asked_at, pace, chance));
+            self.failing = false;
+        }
     }
 
     /// An unwrap asked at `asked_at` was. It says nothing of consent and of the newest version, so that it puts off no probe:

@@ -149,6 +149,7 @@ impl Core {
                 None => {}
                 Some(None) => {
                     if self.table.restamp(key, &standing) {
+                        self.go_over_if_rotated(key, &standing, &budget).await;
                         return Ok(());
                     }
                     continue;
@@ -185,6 +186,24 @@ impl Core {
         }
         let current = self.stored(budget, self.store.wrapping(key.app.workspace, key.id)).await;
         matches!(current, Ok(Some(wrapping)) if wrapping.wrapped_by != WrappingKey::Customer(version))
+    }
+
+    /// Another replica may have rotated the key while this one held it open: it goes over to its new wrapping beside the requests,
+    /// so that the old version can be disabled when it is said to be safe. Looked at whenever a reading ends, which is C at most.
+    async fn go_over_if_rotated(self: &Arc<Self>, key: DataKeyRef<'_>, standing: &Standing, budget: &Budget<'_>) {
+        let version = self.table.with_open(key, |key| key.version).flatten();
+        let Some(version) = version else { return };
+        if !self.has_moved_on(key, version, budget).await {
+            return;
+        }
+        let (core, name, standing) = (self.clone(), key.to_owned(), standing.clone());
+        tokio::spawn(async move {
+            // A few at once, and behind nobody's request. What does not succeed is tried again after the next reading.
+            let Ok(_place) = core.going_over.acquire().await else { return };
+            if let Err(why) = core.unwrap_and_admit(name.borrow(), &standing, &core.budget()).await {
+                tracing::warn!(workspace = %standing.workspace.id, %why, "a data key could not go over to its new wrapping yet");
+            }
+        });
     }
 
     fn is_lease_good(&self, key: DataKeyRef<'_>) -> bool {

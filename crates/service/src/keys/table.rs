@@ -240,7 +240,9 @@ impl KeyTable {
         if let Some(bound) = held.bound {
             lease.shorten(bound);
         }
-        lease.settle();
+        if by == By::Probe {
+            lease.settle();
+        }
         version.denial = None;
         // Any byte of the time in microseconds is as good as chance to keep replicas out of step.
         // A short lease is renewed before it ends, within reason.

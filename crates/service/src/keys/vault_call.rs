@@ -122,8 +122,9 @@ impl Core {
             }
             // Permitted to unwrap and not to wrap: the keys under the version stay, and a probe looks whether that is so.
             Err(why @ KeyUnavailable::OperationForbidden(_)) => {
-                self.wrapping_denied(workspace, at.version, &why).await;
-                lock(&workspace.held).version(at.version).probing.now();
+                if self.wrapping_denied(workspace, at.version, &why).await {
+                    lock(&workspace.held).version(at.version).probing.now();
+                }
                 Err(why)
             }
             Err(why) => {
@@ -201,14 +202,15 @@ impl Core {
         }
     }
 
-    /// A version does not wrap any more; what is under it goes on.
-    async fn wrapping_denied(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) {
+    /// A version does not wrap any more; what is under it goes on. Whether that is news.
+    async fn wrapping_denied(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) -> bool {
         let (reason, request_id) = (why.reason(), why.request_id());
         let news = self.table.deny_wrapping(workspace, version, why, self.clock.now());
         tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "the customer's side denied wrapping");
         if news {
             self.record_denial(workspace, version, why).await;
         }
+        news
     }
 
     /// I-24: every denial has a record. Once for each time a yes turns into a no: requests refused meanwhile add nothing.

@@ -331,6 +331,36 @@ async fn other_replicas_serve_on(world: World) -> bool {
     served && denied == denied_before
 }
 
+/// I-23: a replica in use goes over by itself within C, beside its requests: after that the old version's owner disables it, and
+/// nobody notices.
+#[tokio::test]
+async fn a_replica_in_use_goes_over_before_the_old_version_is_safe_to_disable() {
+    let world = World::start();
+    let customer = Customer::with_apps(&world, 3).await;
+    let (acme, rotating) = (&customer.acme, world.another_service());
+    let live = async |seconds: u64| {
+        let mut refused = 0;
+        for _ in 0..seconds {
+            world.clock.advance(Duration::from_secs(1));
+            for (app, sealed) in &customer.sealed {
+                refused += usize::from(app.encrypt(b"x").await.is_err());
+                refused += usize::from(app.decrypt(sealed).await.is_err());
+            }
+            world.service.run_due_tasks().await;
+        }
+        refused
+    };
+    assert_eq!(live(40).await, 0);
+    world.vault.create_key(&acme.key());
+    acme.rotate().await.unwrap();
+    rotating.run_operations().await.unwrap();
+    assert_eq!(live(SETTLED.as_secs()).await, 0);
+    assert_eq!(customer.safety(&world.service, customer.first).await, Safety::Safe);
+    world.vault.disable(&acme.key(), customer.first);
+    assert_eq!(live(60).await, 0);
+    assert!(!world.audit_names(&acme.id).await.contains(&"vault.denied".to_owned()), "nobody asked it any more");
+}
+
 /// I-23: what is safe to disable is so for every replica: one that still holds data keys under the old version finds the new
 /// wrapping before it asks the old version anything.
 #[tokio::test]

@@ -7,7 +7,7 @@ use domain::{DataKeyState, KeyConfig, KeyVersion, KeyVersionId};
 
 use super::Database;
 use super::sample::{app_id, at, customer_key, data_key_id, furnish, key_config, key_version, rotation, workspace_id};
-use crate::{Conflict, Store, StoreError};
+use crate::{Activation, Conflict, Store, StoreError};
 
 /// How long the operations here wait after their approval.
 const WAITS: Duration = Duration::from_micros(100);
@@ -120,8 +120,17 @@ pub async fn leaving_and_tenants_are_kept(db: &dyn Database) {
     let left = config.clone().leave(at(50));
     let same_epoch = KeyConfig { wrap_epoch: config.wrap_epoch, ..left.clone() };
     assert!(matches!(put_config(&same_epoch).await, Err(StoreError::Conflict(Conflict::WrapEpoch { .. }))));
+    let (born, wrapping) = customer_key("acme", "bot", 2);
+    store.insert_data_key(born.clone(), wrapping).await.unwrap();
     put_config(&left).await.unwrap();
     assert_eq!(store.key_config(&acme).await.unwrap(), Some(left));
+    // One that was born before and not yet in use never comes into use, however often it is asked.
+    for _ in 0..2 {
+        let ended = store.activate_data_key(&acme, &born.app, born.id, at(51)).await;
+        assert_eq!(ended, Ok(Activation::Left));
+    }
+    let given_up = store.data_key(&acme, &born.app, born.id).await.unwrap().expect("the row stays");
+    assert_eq!(given_up.state, DataKeyState::Abandoned);
     let (key, wrapping) = customer_key("acme", "bot", 1);
     let late = store.insert_data_key(key, wrapping).await;
     assert!(matches!(late, Err(StoreError::Conflict(Conflict::WrapEpoch { .. }))), "{late:?}");

@@ -74,6 +74,7 @@ pub async fn every_acknowledged_command_of_a_crowd_is_there_afterwards(db: &dyn 
         match activation {
             Activation::Won => assert_eq!(found, active),
             Activation::Lost { winner } => assert_eq!(active.id, *winner),
+            Activation::Left => panic!("nobody left a key"),
         }
         assert!(store.wrapping(&key.workspace, key.id).await.unwrap().is_some());
     }

@@ -301,6 +301,18 @@ pub(super) fn activate_data_key(
     let found = read::data_key(step.conn(), step.codes(), workspace, app, id)?.ok_or(Conflict::NoDataKey)?;
     let active = read::active_data_key(step.conn(), step.codes(), workspace, app, found.row.key.protection)?;
     let winner = active.map(|kept| kept.row.key.id);
+    match found.row.key.state {
+        DataKeyState::Pending | DataKeyState::Staged if was_left(step, &found.row.key)? => {
+            move_data_key(step, found, DataKeyState::Abandoned, at)?;
+            return Ok(Activation::Left);
+        }
+        DataKeyState::Abandoned if winner.is_none() && was_left(step, &found.row.key)? => return Ok(Activation::Left),
+        DataKeyState::Pending
+        | DataKeyState::Staged
+        | DataKeyState::Active
+        | DataKeyState::Retired
+        | DataKeyState::Abandoned => {}
+    }
     match (found.row.key.state, winner) {
         (DataKeyState::Active, _) => Ok(Activation::Won),
         (DataKeyState::Abandoned, Some(winner)) => Ok(Activation::Lost { winner }),
@@ -309,7 +321,6 @@ pub(super) fn activate_data_key(
             Ok(Activation::Lost { winner })
         }
         (DataKeyState::Pending | DataKeyState::Staged, None) => {
-            still_its_side(step, workspace, found.row.key.protection)?;
             move_data_key(step, found, DataKeyState::Active, at)?;
             Ok(Activation::Won)
         }
@@ -319,17 +330,14 @@ pub(super) fn activate_data_key(
     }
 }
 
-/// A workspace that left its customer's key gets no more data keys under it: one that became active after the others were
-/// retired would stay so for ever.
-fn still_its_side(step: &Step<'_, '_>, workspace: &WorkspaceId, protection: Protection) -> Result<(), StoreError> {
-    if protection == Protection::PlatformKey {
-        return Ok(());
+/// Whether the workspace left the customer's key that this data key is under: one that became active after the others were retired
+/// would stay so for ever.
+fn was_left(step: &Step<'_, '_>, key: &DataKey) -> Result<bool, StoreError> {
+    if key.protection == Protection::PlatformKey {
+        return Ok(false);
     }
-    let config = read::key_config(step.conn(), step.codes(), workspace)?;
-    match config.filter(|kept| kept.row.left_at.is_some()) {
-        Some(left) => Err(Conflict::WrapEpoch { present: Some(left.row.wrap_epoch) }.into()),
-        None => Ok(()),
-    }
+    let config = read::key_config(step.conn(), step.codes(), &key.workspace)?;
+    Ok(config.is_some_and(|kept| kept.row.left_at.is_some()))
 }
 
 /// Makes the active data key a retired one.

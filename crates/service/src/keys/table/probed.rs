@@ -33,6 +33,13 @@ impl KeyTable {
         Health { last_success: held.versions.get(&current).and_then(|version| version.probing.last_success()), denied }
     }
 
+    /// Somebody wants to know how a version stands: it is asked about again, also where nobody uses it.
+    pub(crate) fn ask_on_behalf(&self, workspace: &WorkspaceId, version: KeyVersionId) {
+        if let Some(workspace) = self.workspace(workspace) {
+            lock(&workspace.held).lease(version).use_it();
+        }
+    }
+
     /// The probe was answered, or not, without a yes and without a denial.
     pub(crate) fn not_answered(
         &self,

@@ -89,13 +89,22 @@ impl Core {
             let page = self.store.data_keys(workspace, after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
-            let sealing = page.iter().filter(|row| row.protection == Protection::CustomerKey);
-            for row in sealing.filter(|row| row.state == DataKeyState::Active) {
+            for row in page.iter().filter(|row| row.protection == Protection::CustomerKey) {
                 let now = self.clock.now().wall;
-                match self.store.retire_data_key(workspace, &row.app, row.id, now).await {
-                    Ok(()) => retired += 1,
+                let settled = match row.state {
+                    DataKeyState::Active => {
+                        let done = self.store.retire_data_key(workspace, &row.app, row.id, now).await;
+                        done.inspect(|()| retired += 1)
+                    }
+                    // What a birth left behind is given up: nothing was ever sealed under it.
+                    DataKeyState::Pending | DataKeyState::Staged => {
+                        self.store.activate_data_key(workspace, &row.app, row.id, now).await.map(drop)
+                    }
+                    DataKeyState::Retired | DataKeyState::Abandoned => Ok(()),
+                };
+                match settled {
                     // Its app was deleted: nothing encrypts under it.
-                    Err(StoreError::Conflict(Conflict::NoApp)) => {}
+                    Ok(()) | Err(StoreError::Conflict(Conflict::NoApp)) => {}
                     Err(why) => return Err(why.into()),
                 }
             }
