@@ -55,7 +55,7 @@ impl Core {
         let asked_at = self.clock.now();
         // A third: the next probe after that is still within the half.
         let last = lock(&workspace.held).consented.get(&at.key.tenant).copied();
-        let due = last.is_none_or(|last| asked_at.since(last) >= (at.lease / 3).max(SOONEST));
+        let due = last.is_none_or(|last| asked_at.since(last) >= (self.lease_within(at.lease) / 3).max(SOONEST));
         if !(due || denied) || self.bugs.has(SeededBug::ConsentNotProbed) {
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl Core {
 
     /// A version that nobody here ever saw enabled was made switched off, and takes nothing back.
     async fn ask_newest(&self, workspace: &WorkspaceState, at: &At, budget: &Budget<'_>) -> Result<(), KeyUnavailable> {
-        if !self.options.newest_version_counts || self.bugs.has(SeededBug::NewestIgnored) {
+        if self.bugs.has(SeededBug::NewestIgnored) {
             return Ok(());
         }
         let left = budget.left();
@@ -83,10 +83,20 @@ impl Core {
             lock(&workspace.held).newest_enabled.insert(at.key.location.clone(), version);
             return Ok(());
         }
-        if version != at.version && self.was_enabled(workspace, at, version, budget).await {
+        if version != at.version
+            && self.newest_counts(workspace, budget).await
+            && self.was_enabled(workspace, at, version, budget).await
+        {
             return Err(KeyUnavailable::Disabled(Trace::default()));
         }
         Ok(())
+    }
+
+    /// Whether the workspace chose so. A choice that cannot be read says nothing; who cannot read stops within C anyway.
+    async fn newest_counts(&self, workspace: &WorkspaceState, budget: &Budget<'_>) -> bool {
+        let config = self.stored(budget, self.store.key_config(&workspace.id)).await;
+        let counts = matches!(config, Ok(Some(config)) if config.choices.newest_version_counts);
+        counts || self.bugs.has(SeededBug::ChoicesIgnored)
     }
 
     async fn was_enabled(
