@@ -79,7 +79,8 @@ async fn choices_about_versions_are_typed_and_shown() {
     assert_eq!(configure(&["--newest-version-counts", "yes"]).await, (false, true));
     let shown = ctl.run(&["key", "status", "acme"]).await.good().stdout;
     let shown = String::from_utf8(shown).unwrap();
-    assert!(shown.contains("rotated to by hand") && shown.contains("newest version counts"), "{shown}");
+    let says = |name: &str, what: &str| shown.lines().any(|line| line.starts_with(name) && line.ends_with(what));
+    assert!(says("new versions ", " rotated to by hand") && says("newest version ", " counts"), "{shown}");
     let typed = ["key", "configure", "acme", "--key-identifier", KEY, "--tenant", TENANT];
     ctl.run(&[&typed[..], &["--follow-new-versions", "perhaps"]].concat()).await.bad(2);
 }
