@@ -141,12 +141,13 @@ mod tests {
             "{\"type\":\"x\"} x",
             "[{\"eventType\":\"x\",\"data\":\"text\"}]",
             &deep,
-            &deep_inside,
             &many,
         ];
         for bad in bad {
             assert_eq!(read(bad.as_bytes()), None, "{}", &bad[..bad.len().min(60)]);
         }
         assert_eq!(read(&[b'[', 0xff, 0xfe]), None);
+        // Where nobody looks it is passed over, without going deeper for it.
+        assert_eq!(read(deep_inside.as_bytes()), Some(Delivery::Events(Vec::new())));
     }
 }
