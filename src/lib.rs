@@ -6,6 +6,7 @@
 //! | [`wire`] | which concrete parts it is made of |
 //! | [`serve`] | how connections are taken, bounded and let go |
 //! | [`grpc`] | who calls, what for, may they; what a refusal looks like |
+//! | [`webhook`] | how Event Grid tells of new key versions |
 //! | [`telemetry`] | what is logged |
 //! | [`command`] | what the binary does for each of its commands |
 //! | `dev` | the main job on one machine, with an emulated Azure (feature `dev`) |
@@ -43,4 +44,5 @@ pub mod grpc;
 pub mod serve;
 pub mod telemetry;
 pub mod trouble;
+pub mod webhook;
 pub mod wire;

@@ -22,8 +22,9 @@ use crate::config::{self, AzureCredential, CallerToken, Config, Listen, Platform
 use crate::entropy::SystemEntropy;
 use crate::files;
 use crate::grpc::{Grpc, Health};
-use crate::serve::{BindRefused, Drained, Limits, Listener, Server, Workers, server_tls};
+use crate::serve::{BindRefused, Drained, Http, HttpLimits, Limits, Listener, Server, Workers, http1_tls, server_tls};
 use crate::trouble::{Trouble, Troubles};
+use crate::webhook::{self, WebhookSecrets};
 
 /// How long the platform's own vault may take at the start.
 const PLATFORM_VAULT: Duration = Duration::from_secs(30);
@@ -78,7 +79,11 @@ impl Assembly {
         let platform = Arc::new(platform_root(&config.platform_key, &*customer_keys).await?);
         let store = Arc::new(SqliteStore::create_or_open(sqlite(&config.database, &platform))?);
         let callers = Arc::new(callers(&config.callers)?);
-        Ok(Self { limits: config.limits.clone(), ..Self::new(store, customer_keys, platform, callers) })
+        Ok(Self {
+            limits: config.limits.clone(),
+            options: config.options.clone(),
+            ..Self::new(store, customer_keys, platform, callers)
+        })
     }
 
     /// Starts the service and what answers for it. Nothing listens yet.
@@ -88,7 +93,7 @@ impl Assembly {
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, grpc, health, limits, entropy })
+        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None })
     }
 }
 
@@ -99,12 +104,18 @@ pub struct Daemon {
     health: Health,
     limits: Limits,
     entropy: Arc<dyn Entropy>,
+    webhook: Option<(Listener, WebhookSecrets)>,
 }
 
 impl Daemon {
     /// The use cases, for who shares the process.
     pub fn service(&self) -> &Arc<Service> {
         &self.service
+    }
+
+    /// Hears Event Grid here as well, who shows one of these secrets.
+    pub fn with_webhook(self, listener: Listener, secrets: WebhookSecrets) -> Self {
+        Self { webhook: Some((listener, secrets)), ..self }
     }
 
     /// Serves until `stop` completes, then says `NOT_SERVING`, takes no more and lets the calls under way finish.
@@ -114,8 +125,12 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, grpc, health, limits, entropy } = self;
+        let Self { service, grpc, health, limits, entropy, webhook } = self;
         let mut tasks = tokio::task::JoinSet::new();
+        if let Some((listener, secrets)) = webhook {
+            let http = Http::new(listener, webhook::router(secrets, service.clone()), HttpLimits::default())?;
+            tasks.spawn(async { match http.run().await {} });
+        }
         tasks.spawn(wipe_lapsed_keys(service.clone()));
         {
             let service = service.clone();
@@ -163,6 +178,18 @@ pub fn listeners(config: &Config) -> Result<Vec<Listener>, Troubles> {
     config.listen.iter().map(bind).collect::<Result<_, Trouble>>().map_err(Into::into)
 }
 
+/// The place for Event Grid that a configuration names, bound, and the secrets that count there.
+pub fn webhook(config: &config::Webhook) -> Result<(Listener, WebhookSecrets), Trouble> {
+    let secrets = webhook_secrets(&config.secret_file)?;
+    Ok((Listener::tls(config.address, http1_tls(&config.certificate, &config.key)?)?, secrets))
+}
+
+fn webhook_secrets(path: &Path) -> Result<WebhookSecrets, Trouble> {
+    let bytes = Zeroizing::new(files::read_private(path)?);
+    let secrets = WebhookSecrets::read(std::str::from_utf8(&bytes).unwrap_or_default());
+    secrets.map_err(|refused| Trouble::new(format_args!("{}: {refused}", path.display()), refused.hint()))
+}
+
 /// Everything about the files a configuration names that can be told without listening or opening the database.
 pub fn check_files(config: &Config) -> Vec<Trouble> {
     let mut found = Vec::new();
@@ -170,6 +197,10 @@ pub fn check_files(config: &Config) -> Vec<Trouble> {
         if let Listen::Tls { certificate, key, .. } = listen {
             found.extend(server_tls(certificate, key).err().map(Trouble::from));
         }
+    }
+    if let Some(webhook) = &config.webhook {
+        found.extend(http1_tls(&webhook.certificate, &webhook.key).err().map(Trouble::from));
+        found.extend(webhook_secrets(&webhook.secret_file).err());
     }
     found.extend(credential(&config.azure.credential).err());
     if config.platform_key.vault_key.is_none() {

@@ -25,8 +25,13 @@ pub fn serve(path: &Path) -> Result<(), Troubles> {
     let runtime = runtime.map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), threads))?;
     runtime.block_on(async {
         let mut orders = Orders::take().map_err(|cause| Trouble::new(cause, "check the system's limits"))?;
-        let daemon = Assembly::of(&config).await?.start().await?;
+        let mut daemon = Assembly::of(&config).await?.start().await?;
         let listeners = wire::listeners(&config)?;
+        if let Some(webhook) = &config.webhook {
+            let (listener, secrets) = wire::webhook(webhook)?;
+            tracing::info!(at = %listener.address(), "listening for Event Grid");
+            daemon = daemon.with_webhook(listener, secrets);
+        }
         let count = config.workers.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
         let workers = Workers::threads(count);
         let workers = workers.map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), threads))?;

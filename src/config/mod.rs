@@ -7,6 +7,8 @@
 mod document;
 mod fault;
 mod read;
+mod service;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use domain::{KeyLocation, TenantId};
 use secmem::MemoryLock;
 
 pub use fault::{ConfigRefused, Fault};
+pub use webhook::Webhook;
 
 use crate::serve::Limits;
 use crate::telemetry::Format;
@@ -25,8 +28,12 @@ use crate::telemetry::Format;
 pub struct Config {
     /// Where callers reach the daemon: at least one place.
     pub listen: Vec<Listen>,
+    /// Where Event Grid may tell of new key versions; absent: nowhere.
+    pub webhook: Option<Webhook>,
     /// What one peer may take.
     pub limits: Limits,
+    /// How long keys are served unasked, how much of a vault we take, and how long things are kept.
+    pub options: ::service::Options,
     /// Threads that serve connections; absent: as many as the host has processors.
     pub workers: Option<usize>,
     /// The database's file.

@@ -10,6 +10,8 @@ use toml::de::DeTable;
 
 use super::document::{Faults, Section};
 use super::fault::Fault;
+use super::service;
+use super::webhook::webhook;
 use super::{Azure, AzureCredential, CallerToken, Config, LONGEST, Listen, PlatformKey, VaultKey};
 use crate::serve::Limits;
 use crate::telemetry::Format;
@@ -36,7 +38,9 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
             "add a [[listen]] table with `unix`, or with `tls`, `certificate` and `key`",
         );
     }
+    let webhook = webhook(whole.section("webhook"), &file);
     let limits = limits(whole.section("limits"));
+    let options = service::options(&mut whole);
     let workers = whole.count("workers", 1..1_025).and_then(|count| usize::try_from(count).ok());
     let database = whole.required("database", "write the path of the database file").map(file);
     let platform_key = platform_key(whole.section("platform_key"), &file);
@@ -63,7 +67,9 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
     match (database, platform_key, azure) {
         (Some(database), Some(platform_key), Some(azure)) if faults.is_empty() => Ok(Config {
             listen,
+            webhook,
             limits,
+            options,
             workers,
             database,
             platform_key,
@@ -296,6 +302,7 @@ level = "debug"
         assert_eq!(config.platform_key.file, Path::new("/etc/byokd/platform.key"));
         assert_eq!(config.limits, Limits { idle: Duration::from_secs(300), connections: 10, ..Limits::default() });
         assert_eq!(config.listen[1], Listen::Unix { path: "/run/byokd/byokd.sock".into(), mode: 0o660 });
+        assert_eq!(config.webhook, None, "what nobody asked for does not listen");
         assert_eq!(config.azure.credential, AzureCredential::Certificate("/etc/byokd/app.pem".into()));
         assert_eq!((config.log_format, config.log_level), (Format::Text, tracing::Level::DEBUG));
         assert_eq!(config.callers[0].sha256[..2], [0x2c, 0xf2]);
@@ -373,6 +380,71 @@ level = "debug"
             let found = faults(&text);
             assert!(found.iter().any(|fault| fault.contains(expected)), "{expected:?} is not in {found:#?}");
         }
+    }
+
+    /// What the service's limits are, with every fault among them at once; nothing of it has to be there.
+    #[test]
+    fn the_limits_of_the_service_are_read() {
+        let with = |tables: &str| format!("{GOOD}\n{tables}");
+        let read = |tables: &str| config(&with(tables), Path::new("/etc/byokd")).unwrap().options;
+        let usual = read("");
+        let seconds = Duration::from_secs;
+        assert_eq!((usual.key_lease, usual.control_lease, usual.vault_share_percent), (seconds(300), seconds(300), 50));
+        let set = read(
+            "[leases]\nkey = \"2m\"\ncontrol = \"90s\"\n[vaults]\nshare_percent = 80\nreplicas = 3\noperations_in_10s = 4000\n\
+             deadline = \"5s\"\ntest_deadline = \"1m\"\ncalls_per_workspace = 8\nlook_for_versions = \"never\"\n\
+             [kept]\nbackups_days = 7\nusage_days = 30\ndata_key_days = 90",
+        );
+        assert_eq!((set.key_lease, set.control_lease), (seconds(120), seconds(90)));
+        assert_eq!((set.vault_share_percent, set.replicas, set.vault_limit), (80, 3, Some(4_000)));
+        assert_eq!((set.vault_deadline, set.test_deadline), (seconds(5), seconds(60)));
+        assert_eq!((set.vault_calls_per_workspace, set.look_for_versions), (8, None));
+        let day = seconds(24 * 3_600);
+        assert_eq!((set.backups_kept, set.usage_kept, set.data_key_age), (7 * day, 30 * day, 90 * day));
+        assert_eq!(read("[leases]\nkey = \"60s\"").control_lease, seconds(60), "C is never above H");
+        assert_eq!(
+            faults(&with(
+                "[leases]\nkey = \"301s\"\ncontrol = \"1s\"\nprobe = \"1s\"\n[vaults]\nshare_percent = 0\nreplicas = \"3\"\n\
+                 look_for_versions = \"1s\"\n[kept]\nbackups_days = 0\nusage_days = 3651"
+            )),
+            [
+                "line 35: leases.key: is not a duration within its bounds",
+                "line 36: leases.control: is not a duration within its bounds",
+                "line 37: leases.probe: is not known",
+                "line 39: vaults.share_percent: is out of its bounds",
+                "line 40: vaults.replicas: is a string where a whole number belongs",
+                "line 41: vaults.look_for_versions: is not a duration within its bounds",
+                "line 43: kept.backups_days: is out of its bounds",
+                "line 44: kept.usage_days: is out of its bounds",
+            ]
+        );
+        assert_eq!(
+            faults(&with("[leases]\nkey = \"60s\"\ncontrol = \"61s\"")),
+            ["line 36: leases.control: is longer than the key lease"]
+        );
+        assert_eq!(faults(&with("[leases]\nkey = \"1s\"")), ["line 34: leases.control: would be shorter than 2s"]);
+    }
+
+    /// The place for Event Grid is TLS with a secret, and nothing listens there unless it is asked for.
+    #[test]
+    fn the_place_for_event_grid_is_read() {
+        let with = |table: &str| format!("{GOOD}\n[webhook]\n{table}");
+        let whole = "tls = \"0.0.0.0:7481\"\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\nsecret_file = \"secret\"";
+        let read = config(&with(whole), Path::new("/etc/byokd")).unwrap().webhook.unwrap();
+        assert_eq!((read.address.port(), read.secret_file.as_path()), (7481, Path::new("/etc/byokd/secret")));
+        assert_eq!(
+            faults(&with("http = \"0.0.0.0:7481\"\nkey = \"key.pem\"")),
+            [
+                "line 34: webhook.tls: is missing",
+                "line 34: webhook.certificate: is missing",
+                "line 34: webhook.secret_file: is missing",
+                "line 35: webhook.http: is not known",
+            ]
+        );
+        assert_eq!(
+            faults(&with(&whole.replace("0.0.0.0:7481", "here"))),
+            ["line 35: webhook.tls: is not an address and port"]
+        );
     }
 
     /// Two callers are two: a name or a token given twice is refused.

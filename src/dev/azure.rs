@@ -143,6 +143,11 @@ impl Azure {
         format!("/vaults/{VAULT}.vault.azure.net/keys/{KEY}")
     }
 
+    /// The vault's and the key's name.
+    pub(super) fn key_names() -> (&'static str, &'static str) {
+        (VAULT, KEY)
+    }
+
     /// How often the vault's own log says that this version was used so, with success.
     pub(super) async fn uses(&self, key: &CustomerKey, operation: &str) -> Result<usize, Trouble> {
         let answer =

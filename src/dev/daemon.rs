@@ -17,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::serve::{BindRefused, Drained, Listener, Workers};
 use crate::trouble::Trouble;
+use crate::webhook::WebhookSecrets;
 use crate::wire::{self, Assembly};
 
 /// A daemon that serves on a task of its own.
@@ -38,6 +39,7 @@ pub(super) async fn start(
     token: &str,
     durability: Durability,
     listener: Listener,
+    http: Listener,
 ) -> Result<Running, Trouble> {
     let platform = Arc::new(platform_root(home)?);
     let store = SqliteStore::create_or_open(SqliteOptions {
@@ -61,7 +63,9 @@ pub(super) async fn start(
     assembly.options.control_lease = CONTROL_LEASE;
     assembly.options.freeze_margin = FREEZE_MARGIN;
     assembly.options.commit_slack = COMMIT_SLACK;
-    let daemon = assembly.start().await?;
+    let secrets = WebhookSecrets::read(&home.webhook_secret()?)
+        .map_err(|refused| Trouble::new(refused, "remove the file `webhook-secret` in the data directory"))?;
+    let daemon = assembly.start().await?.with_webhook(http, secrets);
     let count = std::thread::available_parallelism().map_or(1, Into::into);
     let workers = Workers::threads(count)
         .map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), "check the system's limits"))?;

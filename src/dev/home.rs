@@ -64,7 +64,16 @@ impl Home {
 
     /// The bearer token: 192 random bits, the same at every start.
     pub(super) fn token(&self) -> Result<String, Trouble> {
-        let path = self.file("token");
+        self.secret("token")
+    }
+
+    /// What Event Grid shows: as random, and as lasting.
+    pub(super) fn webhook_secret(&self) -> Result<String, Trouble> {
+        self.secret("webhook-secret")
+    }
+
+    fn secret(&self, name: &str) -> Result<String, Trouble> {
+        let path = self.file(name);
         if path.exists() {
             let text = String::from_utf8(files::read_private(&path)?).unwrap_or_default();
             let token = text.trim();

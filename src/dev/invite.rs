@@ -7,12 +7,15 @@ use super::azure::{Azure, CUSTOMER};
 use super::home::Home;
 use super::screen::Screen;
 use super::walk::BOT;
+use crate::serve::Address;
 use crate::trouble::Trouble;
+use crate::webhook::{PATH, SECRET_HEADER};
 
 /// Prints it.
 pub(super) fn print(
     screen: &mut Screen,
     endpoint: &Endpoint,
+    http: &Address,
     token: &str,
     home: &Home,
     azure: &Azure,
@@ -41,6 +44,14 @@ pub(super) fn print(
     screen.line("  echo 'two boxes of tea' | seal -o order.byok");
     screen.line("  byokctl data inspect order.byok");
     screen.line("  open order.byok");
+    screen.line("\nEvent Grid tells of a new version of the key, and the vault is asked at once:\n");
+    let (vault, name) = Azure::key_names();
+    let data = format!(r#"{{"VaultName": "{vault}", "ObjectName": "{name}"}}"#);
+    screen.line("  curl --fail --silent --show-error \\");
+    screen.line(&format!("    --header \"{SECRET_HEADER}: $(cat {})\" \\", home.file("webhook-secret").display()));
+    screen.line("    --data '[{\"eventType\": \"Microsoft.KeyVault.KeyNewVersionCreated\",");
+    screen.line(&format!("      \"data\": {data}}}]' \\"));
+    screen.line(&format!("    http://{http}{PATH}"));
     screen.line("\nThe customer switches the key off (false) and on again (true) in the vault:\n");
     screen.line("  switch() {");
     screen.line("    curl --fail --silent --show-error --request PATCH \\");

@@ -41,6 +41,9 @@ pub struct Args {
     /// Where to listen: plaintext, this machine only; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7443")]
     grpc: SocketAddr,
+    /// Where to listen for Event Grid: plaintext, this machine only; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7480")]
+    http: SocketAddr,
     /// Use an azure-emulator that already runs here, instead of one in this process
     #[arg(long, value_name = "ADDR", requires = "emulator_ca")]
     emulator: Option<SocketAddr>,
@@ -72,6 +75,8 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
     let mut screen = Screen::open();
     // A busy port is said before anything is made.
     let listener = Listener::plaintext_loopback(args.grpc)?;
+    let http = Listener::plaintext_loopback(args.http)?;
+    let hints_at = http.address();
     let Address::Tcp(at) = listener.address() else { return Err(Trouble::new("no port", "name one with --grpc")) };
     let endpoint = Endpoint::Loopback(at);
     let home = Home::open(args.data.as_deref())?;
@@ -93,7 +98,7 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
     };
     #[cfg(not(feature = "drill"))]
     let durability = store::sqlite::Durability::Full;
-    let daemon = daemon::start(&home, &azure, &token, durability, listener).await?;
+    let daemon = daemon::start(&home, &azure, &token, durability, listener, http).await?;
     if args.no_walk {
         interrupted.await;
         daemon.stop().await?;
@@ -108,7 +113,7 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
     };
     let walked = screen.outcome(walked);
     if !args.once {
-        invite::print(&mut screen, &endpoint, &token, &home, &azure)?;
+        invite::print(&mut screen, &endpoint, &hints_at, &token, &home, &azure)?;
         interrupted.await;
         screen.line("stopping: calls under way may finish");
     }

@@ -20,12 +20,21 @@ use super::{guarded, key_tests, life, operations, refuse, text, usage};
 #[tonic::async_trait]
 impl EnterpriseKeys for Call {
     async fn configure_key(&self, request: Request<pb::ConfigureKeyRequest>) -> Result<Response<pb::Key>, Status> {
-        let pb::ConfigureKeyRequest { name, key_identifier, key_name, tenant_id, lease } = request.into_inner();
+        let pb::ConfigureKeyRequest {
+            name,
+            key_identifier,
+            key_name,
+            tenant_id,
+            lease,
+            follow_new_versions,
+            newest_version_counts,
+        } = request.into_inner();
         self.answer("EnterpriseKeys/ConfigureKey", async {
             let permit = self.permit_key::<permission::ConfigureKey>(&name)?;
             let key_name = Some(key_name).filter(|name| !name.is_empty());
             let lease = lease.map(duration).transpose()?;
-            let wanted = ConfigureKey { key_identifier, key_name, tenant_id, lease };
+            let wanted =
+                ConfigureKey { key_identifier, key_name, tenant_id, lease, follow_new_versions, newest_version_counts };
             let configured = self.service().configure_key(&permit, wanted).await?;
             let warnings = configured.warnings.iter().map(ToString::to_string).collect();
             let status = self.service().key_status(&self.permit_key::<permission::ReadKey>(&name)?).await?;
@@ -260,7 +269,7 @@ pub(super) fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health
         key_identifier: config.location.to_string(),
         tenant_id: config.tenant.to_string(),
         current_version: domain::name::key_version(&config.workspace, config.current_version),
-        lease: prost_types::Duration::try_from(config.lease).ok(),
+        lease: prost_types::Duration::try_from(call.service().lease_within(config.lease)).ok(),
         configure_time: text::stamp(config.configured_at),
         warnings,
         ownership_tag: service::OWNERSHIP_TAG.to_owned(),
@@ -271,6 +280,8 @@ pub(super) fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health
         denied_owner: reason.map(|reason| reason.owner().to_string()).unwrap_or_default(),
         denied_remedy: reason.map(|reason| reason.remedy().to_owned()).unwrap_or_default(),
         leave_time: config.left_at.and_then(text::stamp),
+        follow_new_versions: config.choices.follow_new_versions,
+        newest_version_counts: config.choices.newest_version_counts,
         ..Default::default()
     }
 }

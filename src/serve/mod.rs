@@ -4,6 +4,7 @@
 //! accept loop is our own because the library's has no cap on connections, no idle limit and no jitter on their age.
 
 mod connection;
+mod http1;
 mod limits;
 mod listener;
 mod tls;
@@ -20,9 +21,10 @@ use domain::Entropy;
 use tokio::sync::{Semaphore, watch};
 
 use connection::End;
+pub use http1::{Http, HttpLimits};
 pub use limits::Limits;
 pub use listener::{Address, BindRefused, Listener};
-pub use tls::{TlsRefused, server_tls};
+pub use tls::{TlsRefused, http1_tls, server_tls};
 pub use workers::Workers;
 
 /// A request as it arrives.

@@ -57,6 +57,15 @@ impl TlsRefused {
 /// TLS 1.2 and 1.3 with this certificate chain, HTTP/2 only. Clients show no certificate yet: `with_no_client_auth` is the
 /// line where a verifier of theirs goes.
 pub fn server_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, TlsRefused> {
+    tls(certificate, key, b"h2")
+}
+
+/// The same for the listener beside gRPC: HTTP/1.1 only.
+pub fn http1_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, TlsRefused> {
+    tls(certificate, key, b"http/1.1")
+}
+
+fn tls(certificate: &Path, key: &Path, protocol: &[u8]) -> Result<Arc<rustls::ServerConfig>, TlsRefused> {
     let chain = files::read(certificate)?;
     let chain: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&chain).collect();
     let chain =
@@ -71,7 +80,7 @@ pub fn server_tls(certificate: &Path, key: &Path) -> Result<Arc<rustls::ServerCo
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(mismatch)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     Ok(Arc::new(config))
 }
 

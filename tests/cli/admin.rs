@@ -62,6 +62,29 @@ async fn the_exit_code_says_whose_fault_it_is() {
     ctl.run(&["workspace", "list"]).await.bad(4);
 }
 
+/// What a workspace chooses about versions is typed as yes or no, shown, and stays until it is said otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn choices_about_versions_are_typed_and_shown() {
+    let site = Site::start().await;
+    site.acme().await;
+    site.vault.create_key(&Site::key());
+    let ctl = Byokctl::of(&site);
+    let configure = async |more: &[&str]| {
+        let typed = ["key", "configure", "acme", "--key-identifier", KEY, "--tenant", TENANT, "--output", "json"];
+        let key = ctl.run(&[&typed, more].concat()).await.good().json();
+        (key["follow_new_versions"].as_bool().unwrap(), key["newest_version_counts"].as_bool().unwrap())
+    };
+    assert_eq!(configure(&[]).await, (true, true));
+    assert_eq!(configure(&["--follow-new-versions", "no", "--newest-version-counts", "no"]).await, (false, false));
+    assert_eq!(configure(&["--newest-version-counts", "yes"]).await, (false, true));
+    let shown = ctl.run(&["key", "status", "acme"]).await.good().stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    let says = |name: &str, what: &str| shown.lines().any(|line| line.starts_with(name) && line.ends_with(what));
+    assert!(says("new versions ", " rotated to by hand") && says("newest version ", " counts"), "{shown}");
+    let typed = ["key", "configure", "acme", "--key-identifier", KEY, "--tenant", TENANT];
+    ctl.run(&[&typed[..], &["--follow-new-versions", "perhaps"]].concat()).await.bad(2);
+}
+
 /// A test says each step as it ends and what mends the one that failed; the exit code is the customer's until they have acted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_says_what_to_do_and_whose_move_it_is() {

@@ -54,7 +54,7 @@ fn assert_walked(printed: &str) {
 
 fn once() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_byokd"));
-    command.args(["dev", "--once", "--grpc", "127.0.0.1:0"]).kill_on_drop(true);
+    command.args(["dev", "--once", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]).kill_on_drop(true);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -131,7 +131,12 @@ async fn what_keeps_it_from_starting_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let dev = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_byokd"));
-        command.args(["dev", "--once"]).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(["dev", "--once", "--http", "127.0.0.1:0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         ended(command.spawn().unwrap())
     };
     let data = dir.path().join("data").to_str().unwrap().to_owned();

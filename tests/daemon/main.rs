@@ -12,3 +12,5 @@ mod raw;
 mod secrets;
 mod site;
 mod streams;
+#[cfg(feature = "dev")]
+mod webhook;

@@ -9,6 +9,7 @@ use api::byok::v1::enterprise_keys_client::EnterpriseKeysClient;
 use api::byok::v1::workspaces_client::WorkspacesClient;
 use byokd::entropy::SystemEntropy;
 use byokd::serve::{Drained, Limits, Listener, Workers};
+use byokd::webhook::WebhookSecrets;
 use byokd::wire::Assembly;
 use domain::KeyVersionId;
 use hyper_util::rt::TokioIo;
@@ -43,6 +44,8 @@ pub(crate) const APP: &str = "workspaces/acme/apps/support-bot";
 pub(crate) struct Site {
     pub(crate) vault: Arc<MemoryKeys>,
     pub(crate) store: Arc<FaultyStore>,
+    #[allow(dead_code, reason = "not every test moves it")]
+    pub(crate) clock: Arc<HandClock>,
     socket: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<Drained>,
@@ -73,6 +76,14 @@ impl Site {
 
     /// With other parts than the usual ones.
     pub(crate) async fn with(change: impl FnOnce(&mut Assembly)) -> Self {
+        Self::hearing(change, None).await
+    }
+
+    /// With a place for Event Grid.
+    pub(crate) async fn hearing(
+        change: impl FnOnce(&mut Assembly),
+        webhook: Option<(Listener, WebhookSecrets)>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let platform = Arc::new(PlatformRoot::init_file(&dir.path().join("platform.key"), &SystemEntropy).unwrap());
         let database = SqliteStore::create_or_open(SqliteOptions {
@@ -88,9 +99,12 @@ impl Site {
         let callers =
             Arc::new(TokenCallers::new([("tester", token_hash(TOKEN)), ("second", token_hash(OTHER_TOKEN))]).unwrap());
         let mut assembly = Assembly::new(store.clone(), vault.clone(), platform, callers);
-        assembly.clock = clock;
+        assembly.clock = clock.clone();
         change(&mut assembly);
-        let daemon = assembly.start().await.unwrap();
+        let mut daemon = assembly.start().await.unwrap();
+        if let Some((listener, secrets)) = webhook {
+            daemon = daemon.with_webhook(listener, secrets);
+        }
         let socket = dir.path().join("byokd.sock");
         let listener = Listener::unix(&socket, 0o600).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -100,7 +114,7 @@ impl Site {
             };
             daemon.serve(vec![listener], Workers::here(), stopped).await.unwrap()
         });
-        Self { vault, store, socket, stop: Some(stop), served, _dir: dir }
+        Self { vault, store, clock, socket, stop: Some(stop), served, _dir: dir }
     }
 
     pub(crate) fn socket(&self) -> &Path {

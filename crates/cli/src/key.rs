@@ -12,13 +12,23 @@ use crate::{guarded, key_test, operation, output, view};
 
 pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
     match verb {
-        KeyVerb::Configure { workspace, key_identifier, key_name, tenant, lease } => {
+        KeyVerb::Configure {
+            workspace,
+            key_identifier,
+            key_name,
+            tenant,
+            lease,
+            follow_new_versions,
+            newest_version_counts,
+        } => {
             let request = pb::ConfigureKeyRequest {
                 name: name::key(&workspace),
                 key_identifier,
                 key_name: key_name.unwrap_or_default(),
                 tenant_id: tenant.to_string(),
                 lease: lease.map(client::whole_seconds),
+                follow_new_versions,
+                newest_version_counts,
             };
             show(global, connect(global).await?.configure_key(request).await?.into())
         }
@@ -187,6 +197,8 @@ fn show(global: &Global, key: view::Key) -> Result<(), Failure> {
         ("tenant", key.tenant_id.clone()),
         ("version", key.current_version.clone()),
         ("lease", format!("{} s", key.lease_seconds)),
+        ("new versions", (if key.follow_new_versions { "followed" } else { "rotated to by hand" }).to_owned()),
+        ("newest version", (if key.newest_version_counts { "counts" } else { "does not count" }).to_owned()),
         ("ownership tag", format!("{}={}", key.ownership_tag, key.ownership_nonce)),
         ("configured", key.configure_time.clone().unwrap_or_default()),
     ];

@@ -368,6 +368,7 @@ mod tests {
             lease: C,
             configured_at: at(1),
             left_at: None,
+            choices: crate::key_config::VersionChoices::default(),
         }
     }
 

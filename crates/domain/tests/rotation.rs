@@ -71,6 +71,7 @@ impl World {
             lease: Duration::from_secs(300),
             configured_at: at(1),
             left_at: None,
+            choices: domain::key_config::VersionChoices::default(),
         };
         let mut world =
             Self { now: 1, config, data_keys: Vec::new(), operations: Vec::new(), needed_until: BTreeMap::new() };

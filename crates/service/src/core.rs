@@ -1,6 +1,7 @@
 //! What every use case works with: the parts the service was started with, and what it keeps in memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::{Clock, Entropy};
 use store::Store;
@@ -21,6 +22,7 @@ use crate::options::Options;
 use crate::seeded_bug::Bugs;
 use crate::tasks::enforcement::Dates;
 use crate::tasks::feed::Feed;
+use crate::tasks::hints::Hints;
 use crate::tasks::rotation::Operations;
 use crate::tasks::usage::Ledger;
 
@@ -34,6 +36,8 @@ pub(crate) struct Core {
     pub(crate) table: KeyTable,
     pub(crate) control: Arc<ControlLease>,
     pub(crate) feed: Feed,
+    /// Which keys are said to have new versions.
+    pub(crate) hints: Hints,
     pub(crate) quotas: Quotas,
     pub(crate) flights: Arc<Flights>,
     pub(crate) births: BirthPlaces,
@@ -55,6 +59,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// A workspace's bound on leases, and the operator's above it.
+    pub(crate) fn lease_within(&self, bound: Duration) -> Duration {
+        bound.min(self.options.key_lease)
+    }
+
     /// The time one piece of work has.
     pub(crate) fn budget(&self) -> Budget<'_> {
         Budget::new(&*self.clock, self.options.vault_deadline)

@@ -42,7 +42,8 @@ pub struct Options {
     pub seals_per_data_key: u64,
     /// How old a data key may grow before the next use makes another. A year; the ones before go on opening.
     pub data_key_age: Duration,
-    /// How often vaults are asked for new versions of keys. 5 min; `None`: rotations are begun by hand alone.
+    /// How often the vaults of workspaces that chose so are asked for new versions of keys. 5 min; `None`: rotations are begun
+    /// by hand alone.
     pub look_for_versions: Option<Duration>,
     /// How long the platform keeps backups of its database: for so long after a rotation an old key version must not be
     /// deleted. 35 days.
@@ -51,6 +52,9 @@ pub struct Options {
     pub usage_kept: Duration,
     /// How many unknown data keys are remembered as unknown. 32,768.
     pub unknown_keys: usize,
+    /// H: the longest a data key is served after its vault was last asked and said yes. [`LONGEST_LEASE`], which is also the
+    /// most; a workspace's own bound may be lower.
+    pub key_lease: Duration,
     /// C: a replica that has not read the store for so long serves nothing. [`CONTROL_LEASE`], which is also the most.
     pub control_lease: Duration,
     /// How long before the last moment to decide it an enforcement date stops changing. 60 s.
@@ -66,9 +70,6 @@ pub struct Options {
     /// How soon a probe that did not succeed is repeated, and how far apart two successes are that re-admit after a
     /// denial. 5 s.
     pub probe_again: Duration,
-    /// Whether a newest version that is switched off counts as the key taken back, while data is under an older one: the
-    /// switch that portal and command line show is the newest version's. Yes.
-    pub newest_version_counts: bool,
     /// How much of a vault's published limit all replicas together take, in percent. 50: the customer's others use it too.
     pub vault_share_percent: u32,
     /// How many replicas take it. 1.
@@ -89,6 +90,7 @@ impl Default for Options {
             backups_kept: Duration::from_secs(35 * 24 * 3_600),
             usage_kept: Duration::from_secs(400 * 24 * 3_600),
             unknown_keys: 32_768,
+            key_lease: LONGEST_LEASE,
             control_lease: CONTROL_LEASE,
             freeze_margin: FREEZE_MARGIN,
             commit_slack: Duration::from_secs(15),
@@ -96,7 +98,6 @@ impl Default for Options {
             feed_every: Duration::from_millis(500),
             probe_every: Duration::from_secs(30),
             probe_again: Duration::from_secs(5),
-            newest_version_counts: true,
             vault_share_percent: 50,
             replicas: 1,
             vault_limit: None,

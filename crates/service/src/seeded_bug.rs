@@ -99,6 +99,10 @@ pub enum SeededBug {
     ReplacementUnproven,
     /// A vault of another tenant is asked with the tenant of the key in force.
     TenantOfTheOtherKey,
+    /// I-27: every hint of a new version is a call to the vault.
+    HintsNotSpaced,
+    /// What a workspace chose about versions is stored and not gone by.
+    ChoicesIgnored,
 }
 
 /// The faults of one service: none, or one.

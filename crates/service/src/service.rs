@@ -24,6 +24,7 @@ use crate::seeded_bug::Bugs;
 use crate::seeded_bug::SeededBug;
 use crate::tasks::enforcement::Dates;
 use crate::tasks::feed::Feed;
+use crate::tasks::hints::Hints;
 use crate::tasks::usage::Ledger;
 
 /// What the service is made of. Every part is handed in: it reads no clock, no environment and no file by itself.
@@ -93,6 +94,7 @@ impl Service {
             ("vault_calls_per_workspace", options.vault_calls_per_workspace == 0),
             ("seals_per_data_key", options.seals_per_data_key == 0),
             ("unknown_keys", options.unknown_keys == 0),
+            ("key_lease", options.key_lease.is_zero()),
             ("control_lease", options.control_lease.is_zero()),
             ("feed_every", options.feed_every.is_zero()),
             ("probe_every", options.probe_every.is_zero()),
@@ -107,6 +109,7 @@ impl Service {
             table: KeyTable::new(options.vault_calls_per_workspace, control.clone(), pace, bugs),
             control,
             feed: Feed::default(),
+            hints: Hints::default(),
             quotas: Quotas::default(),
             flights: Arc::default(),
             births: BirthPlaces::default(),
@@ -138,6 +141,11 @@ impl Service {
     /// How many data keys are in memory now.
     pub fn open_data_keys(&self) -> usize {
         self.0.table.count()
+    }
+
+    /// How long a data key is served at most after its vault said yes, where the workspace's own bound is this one.
+    pub fn lease_within(&self, bound: Duration) -> Duration {
+        self.0.lease_within(bound)
     }
 
     /// How long one piece of work behind a cold key may take: no call waits longer for its key.

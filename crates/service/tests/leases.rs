@@ -399,3 +399,19 @@ async fn a_lowered_bound_holds_at_once() {
     world.clock.advance(SECOND);
     bot.encrypt(b"x").await.unwrap_err();
 }
+
+/// I-7: the operator's bound holds above every workspace's own, without anybody changing a configuration.
+#[tokio::test]
+async fn the_operators_bound_is_above_every_workspaces() {
+    let minute = Duration::from_secs(60);
+    let options = service::Options { key_lease: minute, ..Default::default() };
+    let world = World::builder().options(options).start();
+    let (acme, bot) = connected(&world).await;
+    assert_eq!(acme.configure(acme.request()).await.unwrap().config.lease, H, "what the workspace said stays said");
+    bot.encrypt(b"x").await.unwrap();
+    away(&world);
+    world.clock.advance(minute);
+    bot.encrypt(b"x").await.unwrap();
+    world.clock.advance(SECOND);
+    bot.encrypt(b"x").await.unwrap_err();
+}

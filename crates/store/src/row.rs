@@ -186,7 +186,11 @@ impl Row for KeyConfig {
             .field(&self.wrap_epoch.to_be_bytes())
             .field(&lease_micros(self.lease).to_be_bytes())
             .number(self.configured_at.micros());
-        added_later(row, "left_at", self.left_at.map(|at| at.micros().to_be_bytes()))
+        let row = added_later(row, "left_at", self.left_at.map(|at| at.micros().to_be_bytes()));
+        // What is usual adds nothing: rows of before are the same rows.
+        let chosen_off = |usual: bool| (!usual).then_some([0]);
+        let row = added_later(row, "follow_new_versions", chosen_off(self.choices.follow_new_versions));
+        added_later(row, "newest_version_counts", chosen_off(self.choices.newest_version_counts))
     }
 }
 

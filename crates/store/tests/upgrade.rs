@@ -1,4 +1,4 @@
-//! A database written by the first release opens for ever: its schema, its rows' codes and its chains are frozen in a file.
+//! A database written by an earlier schema opens for ever: its schema, its rows' codes and its chains are frozen in a file.
 
 mod fixture;
 
@@ -6,24 +6,117 @@ use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use domain::key_config::VersionChoices;
+use domain::operation::{OperationId, OperationKind};
+use domain::{KeyConfig, Operation, Reason};
 use rusqlite::Connection;
 use store::conformance::Database as _;
 use store::conformance::sample::{
-    app, app_id, at, customer_key, data_key_id, event, furnish, key_config, key_version, platform_key, workspace_id,
+    app, app_id, at, customer_key, data_key_id, event, furnish, key_config, key_version, platform_key, rotation,
+    workspace_id,
 };
-use store::{Activation, Verified};
+use store::{Activation, StoreError, Verified};
 
 use self::fixture::SqliteFile;
 
 const SCHEMA_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixture/schema-1.sql");
+/// Written by the store that had schema 3, and by the one that had schema 6.
+const SCHEMA_3: &str = include_str!("fixture/schema-3.sql");
+const SCHEMA_6: &str = include_str!("fixture/schema-6.sql");
+
+fn frozen(sql: &str) -> SqliteFile {
+    let file = SqliteFile::new();
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file.path()).unwrap();
+    Connection::open(file.path()).unwrap().execute_batch(sql).unwrap();
+    file
+}
+
+/// What both wrote into `operations`: every state an operation could end in, and one under way.
+fn operations() -> [Operation; 4] {
+    let kind = OperationKind::RotateDataKeys { app: Some(app_id("bot")), active_before: at(9) };
+    let id = OperationId::new(at(2_500_000), [4; 10]);
+    let of_data_keys = Operation::plan(id, workspace_id("acme"), kind, "bob", 1, at(6));
+    [
+        rotation("acme", 1).cancel(at(7)).unwrap(),
+        rotation("acme", 2).begin(at(6)).unwrap().fail(Reason::KeyDisabled, at(8)).unwrap(),
+        of_data_keys.begin(at(7)).unwrap().finish_data_keys(0, at(8)).unwrap(),
+        rotation("acme", 3).begin(at(9)).unwrap(),
+    ]
+}
+
+/// The rows of `operations` go through the tables that took its place, each as it was, under the code it was written with; and
+/// what was under way goes on.
+#[tokio::test]
+async fn operations_of_older_schemas_are_kept() {
+    for (sql, rows) in [(SCHEMA_3, 14), (SCHEMA_6, 15)] {
+        let file = frozen(sql);
+        let before: Vec<_> = codes(&file);
+        assert_eq!(before.len(), 4);
+        let store = file.open().await;
+        assert_eq!(codes(&file), before, "no row was written anew");
+        let acme = workspace_id("acme");
+        for operation in operations() {
+            assert_eq!(store.operation(operation.id).await.unwrap(), Some(operation));
+        }
+        let [.., under_way] = operations();
+        assert_eq!(store.open_operations().await.unwrap(), std::slice::from_ref(&under_way));
+        assert_eq!(store.verify().await.unwrap(), Verified { rows, events: 1 });
+        let mut tx = store.begin("end").await.unwrap();
+        tx.put_operation(&under_way.cancel(at(10)).unwrap()).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut tx = store.begin("next").await.unwrap();
+        tx.put_operation(&rotation("acme", 5)).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.operations(&acme, None, 10).await.unwrap().len(), 5);
+        store.verify().await.unwrap();
+    }
+}
+
+fn codes(file: &SqliteFile) -> Vec<(Vec<u8>, i64, Vec<u8>)> {
+    let conn = Connection::open(file.path()).unwrap();
+    let mut rows = conn.prepare("SELECT operation, revision, mac FROM operations ORDER BY operation").unwrap();
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// A configuration from before a workspace could choose is one that chose what is usual; it may choose now, and what it chose
+/// cannot be taken away behind our back.
+#[tokio::test]
+async fn configurations_of_older_schemas_chose_what_is_usual() {
+    for sql in [SCHEMA_3, SCHEMA_6] {
+        let (file, acme) = (frozen(sql), workspace_id("acme"));
+        let store = file.open().await;
+        let config = store.key_config(&acme).await.unwrap().unwrap();
+        assert_eq!(config, key_config("acme", 1));
+        assert_eq!(config.choices, VersionChoices::default());
+        let off = VersionChoices { follow_new_versions: false, newest_version_counts: false };
+        let by_hand = VersionChoices { newest_version_counts: true, ..off };
+        for choices in [off, by_hand, VersionChoices::default(), by_hand] {
+            let chosen = KeyConfig { choices, ..config.clone() };
+            let mut tx = store.begin("choose").await.unwrap();
+            tx.put_key_config(&chosen).await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(store.key_config(&acme).await.unwrap(), Some(chosen));
+            store.verify().await.unwrap();
+        }
+        drop(store);
+        for edit in [
+            "follow_new_versions = NULL",
+            "newest_version_counts = 0",
+            "follow_new_versions = NULL, newest_version_counts = 0",
+        ] {
+            let copy = SqliteFile::new();
+            fs::copy(file.path(), copy.path()).unwrap();
+            copy.raw().execute(&format!("UPDATE key_configs SET {edit}"), []).unwrap();
+            let found = copy.open().await.key_config(&acme).await;
+            assert_eq!(found, Err(StoreError::RowForged { table: "key_configs" }), "{edit}");
+        }
+    }
+}
 
 /// The frozen database's rows pass every check today, and it takes new ones.
 #[tokio::test]
 async fn a_database_of_the_first_schema_opens() {
-    let file = SqliteFile::new();
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file.path()).unwrap();
-    Connection::open(file.path()).unwrap().execute_batch(&fs::read_to_string(SCHEMA_1).unwrap()).unwrap();
-
+    let file = frozen(&fs::read_to_string(SCHEMA_1).unwrap());
     let store = file.open().await;
     let (acme, bot) = (workspace_id("acme"), app_id("bot"));
     assert_eq!(store.verify().await.unwrap(), Verified { rows: 9, events: 2 });

@@ -238,9 +238,8 @@ impl TestWorkspace {
     pub fn request(&self) -> ConfigureKey {
         ConfigureKey {
             key_identifier: self.key().location.to_string(),
-            key_name: None,
             tenant_id: TENANT.to_owned(),
-            lease: None,
+            ..ConfigureKey::default()
         }
     }
 

@@ -134,9 +134,9 @@ impl Walk<'_> {
         Ok(pb::ConfigureKeyRequest {
             name: self.key_name(),
             key_identifier: self.key()?.identifier.clone(),
-            key_name: String::new(),
             tenant_id: self.tenant.clone(),
             lease: Some(client::whole_seconds(LEASE)),
+            ..Default::default()
         })
     }
 }

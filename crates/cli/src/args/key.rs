@@ -27,6 +27,12 @@ pub(crate) enum KeyVerb {
         /// The longest time a data key is used after the vault last said yes, 1s to 300s
         #[arg(long, value_name = "SECONDS", value_parser = lease)]
         lease: Option<Duration>,
+        /// Whether a new version that is found in the vault is rotated to by itself; yes if never said
+        #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+        follow_new_versions: Option<bool>,
+        /// Whether disabling the newest version takes the key back while data is under an older one; yes if never said
+        #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+        newest_version_counts: Option<bool>,
     },
     /// Show the key's configuration
     Status {

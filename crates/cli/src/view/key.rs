@@ -12,6 +12,8 @@ pub(crate) struct Key {
     pub(crate) tenant_id: String,
     pub(crate) current_version: String,
     pub(crate) lease_seconds: i64,
+    pub(crate) follow_new_versions: bool,
+    pub(crate) newest_version_counts: bool,
     pub(crate) configure_time: Option<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) ownership_tag: String,
@@ -83,6 +85,8 @@ impl From<pb::Key> for Key {
     fn from(k: pb::Key) -> Self {
         Self {
             lease_seconds: k.lease.map_or(0, |lease| lease.seconds),
+            follow_new_versions: k.follow_new_versions,
+            newest_version_counts: k.newest_version_counts,
             configure_time: time!(k.configure_time),
             leave_time: time!(k.leave_time),
             last_probe_time: time!(k.last_probe_time),

@@ -47,6 +47,7 @@ fn config() -> KeyConfig {
         lease: Duration::from_secs(300),
         configured_at: DATE,
         left_at: None,
+        choices: crate::key_config::VersionChoices::default(),
     }
 }
 

@@ -76,6 +76,7 @@ impl Life {
             lease: Duration::from_secs(300),
             configured_at: at(0),
             left_at: None,
+            choices: domain::key_config::VersionChoices::default(),
         };
         Self { part, bug, config, app: "bot".parse().unwrap(), date: EnforceAt::utc(at(DATE)).unwrap() }
     }

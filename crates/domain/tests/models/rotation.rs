@@ -124,6 +124,7 @@ impl State {
             lease: Duration::from_secs(300),
             configured_at: at(0),
             left_at: None,
+            choices: domain::key_config::VersionChoices::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::audit::AuditKind;
-use domain::key_config::LONGEST_LEASE;
+use domain::key_config::{LONGEST_LEASE, VersionChoices};
 use domain::key_identifier::KeyIdentifier;
 use domain::key_life::KeyLife;
 use domain::permission::{self, Permit};
@@ -31,7 +31,7 @@ use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
 
 /// What a customer's admin types.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ConfigureKey {
     /// A Key Identifier, with or without a version, or a vault's URI together with `key_name`.
     pub key_identifier: String,
@@ -41,6 +41,10 @@ pub struct ConfigureKey {
     pub tenant_id: String,
     /// The workspace's bound on leases, 1 s to 300 s; absent: 300 s, or unchanged.
     pub lease: Option<Duration>,
+    /// Whether new versions are rotated to by themselves; absent: yes, or unchanged.
+    pub follow_new_versions: Option<bool>,
+    /// Whether a newest version that is switched off takes the key back; absent: yes, or unchanged.
+    pub newest_version_counts: Option<bool>,
 }
 
 /// A key that is connected.
@@ -56,7 +60,8 @@ impl Service {
     /// Connects a customer's key. It is a draft: to be tested, and given a date. Before the freeze it may be changed for any
     /// other key, tenant or version, and is a draft again then, with the date it had (I-22). From the freeze on that is refused
     /// (I-21): going over to another version is a rotation then, and another key a replacement. Its lease may be lowered at any
-    /// time, as that only ever makes the service let go sooner; raised, until the freeze.
+    /// time, and its newest version may count again, as that only ever makes the service let go sooner; the other way round until
+    /// the freeze. Whether new versions are followed may change at any time, as rotation may.
     pub async fn configure_key(
         &self,
         permit: &Permit<permission::ConfigureKey>,
@@ -72,13 +77,36 @@ impl Service {
 pub(super) struct Wanted {
     pub(super) key: KeyRef,
     pub(super) version: Option<KeyVersionId>,
+    terms: Terms,
+}
+
+/// What a workspace sets beside its key. None of it is what a test proves.
+#[derive(Default)]
+struct Terms {
     lease: Option<Duration>,
+    follow_new_versions: Option<bool>,
+    newest_version_counts: Option<bool>,
+}
+
+impl Terms {
+    /// The choices, where some may have been made before.
+    fn choices(&self, present: Option<&KeyConfig>) -> VersionChoices {
+        let before = present.map(|present| present.choices).unwrap_or_default();
+        VersionChoices {
+            follow_new_versions: self.follow_new_versions.unwrap_or(before.follow_new_versions),
+            newest_version_counts: self.newest_version_counts.unwrap_or(before.newest_version_counts),
+        }
+    }
+
+    fn lease(&self, present: Option<&KeyConfig>) -> Duration {
+        self.lease.or(present.map(|present| present.lease)).unwrap_or(LONGEST_LEASE)
+    }
 }
 
 impl Wanted {
     /// Exactly this version of this key.
     pub(super) fn of(key: KeyRef, version: KeyVersionId) -> Self {
-        Self { key, version: Some(version), lease: None }
+        Self { key, version: Some(version), terms: Terms::default() }
     }
 
     pub(super) fn parse(request: &ConfigureKey) -> Result<Self, Refusal> {
@@ -113,15 +141,23 @@ impl Wanted {
         Ok(Self {
             key: KeyRef { tenant, location: identifier.location },
             version: identifier.version,
-            lease: request.lease,
+            terms: Terms {
+                lease: request.lease,
+                follow_new_versions: request.follow_new_versions,
+                newest_version_counts: request.newest_version_counts,
+            },
         })
     }
 
-    /// The same key with another lease, if that is all that is asked for.
-    fn only_the_lease(&self, present: &KeyConfig) -> Option<KeyConfig> {
+    /// The same key on other terms, if that is all that is asked for.
+    fn only_the_terms(&self, present: &KeyConfig) -> Option<KeyConfig> {
         let same_key = present.location == self.key.location && present.tenant == self.key.tenant;
         let same = same_key && self.version.is_none_or(|version| version == present.current_version);
-        same.then(|| KeyConfig { lease: self.lease.unwrap_or(present.lease), ..present.clone() })
+        same.then(|| KeyConfig {
+            lease: self.terms.lease(Some(present)),
+            choices: self.terms.choices(Some(present)),
+            ..present.clone()
+        })
     }
 }
 
@@ -132,10 +168,10 @@ impl Core {
         let seen = self.store.key_config(&id).await?;
         if let Some(present) = &seen {
             if let Some(decided) = self.refuses_edits(&id).await? {
-                let lowered = wanted.only_the_lease(present).filter(|config| config.lease <= present.lease);
-                lowered.ok_or_else(|| Refusal::because(decided))?;
+                let terms = wanted.only_the_terms(present).filter(|config| !present.is_loosened_by(config));
+                terms.ok_or_else(|| Refusal::because(decided))?;
             }
-            if wanted.only_the_lease(present).is_some() {
+            if wanted.only_the_terms(present).is_some() {
                 return self.connect(&id, &wanted, seen.as_ref(), None, actor).await;
             }
         }
@@ -174,7 +210,7 @@ impl Core {
         key: &KeyDescription,
         budget: &Budget<'_>,
     ) -> Result<(), Refusal> {
-        let lease = wanted.lease.unwrap_or(LONGEST_LEASE);
+        let lease = wanted.terms.lease(None);
         let limit = VaultLimit::of(&key.record(&workspace.id, self.clock.now().wall));
         let at = At { key: wanted.key.clone(), version: key.kid.version(), lease, limit };
         let sent: Secret<65> = Secret::fill(|bytes| self.entropy.fill(bytes)).map_err(Failure::from)?;
@@ -189,7 +225,7 @@ impl Core {
     }
 
     /// One transaction: the version, the configuration, its life and their audit record. `key` is absent where the key stays
-    /// and only its lease may change.
+    /// and only its terms may change.
     async fn connect(
         &self,
         id: &WorkspaceId,
@@ -227,14 +263,15 @@ impl Core {
                     tenant: wanted.key.tenant.clone(),
                     current_version: key.kid.version(),
                     wrap_epoch: present.as_ref().map_or(1, |present| present.wrap_epoch + 1),
-                    lease: wanted.lease.or(present.as_ref().map(|present| present.lease)).unwrap_or(LONGEST_LEASE),
+                    lease: wanted.terms.lease(present.as_ref()),
                     configured_at: now,
+                    choices: wanted.terms.choices(present.as_ref()),
                     left_at: None,
                 }
             }
             // Somebody else configured another key since this one was looked at.
             (Some(present), None) => {
-                wanted.only_the_lease(present).ok_or_else(|| Refusal::because(Reason::ChangedMeanwhile))?
+                wanted.only_the_terms(present).ok_or_else(|| Refusal::because(Reason::ChangedMeanwhile))?
             }
             (None, None) => return Err(Refusal::because(Reason::KeyNotConfigured)),
         };
@@ -269,8 +306,8 @@ impl Core {
         };
         let life = tx.key_life(workspace).await?.ok_or(StoreError::RowForged { table: "key_lives" })?;
         if config_hash(present) == config_hash(next) {
-            let raised = next.lease > present.lease;
-            return match life.refuses_edits(now).filter(|_| raised) {
+            let loosened = present.is_loosened_by(next);
+            return match life.refuses_edits(now).filter(|_| loosened) {
                 Some(decided) => Err(Refusal::because(decided)),
                 None => Ok(()),
             };

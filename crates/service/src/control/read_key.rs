@@ -83,7 +83,7 @@ impl Service {
         let exports = self.0.exports(&workspace).await?;
         let in_force = config.left_at.is_none().then_some(config.current_version);
         let mut versions = store.key_versions(&workspace).await?;
-        let newest = match self.0.options.newest_version_counts {
+        let newest = match config.choices.newest_version_counts {
             true => self.0.may_be_newest(&config, &versions).await,
             false => Vec::new(),
         };

@@ -64,7 +64,7 @@ impl Service {
     ) -> Result<ReplacementStarted, Refusal> {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
         let ReplaceKey { key_identifier, key_name, tenant_id, validate_only } = request;
-        let wanted = Wanted::parse(&ConfigureKey { key_identifier, key_name, tenant_id, lease: None })?;
+        let wanted = Wanted::parse(&ConfigureKey { key_identifier, key_name, tenant_id, ..Default::default() })?;
         to_the_end(core.start_replacement(workspace, wanted, validate_only, actor)).await
     }
 }

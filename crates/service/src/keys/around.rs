@@ -58,7 +58,7 @@ impl Core {
         let asked_at = self.clock.now();
         // A third: the next probe after that is still within the half.
         let last = lock(&workspace.held).consented.get(&at.key.tenant).copied();
-        let due = last.is_none_or(|last| asked_at.since(last) >= (at.lease / 3).max(SOONEST));
+        let due = last.is_none_or(|last| asked_at.since(last) >= (self.lease_within(at.lease) / 3).max(SOONEST));
         if !(due || denied) || self.bugs.has(SeededBug::ConsentNotProbed) {
             return Ok(());
         }
@@ -77,7 +77,7 @@ impl Core {
         denied: bool,
         budget: &Budget<'_>,
     ) -> Result<(), KeyUnavailable> {
-        if !self.options.newest_version_counts || self.bugs.has(SeededBug::NewestIgnored) {
+        if self.bugs.has(SeededBug::NewestIgnored) {
             return Ok(());
         }
         let left = budget.left();
@@ -85,19 +85,33 @@ impl Core {
         let newest = match asked.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left })) {
             Ok(newest) => newest,
             // What was denied comes back when everything says yes: a version that cannot be read does not.
-            Err(why) if denied && matches!(why.class(), Class::Transient | Class::Ours) => return Err(why),
-            // The right to read is another one than the right to unwrap, which the challenge asks about.
-            Err(_) => return Ok(()),
+            Err(why) => match why.class() {
+                Class::Transient | Class::Ours if denied && self.newest_counts(workspace, budget).await => {
+                    return Err(why);
+                }
+                // The right to read is another one than the right to unwrap, which the challenge asks about.
+                Class::Transient | Class::Ours | Class::Denied | Class::Gone => return Ok(()),
+            },
         };
         let version = newest.kid.version();
         if newest.enabled {
             lock(&workspace.held).newest_enabled.insert(at.key.location.clone(), version);
             return Ok(());
         }
-        if version != at.version && self.was_enabled(workspace, at, version, budget).await {
+        if version != at.version
+            && self.newest_counts(workspace, budget).await
+            && self.was_enabled(workspace, at, version, budget).await
+        {
             return Err(KeyUnavailable::Disabled(Trace::default()));
         }
         Ok(())
+    }
+
+    /// Whether the workspace chose so. A choice that cannot be read says nothing; who cannot read stops within C anyway.
+    async fn newest_counts(&self, workspace: &WorkspaceState, budget: &Budget<'_>) -> bool {
+        let config = self.stored(budget, self.store.key_config(&workspace.id)).await;
+        let counts = matches!(config, Ok(Some(config)) if config.choices.newest_version_counts);
+        counts || self.bugs.has(SeededBug::ChoicesIgnored)
     }
 
     async fn was_enabled(

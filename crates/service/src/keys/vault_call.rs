@@ -85,7 +85,8 @@ impl Core {
         if self.bugs.has(SeededBug::LeaseFromAnswer) {
             asked_at = self.clock.now();
         }
-        let proof = Proof { version: at.version, lease: KeyLease::from_proof(asked_at, at.lease), asked_in };
+        let proof =
+            Proof { version: at.version, lease: KeyLease::from_proof(asked_at, self.lease_within(at.lease)), asked_in };
         match answer {
             Ok(payload) => Ok((payload, proof)),
             Err(why) => {

@@ -1,5 +1,6 @@
 //! Looks in customers' vaults for new versions of their keys, and begins the rotation to one that is found.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,36 +14,54 @@ use crate::control::rotate_key::{RotateKey, USED_TO_LOOK_BACK};
 use crate::core::Core;
 use crate::keys::vault_call::SERVICE;
 use crate::options::MOST_PAGE;
+use crate::seeded_bug::SeededBug;
+use crate::tasks::hints::{Hinted, Hints};
 use crate::{Refusal, Service};
 
 /// How many vaults are asked at once.
 const AT_ONCE: usize = 16;
 
 impl Service {
-    /// Looks for new versions for as long as the process lives, every [`Options::look_for_versions`](crate::Options).
+    /// Looks for new versions for as long as the process lives, every [`Options::look_for_versions`](crate::Options), and soon
+    /// after a [hint](Service::hint_new_version).
     pub async fn keep_following_new_versions(self: Arc<Self>) {
         let Some(every) = self.0.options.look_for_versions else { return };
         let mut turns = tokio::time::interval(every.max(Duration::from_millis(1)));
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = Hints::pace();
         loop {
-            turns.tick().await;
-            if let Err(refusal) = self.follow_new_versions().await {
+            let looked = tokio::select! {
+                biased;
+                _ = turns.tick() => self.follow_new_versions().await,
+                () = self.0.hints.due(&mut pace, self.0.bugs) => self.follow_hints().await,
+            };
+            if let Err(refusal) = looked {
                 tracing::warn!(why = %refusal.for_log(), "new key versions could not be looked for");
             }
         }
     }
 
-    /// One turn: asks the vault of each workspace with a customer key for its versions, and begins a rotation where the newest
+    /// One turn: asks the vault of each workspace that follows new versions of its customer key for them, and begins a rotation where the newest
     /// one that is enabled and valid is newer than the one in force. One that somebody cancelled or that failed is not begun
     /// again by itself. A vault that does not answer delays no other.
     pub async fn follow_new_versions(&self) -> Result<(), Refusal> {
+        self.look(None).await
+    }
+
+    /// As [`follow_new_versions`](Service::follow_new_versions), for the keys that were hinted at since the last time.
+    pub async fn follow_hints(&self) -> Result<(), Refusal> {
+        let hinted = self.0.hints.take();
+        if hinted.is_empty() { Ok(()) } else { self.look(Some(&hinted)).await }
+    }
+
+    async fn look(&self, only: Option<&HashSet<Hinted>>) -> Result<(), Refusal> {
         let mut after: Option<WorkspaceId> = None;
         loop {
             let page = self.0.store.workspaces(after.as_ref(), MOST_PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id.clone());
             let look = |workspace: domain::Workspace| async move {
-                if let Err(refusal) = self.0.follow(&workspace.id).await {
+                if let Err(refusal) = self.0.follow(&workspace.id, only).await {
                     let why = refusal.for_log();
                     tracing::warn!(workspace = %workspace.id, %why, "a new key version was not looked for or not followed");
                 }
@@ -53,10 +72,17 @@ impl Service {
 }
 
 impl Core {
-    async fn follow(self: &Arc<Self>, workspace: &WorkspaceId) -> Result<(), Refusal> {
+    async fn follow(self: &Arc<Self>, workspace: &WorkspaceId, only: Option<&HashSet<Hinted>>) -> Result<(), Refusal> {
         let Some(config) = self.store.key_config(workspace).await? else { return Ok(()) };
+        if only.is_some_and(|only| !only.contains(&Hinted::of(&config.location))) {
+            return Ok(());
+        }
         // Before it is in force, another version is another configuration, which somebody has to test.
-        if config.left_at.is_some() || !self.store.key_life(workspace).await?.is_some_and(|life| life.rotates()) {
+        let follows = config.choices.follow_new_versions || self.bugs.has(SeededBug::ChoicesIgnored);
+        if !follows
+            || config.left_at.is_some()
+            || !self.store.key_life(workspace).await?.is_some_and(|life| life.rotates())
+        {
             return Ok(());
         }
         // A key that is about to be replaced is not rotated by itself: the replacement was approved for the version in force.

@@ -120,6 +120,7 @@ impl AzureSite {
             lease: LONGEST_LEASE,
             configured_at: Timestamp::from_micros(0),
             left_at: None,
+            choices: domain::key_config::VersionChoices::default(),
         });
         Customer { tenant, us, vault, workspace, name, tenant_id, version, identifier, nonce }
     }

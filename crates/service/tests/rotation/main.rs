@@ -3,5 +3,6 @@
 
 mod customer;
 mod data_keys;
+mod hints;
 mod key;
 mod trouble;

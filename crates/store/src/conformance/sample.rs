@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
+use domain::key_config::VersionChoices;
 use domain::key_test::{Step, StepResult, StepState};
 use domain::operation::{Operation, OperationId, OperationKind};
 use domain::{
@@ -86,6 +87,7 @@ pub fn key_config(workspace: &str, n: u8) -> KeyConfig {
         lease: Duration::from_secs(300),
         configured_at: at(i64::from(n)),
         left_at: None,
+        choices: VersionChoices::default(),
     }
 }
 

@@ -91,6 +91,15 @@ impl<'r> Fields<'r> {
         self.value()?.as_i64_or_null().map_err(|_| self.forged())
     }
 
+    /// NULL is the usual "yes", 0 a "no", and nothing else is anything.
+    pub(super) fn unless_off(&mut self) -> Result<bool, StoreError> {
+        match self.optional_number()? {
+            None => Ok(true),
+            Some(0) => Ok(false),
+            Some(_) => Err(self.forged()),
+        }
+    }
+
     pub(super) fn optional_array<const N: usize>(&mut self) -> Result<Option<[u8; N]>, StoreError> {
         let bytes = self.value()?.as_blob_or_null().map_err(|_| self.forged())?;
         bytes.map(|bytes| bytes.try_into().map_err(|_| self.forged())).transpose()

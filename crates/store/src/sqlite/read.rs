@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::key_config::VersionChoices;
 use domain::row_seal::RowMac;
 use domain::{
     App, AppId, ConfigHash, DataKey, DataKeyId, KeyConfig, KeyLocation, KeyTest, KeyVersion, KeyVersionId,
@@ -241,7 +242,8 @@ impl Stored for App {
 }
 
 impl Stored for KeyConfig {
-    const COLUMNS: &'static str = "workspace, key, tenant, current_version, wrap_epoch, lease, configured_at, left_at";
+    const COLUMNS: &'static str = "workspace, key, tenant, current_version, wrap_epoch, lease, configured_at, left_at,
+         follow_new_versions, newest_version_counts";
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             workspace: fields.parsed()?,
@@ -252,6 +254,10 @@ impl Stored for KeyConfig {
             lease: Duration::from_micros(fields.count()?),
             configured_at: fields.time()?,
             left_at: fields.optional_time()?,
+            choices: VersionChoices {
+                follow_new_versions: fields.unless_off()?,
+                newest_version_counts: fields.unless_off()?,
+            },
         })
     }
 }

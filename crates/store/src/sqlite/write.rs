@@ -102,10 +102,11 @@ pub(super) fn put_key_config(step: &mut Step<'_, '_>, config: &KeyConfig) -> Res
     step.conn()
         .prepare_cached(
             "INSERT INTO key_configs (workspace, key, tenant, current_version, wrap_epoch, lease, configured_at,
-               epoch, revision, mac_key, mac, left_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+               epoch, revision, mac_key, mac, left_at, follow_new_versions, newest_version_counts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (workspace) DO UPDATE SET key = ?2, tenant = ?3, current_version = ?4, wrap_epoch = ?5,
-               lease = ?6, configured_at = ?7, epoch = ?8, revision = ?9, mac_key = ?10, mac = ?11, left_at = ?12",
+               lease = ?6, configured_at = ?7, epoch = ?8, revision = ?9, mac_key = ?10, mac = ?11, left_at = ?12,
+               follow_new_versions = ?13, newest_version_counts = ?14",
         )?
         .execute(params![
             config.workspace.as_str(),
@@ -120,6 +121,8 @@ pub(super) fn put_key_config(step: &mut Step<'_, '_>, config: &KeyConfig) -> Res
             sealed.mac_key,
             sealed.mac,
             config.left_at.map(Timestamp::micros),
+            (!config.choices.follow_new_versions).then_some(0),
+            (!config.choices.newest_version_counts).then_some(0),
         ])?;
     Ok(())
 }

@@ -103,9 +103,8 @@ impl Ground {
         service.create_workspace(&allow::<CreateWorkspace>(target.clone()), "A customer").await.expect("a workspace");
         let request = ConfigureKey {
             key_identifier: self.key.location.to_string(),
-            key_name: None,
             tenant_id: TENANT.to_owned(),
-            lease: None,
+            ..ConfigureKey::default()
         };
         service.configure_key(&allow::<ConfigureAction>(target), request).await.expect("a connected key");
         crate::put_in_force(&*self.store, &self.workspace).await;

@@ -130,9 +130,8 @@ async fn customer_service(directory: &Path) -> Result<Arc<Service>> {
     service.upsert_app(&permission::permit(&caller, target)?, AppKind::Bot, "Support").await.map_err(refused)?;
     let request = ConfigureKey {
         key_identifier: at.location.to_string(),
-        key_name: None,
         tenant_id: tenant.to_string(),
-        lease: None,
+        ..ConfigureKey::default()
     };
     service.configure_key(&permission::permit(&caller, of())?, request).await.map_err(refused).context("configure")?;
     put_in_force(&*store, &workspace).await.context("put in force")?;

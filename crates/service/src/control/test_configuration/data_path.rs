@@ -1,7 +1,7 @@
 //! Does a payload come back? A data key is born, opened and used as every app's is, and then thrown away: no row of it is ever
 //! stored, and so no app's data can be under it (I-2).
 
-use domain::key_config::LONGEST_LEASE;
+use domain::key_config::{LONGEST_LEASE, VersionChoices};
 use domain::key_life::{Ruled, Ruling};
 use domain::{AppId, DataKey, KeyConfig, Reason, Wrapping, WrappingKey};
 use envelope::{Binding, Context};
@@ -79,6 +79,7 @@ impl Run<'_> {
             lease: LONGEST_LEASE,
             configured_at: self.core.clock.now().wall,
             left_at: None,
+            choices: VersionChoices::default(),
         })
     }
 }

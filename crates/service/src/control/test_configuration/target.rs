@@ -51,7 +51,7 @@ impl Core {
             key_identifier: key_identifier.clone(),
             key_name: key_name.clone(),
             tenant_id: tenant_id.clone().unwrap_or_default(),
-            lease: None,
+            ..ConfigureKey::default()
         })?;
         // Said in other words, the workspace's own configuration is still the same one.
         let same = present.filter(|own| own.location == wanted.key.location && own.tenant == wanted.key.tenant);
