@@ -25,8 +25,8 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AppCoverage, AppPage, ConfigureKey, Configured, CoveragePage, DataKeyCoverage, ExportPages, KeyHealth, KeyStatus,
-    KeyWarning, Leaving, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage, ReplaceKey, ReplacementStarted,
+    AppCoverage, AppPage, ConfigureKey, Configured, CoveragePage, DataKeyCoverage, EventPage, ExportPages, KeyHealth, KeyStatus,
+    KeyWarning, Leaving, LedgerPage, LedgerPages, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage, ReplaceKey, ReplacementStarted,
     RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected, SelectedApp, SelectionState,
     SelectionWatch, Stage, StillNeeded, TestConfiguration, TestEvent, TestRun, UsagePage, Validation, VersionInUse,
     WorkspacePage, WrappedKey,

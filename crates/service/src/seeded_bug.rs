@@ -93,6 +93,12 @@ pub enum SeededBug {
     ReplacementUnproven,
     /// A vault of another tenant is asked with the tenant of the key in force.
     TenantOfTheOtherKey,
+    /// A checkpoint of the ledger carries no signature.
+    CheckpointNotSigned,
+    /// A replica gives no receipt for keys it wiped.
+    ReceiptForgotten,
+    /// A vault's id of a call is not kept.
+    RequestIdForgotten,
 }
 
 /// The faults of one service: none, or one.

@@ -5,18 +5,21 @@
 
 mod forget;
 
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use domain::lease::{Generation, KeyLease};
+use domain::ledger::WhyPurged;
 use domain::{AppId, DataKeyId, KeyVersionId, Moment, Timestamp, WorkspaceId};
 use foldhash::fast::RandomState;
 use store::RecordedDenial;
 use vault::KeyUnavailable;
 
 use super::control::ControlLease;
+use super::journal::Journal;
 use super::lease::VersionLease;
 use super::name::{AppLabel, DataKeyLabel};
 use super::probing::{Next, Pace};
@@ -33,6 +36,7 @@ pub(crate) struct KeyTable {
     vault_calls: usize,
     control: Arc<ControlLease>,
     pace: Pace,
+    journal: Arc<Journal>,
     bugs: Bugs,
 }
 
@@ -60,7 +64,13 @@ pub(crate) enum NotAdmitted {
 }
 
 impl KeyTable {
-    pub(crate) fn new(vault_calls: usize, control: Arc<ControlLease>, pace: Pace, bugs: Bugs) -> Self {
+    pub(crate) fn new(
+        vault_calls: usize,
+        control: Arc<ControlLease>,
+        pace: Pace,
+        journal: Arc<Journal>,
+        bugs: Bugs,
+    ) -> Self {
         Self {
             open: map(),
             sealing: map(),
@@ -69,6 +79,7 @@ impl KeyTable {
             vault_calls,
             control,
             pace,
+            journal,
             bugs,
         }
     }
@@ -271,7 +282,7 @@ impl KeyTable {
         let mut held = lock(&workspace.held);
         held.lease(version).deny();
         workspace.denied();
-        self.take_away(workspace, &mut held, |_, under| under == Some(version));
+        self.take_away(workspace, &mut held, WhyPurged::Denied, |_, under| under == Some(version));
         let version = held.version(version);
         version.probing.failed(now, self.pace, None);
         Self::is_news(&mut version.denial, why, now)
@@ -300,7 +311,7 @@ impl KeyTable {
         // Recorded: by who saw it.
         known.denial =
             Some(Denial { why: why.clone(), recorded: true, since: now.wall, asked_at: now, first_yes: None });
-        self.take_away(&workspace, &mut held, |_, under| under == Some(version));
+        self.take_away(&workspace, &mut held, WhyPurged::Denied, |_, under| under == Some(version));
     }
 
     /// Why the version is refused, and when it was last asked about, while it is.
@@ -363,6 +374,34 @@ impl KeyTable {
         due
     }
 
+    /// Leases that were lost since the last look, or came back. A lease that nobody renews because nobody uses it is not lost, and
+    /// a denial is told as one.
+    pub(crate) fn lease_news(&self, now: Moment) -> Vec<(WorkspaceId, KeyVersionId, LeaseNews)> {
+        let workspaces: Vec<_> = self.workspaces.pin().values().cloned().collect();
+        let mut news = Vec::new();
+        for workspace in workspaces {
+            let mut held = lock(&workspace.held);
+            let Held { versions, keys, .. } = &mut *held;
+            for (id, version) in versions.iter_mut() {
+                let holds = version.lease.holds(now);
+                if version.lost && holds {
+                    version.lost = false;
+                    news.push((workspace.id.clone(), *id, LeaseNews::Regained));
+                } else if !version.lost
+                    && !holds
+                    && version.denial.is_none()
+                    && version.probing.is_failing()
+                    && keys.values().any(|under| *under == Some(*id))
+                {
+                    version.lost = true;
+                    let proven_at = version.probing.last_success().map(|at| at.wall);
+                    news.push((workspace.id.clone(), *id, LeaseNews::Lost { proven_at }));
+                }
+            }
+        }
+        news
+    }
+
     /// This replica stood still: whatever is used next is asked about first.
     pub(crate) fn doubt_all(&self) {
         for workspace in self.workspaces.pin().values() {
@@ -411,21 +450,25 @@ impl KeyTable {
         }
         match change {
             Change::Selection => {}
-            Change::Revoked => self.take_away(&workspace, &mut held, |_, under| under.is_some()),
+            Change::Revoked => self.take_away(&workspace, &mut held, WhyPurged::Revoked, |_, under| under.is_some()),
             Change::Key { lease } => {
                 held.bound = Some(lease);
                 held.versions.values().for_each(|version| version.lease.shorten(lease));
             }
             Change::Unknown => {}
-            Change::AppDeleted(app) => self.take_away(&workspace, &mut held, |key_app, _| key_app == app),
-            Change::WorkspaceDeleted => self.take_away(&workspace, &mut held, |_, _| true),
+            Change::AppDeleted(app) => {
+                self.take_away(&workspace, &mut held, WhyPurged::AppDeleted, |key_app, _| key_app == app);
+            }
+            Change::WorkspaceDeleted => {
+                self.take_away(&workspace, &mut held, WhyPurged::WorkspaceDeleted, |_, _| true);
+            }
             Change::DataKeyDestroyed(app, id) => self.forget(&workspace, &mut held, app, id),
         }
     }
 
     /// Takes away every key of the customer's side: it is switched off, and another replica was told first.
     pub(crate) fn switch_off(&self, workspace: &WorkspaceState) {
-        self.take_away(workspace, &mut lock(&workspace.held), |_, under| under.is_some());
+        self.take_away(workspace, &mut lock(&workspace.held), WhyPurged::Revoked, |_, under| under.is_some());
     }
 
     /// Takes away the keys whose lease ended more than `ago` ago: nobody uses them, and nobody renews them.
@@ -438,7 +481,8 @@ impl KeyTable {
             if lapsed.is_empty() {
                 continue;
             }
-            self.take_away(&workspace, &mut held, |_, under| under.is_some_and(|version| lapsed.contains(&version)));
+            let under_one = |_: &AppId, under: Option<KeyVersionId>| under.is_some_and(|under| lapsed.contains(&under));
+            self.take_away(&workspace, &mut held, WhyPurged::Lapsed, under_one);
         }
     }
 
@@ -452,8 +496,10 @@ impl KeyTable {
         &self,
         workspace: &WorkspaceState,
         held: &mut Held,
+        why: WhyPurged,
         which: impl Fn(&AppId, Option<KeyVersionId>) -> bool,
     ) {
+        let mut gone: HashMap<Option<KeyVersionId>, u64> = HashMap::new();
         let (open, sealing) = (self.open.pin(), self.sealing.pin());
         held.keys.retain(|(app, id), under| {
             if !which(app, *under) {
@@ -471,9 +517,25 @@ impl KeyTable {
                 cell.store(None);
                 open.remove(&app.data_key(*id));
             }
+            *gone.entry(*under).or_default() += 1;
             false
         });
+        for (version, count) in gone {
+            self.journal.purged(&workspace.id, version, why, count);
+        }
     }
+}
+
+/// What the ledger is told of a version's lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeaseNews {
+    /// It ended without an answer that counts, while keys are held under it.
+    Lost {
+        /// When the last success was asked for.
+        proven_at: Option<Timestamp>,
+    },
+    /// It holds again.
+    Regained,
 }
 
 /// A map that grows in one go. Grown bit by bit it would stay half moved until enough is written again, and every look-up
