@@ -3,7 +3,9 @@
 use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
 use crate::ledger::{CalledVault, KeysPurged, KeysUsed, SignedCheckpoint};
-use crate::{AppId, BootId, DataKeyId, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId};
+use crate::{
+    AppId, BootId, DataKeyId, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId,
+};
 
 /// One event in a chain: the workspace's, or the platform's when `workspace` is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -348,10 +350,9 @@ impl AuditKind {
             Self::LeaseRegained { version, boot } => {
                 ("lease.regained", vec![("version", version.to_string()), ("replica", hex::encode(boot.as_bytes()))])
             }
-            Self::ReplicaCutOff { boot, from } => (
-                "replica.cut_off",
-                vec![("replica", hex::encode(boot.as_bytes())), ("from", from.to_string())],
-            ),
+            Self::ReplicaCutOff { boot, from } => {
+                ("replica.cut_off", vec![("replica", hex::encode(boot.as_bytes())), ("from", from.to_string())])
+            }
             Self::KeysUsed(used) => (KeysUsed::EVENT, used.details()),
             Self::Checkpointed(signed) => (SignedCheckpoint::EVENT, signed.details()),
         }

@@ -10,8 +10,10 @@
 //! `reader/` holds a second verifier, in Python, written from it.
 
 pub mod export;
+mod finding;
 pub mod reconcile;
 pub mod verify;
 
 pub use export::{CheckpointJson, End, Event, Head, Line};
-pub use verify::{Finding, Report, Verifier};
+pub use finding::{Finding, Report};
+pub use verify::Verifier;

@@ -135,7 +135,11 @@ impl Calls {
         let mut alone: Vec<Entry> = Vec::new();
         for entry in log.entries {
             if !entry.application.eq_ignore_ascii_case(application) {
-                if entry.status == Some(401) { told.unauthenticated += 1 } else { told.by_others += 1 }
+                if entry.status == Some(401) {
+                    told.unauthenticated += 1
+                } else {
+                    told.by_others += 1
+                }
                 continue;
             }
             if entry.status == Some(401) {

@@ -70,10 +70,7 @@ fn ids(found: &Reconciled) -> Vec<String> {
 #[test]
 fn in_a_large_log_the_planted_and_the_removed_are_found() {
     let calls = (0..99_990).map(|n| call(n, purpose(n))).collect();
-    let mut lines: Vec<Value> = (0..99_990)
-        .filter(|n| *n != 70_000)
-        .map(|n| record(n, purpose(n), OURS))
-        .collect();
+    let mut lines: Vec<Value> = (0..99_990).filter(|n| *n != 70_000).map(|n| record(n, purpose(n), OURS)).collect();
     // Somebody with our credential, and ten who are none of ours.
     lines.insert(40_000, record(40_000, Purpose::Unwrap, OURS));
     lines[40_000]["correlationId"] = json!("planted");
@@ -111,7 +108,8 @@ fn every_form_of_the_log_is_read() {
         json!(rows).to_string(),
     ];
     for form in forms {
-        let found = ledger((0..5).map(|n| call(n, Purpose::Unwrap)).collect()).against(VaultLog::read(&form).unwrap(), OURS);
+        let found =
+            ledger((0..5).map(|n| call(n, Purpose::Unwrap)).collect()).against(VaultLog::read(&form).unwrap(), OURS);
         assert_eq!((found.matched, ids(&found)), (5, vec![]), "{form}");
     }
 }
@@ -135,7 +133,8 @@ fn one_call_covers_one_entry_of_its_own_kind() {
     let found = ledger(calls()).against(VaultLog::read(&text(&twice)).unwrap(), OURS);
     assert_eq!(ids(&found), ["vault c-1"]);
     let mut other = [0, 1, 9].map(|n| record(n, if n == 9 { Purpose::Wrap } else { Purpose::Unwrap }, OURS));
-    other[1]["properties"]["id"] = json!("https://contoso-kv.vault.azure.net/keys/byok/11111111111111111111111111111111");
+    other[1]["properties"]["id"] =
+        json!("https://contoso-kv.vault.azure.net/keys/byok/11111111111111111111111111111111");
     let found = ledger(calls()).against(VaultLog::read(&text(&other)).unwrap(), OURS);
     assert_eq!(ids(&found), ["ledger r-1", "vault c-1"]);
 }
@@ -145,7 +144,8 @@ fn one_call_covers_one_entry_of_its_own_kind() {
 #[test]
 fn what_can_be_explained_is_explained() {
     let silent = |n| VaultCall { outcome: None, request_id: None, client_request_id: None, ..call(n, Purpose::Unwrap) };
-    let calls = vec![call(-500, Purpose::Wrap), call(0, Purpose::Wrap), silent(5), silent(500), call(1_000, Purpose::Wrap)];
+    let calls =
+        vec![call(-500, Purpose::Wrap), call(0, Purpose::Wrap), silent(5), silent(500), call(1_000, Purpose::Wrap)];
     let mut refused = record(3, Purpose::Unwrap, "");
     refused["properties"]["httpStatusCode"] = json!(401);
     let records = [

@@ -15,7 +15,8 @@ use support::{Chain, verify, verify_without};
 fn an_untouched_export_is_good() {
     let chain = Chain::of(100);
     let early = Chain::of(60).checkpoint();
-    for (lines, kept) in [(chain.export(), None), (chain.export(), Some(early.clone())), (chain.export_after(60), Some(early))]
+    for (lines, kept) in
+        [(chain.export(), None), (chain.export(), Some(early.clone())), (chain.export_after(60), Some(early))]
     {
         let report = verify(&lines, kept);
         assert!(report.is_good(), "{:?}", report.findings);
@@ -119,7 +120,10 @@ fn a_rewritten_history_is_found_out() {
         forged.push(&event.event, event.details);
     }
     let findings = verify(&forged.export(), Some(kept.clone())).findings;
-    assert!(findings.iter().any(|finding| matches!(finding, Finding::OtherKey { place: Place::End, .. })), "{findings:?}");
+    assert!(
+        findings.iter().any(|finding| matches!(finding, Finding::OtherKey { place: Place::End, .. })),
+        "{findings:?}"
+    );
 
     let mut resigned = Chain::new(1);
     for n in 0..60 {

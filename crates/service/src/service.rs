@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::key_config::LONGEST_LEASE;
 use domain::entropy::random;
+use domain::key_config::LONGEST_LEASE;
 use domain::{BootId, Clock, Entropy};
 use store::Store;
 use vault::CustomerKeys;

@@ -69,8 +69,8 @@ use self::{
     vault_transport::VaultTransport,
 };
 use crate::{
-    AnswerFault, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace,
-    Unwrapped, VersionListing, WrappedBlob,
+    AnswerFault, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped,
+    VersionListing, WrappedBlob,
 };
 
 /// The newest generally available version of Key Vault's API, and the SDK's default.

@@ -29,7 +29,9 @@ pub(crate) async fn run(global: &Global, verb: AuditVerb) -> Result<(), Failure>
         AuditVerb::Reconcile { export, vault_log, application } => {
             reconcile::run(global, &export, &vault_log, &application)
         }
-        AuditVerb::Checkpoint { chain, now, out, force } => checkpoint(global, &chain, now, out.as_deref(), force).await,
+        AuditVerb::Checkpoint { chain, now, out, force } => {
+            checkpoint(global, &chain, now, out.as_deref(), force).await
+        }
     }
 }
 
@@ -38,13 +40,7 @@ struct Events {
     events: Vec<Event>,
 }
 
-async fn list(
-    global: &Global,
-    chain: &ChainName,
-    after: u64,
-    last: u32,
-    event: Option<&str>,
-) -> Result<(), Failure> {
+async fn list(global: &Global, chain: &ChainName, after: u64, last: u32, event: Option<&str>) -> Result<(), Failure> {
     let client = connect(global).await?;
     let wanted = |found: &Event| {
         event.is_none_or(|name| {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use ledger::Verifier;
 use ledger::export::Line;
 use ledger::reconcile::{Calls, OneSided, Reconciled, VaultLog};
-use ledger::Verifier;
 use serde::Serialize;
 
 use super::{unreadable, verify};

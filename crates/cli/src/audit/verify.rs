@@ -89,7 +89,8 @@ fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
         Output::Table => {
             let mut text: String = verdict.findings.iter().map(|finding| format!("{}\n", one_line(finding))).collect();
             if verdict.good {
-                let range = report.range.map_or_else(|| "no events".to_owned(), |(from, to)| format!("events {from} to {to}"));
+                let range =
+                    report.range.map_or_else(|| "no events".to_owned(), |(from, to)| format!("events {from} to {to}"));
                 let chain = verdict.chain.as_deref().unwrap_or("?");
                 text.push_str(&format!("{chain}: {range} are as they were written\n"));
                 let key = verdict.public_key.as_deref().unwrap_or("?");

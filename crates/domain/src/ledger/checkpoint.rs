@@ -63,9 +63,7 @@ impl SignedCheckpoint {
     /// Reads it back from an event's details; `None` where they are none of a checkpoint.
     pub fn from_details<T: AsRef<str>>(cluster: [u8; 16], chain: ChainName, details: &[(T, T)]) -> Option<Self> {
         let [number, head, at, public_key, signature] = details else { return None };
-        let of = |(name, value): &'_ (T, T), wanted: &str| {
-            (name.as_ref() == wanted).then(|| value.as_ref().to_owned())
-        };
+        let of = |(name, value): &'_ (T, T), wanted: &str| (name.as_ref() == wanted).then(|| value.as_ref().to_owned());
         let mut read = Self {
             checkpoint: Checkpoint {
                 cluster,

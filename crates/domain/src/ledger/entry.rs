@@ -233,10 +233,7 @@ impl KeysUsed {
     }
 
     pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
-        let mut details = vec![
-            ("hour", self.hour.start().to_string()),
-            ("replica", hex::encode(self.boot.as_bytes())),
-        ];
+        let mut details = vec![("hour", self.hour.start().to_string()), ("replica", hex::encode(self.boot.as_bytes()))];
         let counts = |t: &Tally| format!("{} {} {} {}", t.seals, t.sealed_bytes, t.opens, t.opened_bytes);
         details.extend(self.keys.iter().map(|(id, tally)| ("data_key", format!("{id} {}", counts(tally)))));
         let (count, tally) = &self.others;

@@ -66,8 +66,7 @@ impl Chain {
     pub(crate) fn follow_through(&mut self, from: usize) {
         for at in from..self.events.len() {
             self.events[at].number = at as u64 + 1;
-            self.events[at].previous =
-                if at == 0 { hex::encode(START) } else { self.events[at - 1].hash.clone() };
+            self.events[at].previous = if at == 0 { hex::encode(START) } else { self.events[at - 1].hash.clone() };
             self.events[at].hash = hex::encode(self.events[at].expected_hash(&self.name).unwrap());
         }
     }

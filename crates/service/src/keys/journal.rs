@@ -32,6 +32,17 @@ const MOST_USES: usize = 200_000;
 /// How long after an hour its counts are written: they come in with each flush of usage.
 const AFTER_AN_HOUR: Duration = Duration::from_secs(120);
 
+/// How much of what waits is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What is due.
+    Due,
+    /// All but the hour under way, whose event would otherwise come in as many parts as there are readers.
+    ForReading,
+    /// All: the process ends.
+    Everything,
+}
+
 /// What has yet to be written.
 pub(crate) struct Journal {
     clock: Arc<dyn Clock>,
@@ -80,7 +91,13 @@ impl Journal {
     }
 
     /// Keys were taken away, at this moment.
-    pub(crate) fn purged(&self, workspace: &WorkspaceId, version: Option<KeyVersionId>, why: WhyPurged, data_keys: u64) {
+    pub(crate) fn purged(
+        &self,
+        workspace: &WorkspaceId,
+        version: Option<KeyVersionId>,
+        why: WhyPurged,
+        data_keys: u64,
+    ) {
         if self.bugs.has(SeededBug::ReceiptForgotten) {
             return;
         }
@@ -110,8 +127,8 @@ impl Journal {
         }
     }
 
-    /// What is to be written now. `all`: whatever there is, because somebody reads or the process ends.
-    pub(crate) fn take_due(&self, all: bool) -> Vec<AuditEvent> {
+    /// What is to be written now.
+    pub(crate) fn take(&self, extent: Extent) -> Vec<AuditEvent> {
         let now = self.clock.now();
         let mut pages = lock(&self.pages);
         let mut due: Vec<AuditEvent> = pages.events.drain(..).collect();
@@ -120,9 +137,10 @@ impl Journal {
             AuditEvent { workspace, at, actor, what }
         };
         let is_due = |calls: &Calls| {
-            all || calls.calls.len() >= CALLS_TOGETHER || calls.due.is_some_and(|due| due <= now.boot)
+            extent != Extent::Due || calls.calls.len() >= CALLS_TOGETHER || calls.due.is_some_and(|due| due <= now.boot)
         };
-        let ready: Vec<_> = pages.calls.iter().filter(|(_, calls)| is_due(calls)).map(|(name, _)| name.clone()).collect();
+        let ready: Vec<_> =
+            pages.calls.iter().filter(|(_, calls)| is_due(calls)).map(|(name, _)| name.clone()).collect();
         for name in ready {
             let Some(Calls { mut calls, mut left_out, .. }) = pages.calls.remove(&name) else { continue };
             pages.call_count -= calls.len();
@@ -135,7 +153,8 @@ impl Journal {
             }
         }
         let past = Hour::of(now.wall.saturating_sub(AFTER_AN_HOUR));
-        let over: Vec<_> = pages.uses.keys().filter(|(_, hour)| all || *hour < past).cloned().collect();
+        let over: Vec<_> =
+            pages.uses.keys().filter(|(_, hour)| extent == Extent::Everything || *hour < past).cloned().collect();
         for name in over {
             let Some(keys) = pages.uses.remove(&name) else { continue };
             pages.use_count -= keys.len();
@@ -260,12 +279,11 @@ mod tests {
     }
 
     fn calls(due: &[AuditEvent]) -> Vec<&CalledVault> {
-        let called = |event: &'_ AuditEvent| matches!(event.what, AuditKind::VaultCalled(_));
-        let of = |event| match event {
-            AuditEvent { what: AuditKind::VaultCalled(called), .. } => called,
-            _ => unreachable!("filtered"),
+        let called = |event| match event {
+            &AuditEvent { what: AuditKind::VaultCalled(ref called), .. } => Some(called),
+            _ => None,
         };
-        due.iter().filter(|event| called(event)).map(of).collect()
+        due.iter().filter_map(called).collect()
     }
 
     const VERSION: KeyVersionId = KeyVersionId::from_bytes([9; 16]);
@@ -278,14 +296,14 @@ mod tests {
         for n in 0..20 {
             clock.0.store(n * 20, Ordering::Relaxed);
             journal.call(&acme, VERSION, Purpose::Probe).done(&Trace::of_vault(Some("r")));
-            assert_eq!(journal.take_due(false).len(), usize::from(n == 15), "after {} s", n * 20);
+            assert_eq!(journal.take(Extent::Due).len(), usize::from(n == 15), "after {} s", n * 20);
         }
-        journal.take_due(true);
+        journal.take(Extent::Everything);
         clock.0.store(1_000, Ordering::Relaxed);
         journal.call(&acme, VERSION, Purpose::Unwrap).done(&Trace::of_vault(Some("r")));
-        assert!(journal.take_due(false).is_empty());
+        assert!(journal.take(Extent::Due).is_empty());
         clock.0.store(1_010, Ordering::Relaxed);
-        assert_eq!(calls(&journal.take_due(false)).len(), 1);
+        assert_eq!(calls(&journal.take(Extent::Due)).len(), 1);
     }
 
     /// A flood is bounded in memory and in events, and what was left out is counted.
@@ -296,14 +314,14 @@ mod tests {
         for _ in 0..MOST_CALLS + 7 {
             journal.call(&acme, VERSION, Purpose::Unwrap).done(&Trace::of_vault(Some("r")));
         }
-        let due = journal.take_due(false);
+        let due = journal.take(Extent::Due);
         let called = calls(&due);
         assert_eq!(called.len(), MOST_CALLS / CALLS_TOGETHER);
         assert_eq!(called.iter().map(|called| called.left_out).sum::<u64>(), 7);
         for _ in 0..2 * MOST_EVENTS {
             journal.purged(&acme, None, WhyPurged::Lapsed, 1);
         }
-        assert_eq!(journal.take_due(false).len(), MOST_EVENTS);
+        assert_eq!(journal.take(Extent::Due).len(), MOST_EVENTS);
     }
 
     /// A call that was given up is in the ledger as one without an answer: the vault may have done it. One that was never sent is
@@ -315,7 +333,7 @@ mod tests {
         drop(journal.call(&acme, VERSION, Purpose::Unwrap));
         journal.call(&acme, VERSION, Purpose::Wrap).failed(&KeyUnavailable::ConsentMissing(Trace::default()));
         journal.call(&acme, VERSION, Purpose::Wrap).failed(&KeyUnavailable::Disabled(Trace::of_vault(Some("r-1"))));
-        let due = journal.take_due(true);
+        let due = journal.take(Extent::Everything);
         let outcomes: Vec<_> = calls(&due)[0].calls.iter().map(|call| call.outcome).collect();
         assert_eq!(outcomes, [None, Some(Err(Reason::KeyDisabled))]);
     }
@@ -330,9 +348,9 @@ mod tests {
             journal.used(&acme, Hour::of_number(0), DataKeyId::from_bytes([n % 2; 16]), &tally);
         }
         clock.0.store(3_600 + 60, Ordering::Relaxed);
-        assert!(journal.take_due(false).is_empty(), "counts of the hour's end may still come in");
+        assert!(journal.take(Extent::Due).is_empty(), "counts of the hour's end may still come in");
         clock.0.store(3_600 + 121, Ordering::Relaxed);
-        let due = journal.take_due(false);
+        let due = journal.take(Extent::Due);
         let [AuditEvent { what: AuditKind::KeysUsed(used), .. }] = &due[..] else { panic!("{due:?}") };
         assert_eq!((used.keys.len(), used.keys[0].1.seals), (2, 15));
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
-use domain::ledger::{ChainName, Checkpoint, SignedCheckpoint, START};
+use domain::ledger::{ChainName, Checkpoint, START, SignedCheckpoint};
 use domain::{Timestamp, WorkspaceId};
 use futures::StreamExt;
 use store::StoreError;
@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::Service;
 use crate::core::Core;
+use crate::keys::journal::Extent;
 use crate::keys::lock;
 use crate::keys::table::LeaseNews;
 use crate::keys::vault_call::SERVICE;
@@ -48,7 +49,7 @@ impl Service {
             for _ in 0..LOOKS_BETWEEN_CHAINS {
                 ticks.tick().await;
                 self.look_at_leases();
-                if let Err(why) = self.0.write_journal(false).await {
+                if let Err(why) = self.0.write_journal(Extent::Due).await {
                     tracing::warn!(%why, "the ledger could not be written yet");
                 }
             }
@@ -83,7 +84,7 @@ impl Service {
 
     /// Writes everything that waits to be written.
     pub async fn flush_ledger(&self) -> Result<(), StoreError> {
-        self.0.write_journal(true).await
+        self.0.write_journal(Extent::Everything).await
     }
 
     /// Signs every chain that grew and was not signed in the last hour.
@@ -108,8 +109,8 @@ impl Service {
 }
 
 impl Core {
-    async fn write_journal(&self, all: bool) -> Result<(), StoreError> {
-        let due = self.journal.take_due(all);
+    async fn write_journal(&self, extent: Extent) -> Result<(), StoreError> {
+        let due = self.journal.take(extent);
         let write = |event: AuditEvent| async move {
             match self.store.record(event.clone()).await {
                 Ok(()) => Ok(()),
@@ -130,7 +131,7 @@ impl Core {
 
     /// So that whoever reads a chain sees what this replica did until now. Where it cannot be written in time, they see the rest.
     pub(crate) async fn write_journal_for_reading(&self) {
-        match timeout(PATIENCE, self.write_journal(true)).await {
+        match timeout(PATIENCE, self.write_journal(Extent::ForReading)).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => tracing::warn!(%why, "a chain is read without this replica's latest events"),
             Err(_) => tracing::warn!("a chain is read without this replica's latest events: the database is busy"),

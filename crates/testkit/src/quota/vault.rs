@@ -11,7 +11,9 @@ use secmem::Secret;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 use vault::memory::MemoryKeys;
-use vault::{CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped, VersionListing, WrappedBlob};
+use vault::{
+    CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped, VersionListing, WrappedBlob,
+};
 
 use crate::revocation::clock::Time;
 use crate::revocation::plan::Dice;
