@@ -30,7 +30,7 @@ use crate::webhook::{self, WebhookSecrets};
 const PLATFORM_VAULT: Duration = Duration::from_secs(30);
 /// How often keys whose lease has lapsed are wiped from memory.
 const WIPE_EVERY: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for the last counts of usage to be written.
+/// How long the end of the process waits for the last counts of usage to be written, and as long again for the ledger.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
 /// The parts of a daemon that has not been started.
@@ -143,6 +143,10 @@ impl Daemon {
             let service = service.clone();
             tasks.spawn(async { match service.keep_usage().await {} });
         }
+        {
+            let service = service.clone();
+            tasks.spawn(async { match service.keep_ledger().await {} });
+        }
         let stop = async {
             stop.await;
             health.not_serving().await;
@@ -155,6 +159,11 @@ impl Daemon {
             Ok(Ok(())) => {}
             Ok(Err(why)) => tracing::warn!(%why, "the last counts of usage could not be written"),
             Err(_) => tracing::warn!("the last counts of usage could not be written in time"),
+        }
+        match tokio::time::timeout(LAST_FLUSH, service.flush_ledger()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::warn!(%why, "the last events of the ledger could not be written"),
+            Err(_) => tracing::warn!("the last events of the ledger could not be written in time"),
         }
         drained
     }

@@ -4,6 +4,7 @@
 
 mod data;
 mod date;
+mod ledger;
 mod rotate;
 mod setup;
 mod switch;
@@ -89,6 +90,7 @@ pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mu
         "The key is rotated" => rotate,
         "Usage: what was sealed and opened" => counted,
         "Coverage: which data keys hold what" => covered,
+        "The ledger: what was done, provably" => proved,
     }
     true
 }

@@ -123,7 +123,7 @@ pub(super) fn context(entries: &Entries) -> Result<Context, Refusal> {
 
 /// A request's path as a method's name for the log: only the known ones, never a stranger's text.
 pub(super) fn method(path: &str) -> &'static str {
-    const KNOWN: [&str; 39] = [
+    const KNOWN: [&str; 43] = [
         "/byok.v1.Encryption/Encrypt",
         "/byok.v1.Encryption/Decrypt",
         "/byok.v1.Encryption/BatchEncrypt",
@@ -163,6 +163,10 @@ pub(super) fn method(path: &str) -> &'static str {
         "/byok.v1.EnterpriseKeys/DestroyDataKey",
         "/byok.v1.Operations/Approve",
         "/byok.v1.Operations/Reject",
+        "/byok.v1.Audit/ListEvents",
+        "/byok.v1.Audit/ExportEvents",
+        "/byok.v1.Audit/GetCheckpoint",
+        "/byok.v1.Audit/CreateCheckpoint",
     ];
     KNOWN.iter().find(|known| **known == path).map_or("unknown", |known| &known["/byok.v1.".len()..])
 }

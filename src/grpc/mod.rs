@@ -3,6 +3,7 @@
 //! A handler cannot exist without a caller: [`call::Call`], on which the services are implemented, is made per request from
 //! a credential that was accepted, before the request's body is read.
 
+mod audit;
 mod call;
 mod deadline;
 mod encryption;
@@ -23,6 +24,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::byok::v1::audit_server::AuditServer;
 use api::byok::v1::encryption_server::EncryptionServer;
 use api::byok::v1::enterprise_keys_server::EnterpriseKeysServer;
 use api::byok::v1::operations_server::OperationsServer;
@@ -59,11 +61,12 @@ pub struct Grpc {
 }
 
 /// The services of the contract, as health knows them.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     <EncryptionServer<Call> as NamedService>::NAME,
     <WorkspacesServer<Call> as NamedService>::NAME,
     <EnterpriseKeysServer<Call> as NamedService>::NAME,
     <OperationsServer<Call> as NamedService>::NAME,
+    <AuditServer<Call> as NamedService>::NAME,
 ];
 
 impl Grpc {
@@ -122,6 +125,7 @@ impl Grpc {
             "byok.v1.Encryption" => deadline::within(time, bounded!(EncryptionServer, call).call(request)).await,
             "byok.v1.Workspaces" => deadline::within(time, bounded!(WorkspacesServer, call).call(request)).await,
             "byok.v1.Operations" => deadline::within(time, bounded!(OperationsServer, call).call(request)).await,
+            "byok.v1.Audit" => deadline::within(time, bounded!(AuditServer, call).call(request)).await,
             _ => deadline::within(time, bounded!(EnterpriseKeysServer, call).call(request)).await,
         };
         match answered {

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::program::{Dev, ended};
 
 /// The steps, in order.
-const STEPS: [&str; 24] = [
+const STEPS: [&str; 25] = [
     "A workspace",
     "An app and a bot",
     "The customer's vault and key",
@@ -34,6 +34,7 @@ const STEPS: [&str; 24] = [
     "The key is rotated",
     "Usage: what was sealed and opened",
     "Coverage: which data keys hold what",
+    "The ledger: what was done, provably",
 ];
 
 fn steps(printed: &str) -> Vec<&str> {

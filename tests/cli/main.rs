@@ -2,6 +2,7 @@
 
 mod admin;
 mod approvals;
+mod audit;
 mod data;
 mod dev;
 mod leave;

@@ -12,8 +12,8 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::site::Site;
 
-const SERVICES: [&str; 4] =
-    ["byok.v1.Encryption", "byok.v1.EnterpriseKeys", "byok.v1.Operations", "byok.v1.Workspaces"];
+const SERVICES: [&str; 5] =
+    ["byok.v1.Audit", "byok.v1.Encryption", "byok.v1.EnterpriseKeys", "byok.v1.Operations", "byok.v1.Workspaces"];
 
 fn of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }

@@ -248,7 +248,7 @@ impl CustomerKeys for Panicking {
         version: KeyVersionId,
         blob: &[u8],
         deadline: std::time::Duration,
-    ) -> Result<secmem::Secret<{ vault::PAYLOAD_LEN }>, vault::KeyUnavailable> {
+    ) -> Result<vault::Unwrapped, vault::KeyUnavailable> {
         self.0.unwrap(at, version, blob, deadline).await
     }
 }

@@ -5,6 +5,7 @@
 
 mod app;
 mod args;
+mod audit;
 mod connect;
 mod data;
 mod failure;
@@ -58,6 +59,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Noun::App(verb) => app::run(&global, verb).await,
         Noun::Key(verb) => key::run(&global, verb).await,
         Noun::Operation(verb) => operation::run(&global, verb).await,
+        Noun::Audit(verb) => audit::run(&global, verb).await,
         Noun::Data(verb) => data::run(&global, verb).await,
     }
 }

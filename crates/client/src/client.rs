@@ -14,6 +14,7 @@ use crate::cut_off::ResetWhenCutOff;
 use crate::refused::innermost;
 use crate::{Endpoint, Error, MESSAGE_MAX, pb};
 
+use pb::audit_client::AuditClient;
 use pb::encryption_client::EncryptionClient;
 use pb::enterprise_keys_client::EnterpriseKeysClient;
 use pb::operations_client::OperationsClient;
@@ -78,12 +79,15 @@ pub struct Client {
     workspaces: WorkspacesClient<Authorized>,
     keys: EnterpriseKeysClient<Authorized>,
     operations: OperationsClient<Authorized>,
+    audit: AuditClient<Authorized>,
     pub(crate) server: String,
     timeout: Duration,
 }
 
 /// Room for one message's payload with its names and context.
 const GRPC_MESSAGE_MAX: usize = MESSAGE_MAX + 64 * 1024;
+/// Room for the events of one answer, each of which may hold a hundred calls.
+const EXPORT_MESSAGE_MAX: usize = 32 * 1024 * 1024;
 
 impl Client {
     /// Connects, or says why not.
@@ -129,7 +133,8 @@ impl Client {
                 .max_encoding_message_size(GRPC_MESSAGE_MAX),
             workspaces: WorkspacesClient::new(authorized.clone()),
             keys: EnterpriseKeysClient::new(authorized.clone()),
-            operations: OperationsClient::new(authorized),
+            operations: OperationsClient::new(authorized.clone()),
+            audit: AuditClient::new(authorized).max_decoding_message_size(EXPORT_MESSAGE_MAX),
             server,
             timeout: options.timeout,
         })
@@ -235,6 +240,12 @@ unary! {
     batch_decrypt = encryption.batch_decrypt(BatchDecryptRequest) -> BatchDecryptResponse;
     /// Seals an opened ciphertext again under the app's present data key; the plaintext stays in the service.
     re_encrypt = encryption.re_encrypt(ReEncryptRequest) -> ReEncryptResponse;
+    /// One page of a chain's events, oldest first.
+    events_page = audit.list_events(ListEventsRequest) -> ListEventsResponse;
+    /// A chain's newest checkpoint.
+    checkpoint = audit.get_checkpoint(GetCheckpointRequest) -> Checkpoint;
+    /// Signs how far a chain has come now.
+    create_checkpoint = audit.create_checkpoint(CreateCheckpointRequest) -> Checkpoint;
 }
 
 impl Client {
@@ -383,6 +394,29 @@ impl Client {
             all.extend(page.wrapped_keys);
         }
         Ok(all)
+    }
+}
+
+impl Client {
+    /// A chain's events with a number above `after`, and where it ends. No deadline of its own: it is as long as the chain.
+    pub async fn export_events(&self, chain: &str, after: i64) -> Result<Exported, Error> {
+        let request = Request::new(pb::ExportEventsRequest { parent: chain.to_owned(), after });
+        let outcome = self.audit.clone().export_events(request).await;
+        let pages = outcome.map_err(|status| self.broken_stream(&status))?.into_inner();
+        Ok(Exported { pages, server: self.server.clone() })
+    }
+}
+
+/// An export of a chain, as it comes.
+pub struct Exported {
+    pages: Streaming<pb::ExportEventsResponse>,
+    server: String,
+}
+
+impl Exported {
+    /// The next answer; `None` when all has come.
+    pub async fn next(&mut self) -> Result<Option<pb::ExportEventsResponse>, Error> {
+        self.pages.message().await.map_err(|status| Error::from_status(&status, &self.server, None))
     }
 }
 

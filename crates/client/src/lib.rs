@@ -9,7 +9,7 @@ mod refused;
 mod streams;
 
 pub use api::byok::v1 as pb;
-pub use client::{Client, Options, TlsIdentity};
+pub use client::{Client, Exported, Options, TlsIdentity};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use refused::{Error, Owner, Refused};
 pub use streams::{Progress, StreamError, StreamSealed};

@@ -2,7 +2,10 @@
 
 use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
-use crate::{AppId, DataKeyId, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId};
+use crate::ledger::{CalledVault, KeysPurged, KeysUsed, SignedCheckpoint};
+use crate::{
+    AppId, BootId, DataKeyId, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId,
+};
 
 /// One event in a chain: the workspace's, or the platform's when `workspace` is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,6 +199,37 @@ pub enum AuditKind {
         /// Which.
         data_key: DataKeyId,
     },
+    /// A version of the customer's key was called, each call with the vault's own id of it.
+    VaultCalled(CalledVault),
+    /// A replica wiped keys from its memory.
+    KeysPurged(KeysPurged),
+    /// A replica served no more under a version: no answer that counts came in time.
+    LeaseLost {
+        /// The version.
+        version: KeyVersionId,
+        /// Which life of which replica.
+        boot: BootId,
+        /// When the last success was asked for.
+        proven_at: Option<Timestamp>,
+    },
+    /// It serves under it again.
+    LeaseRegained {
+        /// The version.
+        version: KeyVersionId,
+        /// Which life of which replica.
+        boot: BootId,
+    },
+    /// A replica could not read the store, and served nothing.
+    ReplicaCutOff {
+        /// Which life of which replica.
+        boot: BootId,
+        /// When it noticed.
+        from: Timestamp,
+    },
+    /// What a replica sealed and opened in an hour.
+    KeysUsed(KeysUsed),
+    /// It was signed how far the chain had come.
+    Checkpointed(SignedCheckpoint),
 }
 
 impl AuditKind {
@@ -302,6 +336,25 @@ impl AuditKind {
                     ("data_key", data_key.to_string()),
                 ],
             ),
+            Self::VaultCalled(called) => (CalledVault::EVENT, called.details()),
+            Self::KeysPurged(purged) => (KeysPurged::EVENT, purged.details()),
+            Self::LeaseLost { version, boot, proven_at } => {
+                let proven_at = proven_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+                let details = vec![
+                    ("version", version.to_string()),
+                    ("replica", hex::encode(boot.as_bytes())),
+                    ("proven_at", proven_at),
+                ];
+                ("lease.lost", details)
+            }
+            Self::LeaseRegained { version, boot } => {
+                ("lease.regained", vec![("version", version.to_string()), ("replica", hex::encode(boot.as_bytes()))])
+            }
+            Self::ReplicaCutOff { boot, from } => {
+                ("replica.cut_off", vec![("replica", hex::encode(boot.as_bytes())), ("from", from.to_string())])
+            }
+            Self::KeysUsed(used) => (KeysUsed::EVENT, used.details()),
+            Self::Checkpointed(signed) => (SignedCheckpoint::EVENT, signed.details()),
         }
     }
 }

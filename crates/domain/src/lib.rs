@@ -14,6 +14,7 @@ pub mod key_life;
 pub mod key_test;
 pub mod key_version;
 pub mod lease;
+pub mod ledger;
 pub mod name;
 pub mod operation;
 pub mod permission;

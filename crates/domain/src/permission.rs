@@ -109,6 +109,10 @@ actions! {
     LeaveCustomerKey = "key.leave";
     /// Destroy a data key.
     DestroyDataKey = "key.destroy_data_key";
+    /// Read, export and verify a ledger.
+    ReadAudit = "audit.read";
+    /// Have it signed how far a ledger has come.
+    MakeCheckpoint = "audit.checkpoint";
 }
 
 /// What an action is about.

@@ -30,6 +30,11 @@ impl RowBytes {
         Self(Vec::with_capacity(512)).field(b"byokd/row/v1").field(table.as_bytes())
     }
 
+    /// Starts with nothing: for bytes that are no row's.
+    pub fn bare() -> Self {
+        Self::default()
+    }
+
     /// Appends one column.
     pub fn field(mut self, value: &[u8]) -> Self {
         // A column longer than 4 GiB cannot be stored; saturating keeps the encoding injective for all that can.

@@ -14,6 +14,7 @@ use crate::keys::KeyTable;
 use crate::keys::birth_place::BirthPlaces;
 use crate::keys::control::ControlLease;
 use crate::keys::flight::Flights;
+use crate::keys::journal::Journal;
 use crate::keys::meters::AllMeters;
 use crate::keys::quota::Quotas;
 use crate::keys::unknown::Unknown;
@@ -23,6 +24,7 @@ use crate::seeded_bug::Bugs;
 use crate::tasks::enforcement::Dates;
 use crate::tasks::feed::Feed;
 use crate::tasks::hints::Hints;
+use crate::tasks::ledger::CutOff;
 use crate::tasks::rotation::Operations;
 use crate::tasks::usage::Ledger;
 
@@ -51,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) dates: Dates,
     pub(crate) meters: AllMeters,
     pub(crate) ledger: Ledger,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) cut_off: CutOff,
     /// Validations of apps under way.
     pub(crate) validations: Validations,
     pub(crate) bugs: Bugs,

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::lease::KeyLease;
-use domain::{Clock, DataKeyId, Entropy, KeyVersionId, Moment, Protection, Timestamp, WorkspaceId};
+use domain::{BootId, Clock, DataKeyId, Entropy, KeyVersionId, Moment, Protection, Timestamp, WorkspaceId};
 use envelope::ExpandedKey;
 use secmem::{Locked, Secret};
 
 use crate::keys::control::ControlLease;
+use crate::keys::journal::Journal;
 use crate::keys::probing::Pace;
 use crate::keys::standing::Stamp;
 use crate::keys::table::Proof;
@@ -41,7 +42,8 @@ impl FilledTable {
         let control = Arc::new(ControlLease::new(Duration::from_secs(300), Bugs::default()));
         control.was_read(now);
         control.beat(now);
-        let table = KeyTable::new(1, control, Pace { every: second, again: second }, Bugs::default());
+        let journal = Arc::new(Journal::new(Arc::new(Still), BootId::from_bytes([0; 16]), Bugs::default()));
+        let table = KeyTable::new(1, control, Pace { every: second, again: second }, journal, Bugs::default());
         let mut names = Vec::with_capacity(workspaces * apps);
         for w in 0..workspaces {
             let id: WorkspaceId = format!("workspace-{w}").parse().expect("a well-formed id");

@@ -123,6 +123,7 @@ impl From<KeyUnavailable> for Refusal {
         let trace = Trace {
             request_id: why.request_id().map(Into::into),
             correlation_id: why.correlation_id().map(Into::into),
+            client_request_id: None,
         };
         let retry_after = why.retry_after();
         Self { retry_after, trace, ..Self::because(why.reason()).caused_by(why) }

@@ -103,6 +103,12 @@ pub enum SeededBug {
     HintsNotSpaced,
     /// What a workspace chose about versions is stored and not gone by.
     ChoicesIgnored,
+    /// A checkpoint of the ledger carries no signature.
+    CheckpointNotSigned,
+    /// A replica gives no receipt for keys it wiped.
+    ReceiptForgotten,
+    /// A vault's id of a call is not kept.
+    RequestIdForgotten,
 }
 
 /// The faults of one service: none, or one.

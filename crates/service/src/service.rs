@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::entropy::random;
 use domain::key_config::LONGEST_LEASE;
-use domain::{Clock, Entropy};
+use domain::{BootId, Clock, Entropy};
 use store::Store;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
@@ -14,6 +15,7 @@ use crate::core::Core;
 use crate::keys::KeyTable;
 use crate::keys::birth_place::BirthPlaces;
 use crate::keys::control::ControlLease;
+use crate::keys::journal::Journal;
 use crate::keys::meters::AllMeters;
 use crate::keys::probing::Pace;
 use crate::keys::quota::Quotas;
@@ -25,6 +27,7 @@ use crate::seeded_bug::SeededBug;
 use crate::tasks::enforcement::Dates;
 use crate::tasks::feed::Feed;
 use crate::tasks::hints::Hints;
+use crate::tasks::ledger::CutOff;
 use crate::tasks::usage::Ledger;
 
 /// What the service is made of. Every part is handed in: it reads no clock, no environment and no file by itself.
@@ -104,9 +107,12 @@ impl Service {
             return Err(StartFailed::ZeroOption { name });
         }
         let control = Arc::new(ControlLease::new(options.control_lease, bugs));
+        let journal = Arc::new(Journal::new(clock.clone(), BootId::from_bytes(random(&*entropy)), bugs));
         let pace = Pace { every: options.probe_every, again: options.probe_again };
         Ok(Arc::new(Self(Arc::new(Core {
-            table: KeyTable::new(options.vault_calls_per_workspace, control.clone(), pace, bugs),
+            table: KeyTable::new(options.vault_calls_per_workspace, control.clone(), pace, journal.clone(), bugs),
+            journal,
+            cut_off: CutOff::default(),
             control,
             feed: Feed::default(),
             hints: Hints::default(),

@@ -143,7 +143,8 @@ async fn an_export_and_the_customers_vault_open_the_data() {
         assert_eq!((&wrapped.app, &wrapped.workspace), (&app.id, &acme.id));
         assert_eq!(wrapped.kid.key(), &acme.key().location);
         let deadline = std::time::Duration::from_secs(5);
-        let payload = world.vault.unwrap(&acme.key(), wrapped.kid.version(), &wrapped.blob, deadline).await.unwrap();
+        let opened = world.vault.unwrap(&acme.key(), wrapped.kid.version(), &wrapped.blob, deadline).await;
+        let payload = opened.unwrap().payload;
         let protection = wrapped.protection.byte();
         let (workspace, app) = (acme.id.as_str(), app.id.as_str());
         let identity = Identity { workspace, app, data_key_id: id.as_bytes(), protection };

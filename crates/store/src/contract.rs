@@ -191,6 +191,14 @@ pub trait Store: Send + Sync + 'static {
     /// The newest event with this name in a workspace's chain.
     async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError>;
 
+    /// The newest event of a workspace's chain or of the platform's: of this name, or (without one) the last, which is then where
+    /// the chain is known to end; `ChainBroken` if it is not.
+    async fn newest_event(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        name: Option<&str>,
+    ) -> Result<Option<RecordedEvent>, StoreError>;
+
     /// An operation, in whatever state.
     async fn operation(&self, operation: OperationId) -> Result<Option<Operation>, StoreError>;
 

@@ -1,12 +1,9 @@
 //! How audit events are chained: each carries a hash over itself and over the one before.
 
 use domain::audit::AuditEvent;
-use domain::row_seal::RowBytes;
+use domain::ledger::Link;
+pub(crate) use domain::ledger::START;
 use domain::{Timestamp, WorkspaceId};
-use sha2::{Digest as _, Sha256};
-
-/// The hash before a chain's first event.
-pub(crate) const START: [u8; 32] = [0; 32];
 
 /// An event as it stands in its chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,19 +44,10 @@ impl RecordedEvent {
         recorded
     }
 
-    /// The hash its content asks for: SHA-256 over its fields in order, each length-prefixed, the count of details before them.
+    /// The hash its content asks for.
     pub fn expected_hash(&self) -> [u8; 32] {
-        let mut bytes = RowBytes::of("audit event")
-            .optional(self.workspace.as_ref().map(|w| w.as_str().as_bytes()))
-            .field(&self.seq.to_be_bytes())
-            .number(self.at.micros())
-            .field(self.actor.as_bytes())
-            .field(self.name.as_bytes())
-            .field(&(self.details.len() as u64).to_be_bytes());
-        for (key, value) in &self.details {
-            bytes = bytes.field(key.as_bytes()).field(value.as_bytes());
-        }
-        Sha256::digest(bytes.field(&self.previous).as_bytes()).into()
+        let Self { workspace, seq, at, actor, name, details, previous, hash: _ } = self;
+        Link { workspace: workspace.as_ref(), number: *seq, at: *at, actor, name, details, previous }.hash()
     }
 
     /// Whether it is whole and follows the event with that number and hash.

@@ -284,6 +284,15 @@ impl Store for FaultyStore {
         self.inner.audit(workspace, after, limit).await
     }
 
+    async fn newest_event(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        name: Option<&str>,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
+        self.read()?;
+        self.inner.newest_event(workspace, name).await
+    }
+
     async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError> {
         self.read()?;
         self.inner.last_event(workspace, name).await

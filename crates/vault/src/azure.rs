@@ -69,7 +69,7 @@ use self::{
     vault_transport::VaultTransport,
 };
 use crate::{
-    AnswerFault, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace,
+    AnswerFault, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped,
     VersionListing, WrappedBlob,
 };
 
@@ -297,7 +297,7 @@ impl CustomerKeys for AzureKeys {
             let trace = vault_answer::trace(answer.headers());
             let version = at.location.at(version);
             let blob = body::wrapped(answer.body(), &version, &trace)?;
-            Ok(WrappedBlob { version, blob, request_id: trace.request_id.map(String::from) })
+            Ok(WrappedBlob { version, blob, trace })
         };
         self.at_vault(at, deadline, wrap).await
     }
@@ -308,7 +308,7 @@ impl CustomerKeys for AzureKeys {
         version: KeyVersionId,
         blob: &[u8],
         deadline: Duration,
-    ) -> Result<Secret<PAYLOAD_LEN>, KeyUnavailable> {
+    ) -> Result<Unwrapped, KeyUnavailable> {
         let unwrap = |vault: Arc<Vault>| async move {
             let request: Bytes = body::operation(blob).into();
             let request: RequestContent<KeyOperationParameters> = request.into();
@@ -319,7 +319,7 @@ impl CustomerKeys for AzureKeys {
             let plain = Bytes::from(answer.into_body());
             let payload = body::unwrapped(&plain, &at.location.at(version), &trace);
             wipe(plain);
-            payload
+            Ok(Unwrapped { payload: payload?, trace })
         };
         self.at_vault(at, deadline, unwrap).await
     }

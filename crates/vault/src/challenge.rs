@@ -94,7 +94,7 @@ mod tests {
         let key = ChallengeKey::of(&described.record(&"acme".parse().unwrap(), Timestamp::from_micros(0))).unwrap();
         let entropy = Counting(1.into());
         let (older, newer) = (Challenge::draw(&entropy).unwrap(), Challenge::draw(&entropy).unwrap());
-        let answer = vault.unwrap(&at, version, &key.seal(&newer).unwrap(), second).await.unwrap();
+        let answer = vault.unwrap(&at, version, &key.seal(&newer).unwrap(), second).await.unwrap().payload;
         assert!(newer.is_answered_by(&answer) && !older.is_answered_by(&answer));
     }
 

@@ -99,7 +99,7 @@ async fn wrap(fixture: &dyn Fixture, at: &KeyRef, version: KeyVersionId) -> Resu
 
 async fn unwrap(fixture: &dyn Fixture, at: &KeyRef, version: KeyVersionId, blob: &[u8]) -> Result<(), KeyUnavailable> {
     let opened = fixture.keys().unwrap(at, version, blob, DEADLINE).await?;
-    assert!(holds(&opened, 7), "an unwrap gives what was wrapped");
+    assert!(holds(&opened.payload, 7), "an unwrap gives what was wrapped");
     Ok(())
 }
 

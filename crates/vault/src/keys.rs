@@ -6,7 +6,7 @@ use domain::{KeyLocation, KeyVersion, KeyVersionId, KeyVersionLocation, Reason, 
 use secmem::Secret;
 use sha2::{Digest, Sha256};
 
-use crate::{Approach, KeyUnavailable};
+use crate::{Approach, KeyUnavailable, Trace};
 
 /// The bytes a vault wraps: version byte, data key, identity hash.
 pub const PAYLOAD_LEN: usize = 65;
@@ -67,7 +67,7 @@ pub trait CustomerKeys: Send + Sync + 'static {
         version: KeyVersionId,
         blob: &[u8],
         deadline: Duration,
-    ) -> Result<Secret<PAYLOAD_LEN>, KeyUnavailable>;
+    ) -> Result<Unwrapped, KeyUnavailable>;
 }
 
 /// A key, and the tenant whose directory is asked for the way to it. The tenant comes from the proven binding and from
@@ -170,8 +170,23 @@ pub struct WrappedBlob {
     pub version: KeyVersionLocation,
     /// The wrapped bytes, as long as the modulus.
     pub blob: Vec<u8>,
-    /// The vault's id of the call.
-    pub request_id: Option<String>,
+    /// The ids of the call.
+    pub trace: Trace,
+}
+
+/// What a vault made of a wrapped blob.
+pub struct Unwrapped {
+    /// The content, which is the caller's to check.
+    pub payload: Secret<PAYLOAD_LEN>,
+    /// The ids of the call.
+    pub trace: Trace,
+}
+
+/// Without the payload.
+impl fmt::Debug for Unwrapped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unwrapped").field("trace", &self.trace).finish_non_exhaustive()
+    }
 }
 
 /// Without the wrapped bytes: they do not belong in a log.
@@ -180,7 +195,7 @@ impl fmt::Debug for WrappedBlob {
         f.debug_struct("WrappedBlob")
             .field("version", &self.version)
             .field("len", &self.blob.len())
-            .field("request_id", &self.request_id)
+            .field("trace", &self.trace)
             .finish()
     }
 }

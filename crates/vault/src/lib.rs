@@ -23,5 +23,5 @@ pub mod platform;
 pub mod unavailable;
 
 pub use approach::{Approach, Reached};
-pub use keys::{CustomerKeys, KeyDescription, KeyRef, PAYLOAD_LEN, VersionListing, WrappedBlob};
+pub use keys::{CustomerKeys, KeyDescription, KeyRef, PAYLOAD_LEN, Unwrapped, VersionListing, WrappedBlob};
 pub use unavailable::{AnswerFault, Class, CredentialFault, KeyUnavailable, Trace};

@@ -6,7 +6,10 @@ mod script;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,8 +22,8 @@ pub use self::{
 };
 use self::{key::Key, script::Script};
 use crate::{
-    AnswerFault, Approach, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, VersionListing,
-    WrappedBlob,
+    AnswerFault, Approach, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped,
+    VersionListing, WrappedBlob,
 };
 
 /// Vaults in memory. Made with [`new`](Self::new); keys with [`create_key`](Self::create_key).
@@ -31,6 +34,7 @@ pub struct MemoryKeys {
     clock: Arc<dyn Clock>,
     keys: Mutex<BTreeMap<String, Vaulted>>,
     script: Script,
+    done: AtomicU64,
 }
 
 /// A key in its vault, which is in a directory.
@@ -42,7 +46,7 @@ struct Vaulted {
 impl MemoryKeys {
     /// No keys. The clock decides what has expired.
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { clock, keys: Mutex::default(), script: Script::default() })
+        Arc::new(Self { clock, keys: Mutex::default(), script: Script::default(), done: AtomicU64::new(0) })
     }
 
     /// Creates the key, or a new version of it, which is the newest from now on. RSA 2048, enabled, wrap and unwrap.
@@ -117,6 +121,11 @@ impl MemoryKeys {
     /// How many calls of each kind have arrived.
     pub fn calls(&self) -> Calls {
         self.script.calls()
+    }
+
+    /// The ids of a call that was done: each has its own.
+    fn numbered(&self) -> Trace {
+        Trace::of_vault(Some(&format!("memory-{}", self.done.fetch_add(1, Ordering::Relaxed))))
     }
 
     fn keys(&self) -> MutexGuard<'_, BTreeMap<String, Vaulted>> {
@@ -202,7 +211,7 @@ impl CustomerKeys for MemoryKeys {
             other_key(fault.as_ref())?;
             let blob = self.with_key(at, |key| key.wrap(version, payload, self.clock.now().wall))?;
             let version: KeyVersionLocation = at.location.at(version);
-            Ok(WrappedBlob { version, blob, request_id: trace().request_id.map(String::from) })
+            Ok(WrappedBlob { version, blob, trace: self.numbered() })
         })
         .await
     }
@@ -213,7 +222,7 @@ impl CustomerKeys for MemoryKeys {
         version: KeyVersionId,
         blob: &[u8],
         deadline: Duration,
-    ) -> Result<Secret<PAYLOAD_LEN>, KeyUnavailable> {
+    ) -> Result<Unwrapped, KeyUnavailable> {
         self.answer(Operation::Unwrap, deadline, |fault| {
             other_key(fault.as_ref())?;
             if matches!(fault, Some(Fault::WrongLength)) {
@@ -226,9 +235,9 @@ impl CustomerKeys for MemoryKeys {
                     payload.expose(|payload| out.copy_from_slice(payload));
                     out[1..33].iter_mut().for_each(|byte| *byte = !*byte);
                 };
-                return Ok(Secret::fill(inverted)?);
+                return Ok(Unwrapped { payload: Secret::fill(inverted)?, trace: self.numbered() });
             }
-            Ok(payload)
+            Ok(Unwrapped { payload, trace: self.numbered() })
         })
         .await
     }

@@ -12,6 +12,7 @@ mod wrapped;
 
 use std::{path::Path, sync::Arc};
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use domain::{Entropy, PlatformKeyId, row_seal::RowSeal};
 use secmem::Secret;
 
@@ -105,6 +106,18 @@ impl PlatformRoot {
         std::iter::once(self.primary_key()).chain(others).map(|key| key.ownership_nonce(of)).collect()
     }
 
+    /// The public half of the key that signs checkpoints of the ledger: it follows from the primary.
+    pub fn checkpoint_key(&self) -> [u8; 32] {
+        public_half(&self.primary_key().checkpoint_key())
+    }
+
+    /// Signs a checkpoint's bytes, and says with which key. Ed25519.
+    pub fn sign_checkpoint(&self, bytes: &[u8]) -> ([u8; 32], [u8; 64]) {
+        let pair = self.primary_key().checkpoint_key();
+        let signature = pair.sign(bytes);
+        (public_half(&pair), signature.as_ref().try_into().expect("an Ed25519 signature has 64 bytes"))
+    }
+
     /// Wraps a data key's payload with the primary, bound to `aad`.
     pub fn wrap(&self, payload: &Secret<PAYLOAD_LEN>, aad: &[u8], entropy: &dyn Entropy) -> (PlatformKeyId, Vec<u8>) {
         let key = self.primary_key();
@@ -143,6 +156,10 @@ impl PlatformRoot {
             .find(|key| key.id == self.primary)
             .expect("the file's reader checked that the primary is there")
     }
+}
+
+fn public_half(pair: &Ed25519KeyPair) -> [u8; 32] {
+    pair.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes")
 }
 
 #[cfg(test)]

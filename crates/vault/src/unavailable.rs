@@ -28,17 +28,26 @@ pub struct Trace {
     pub request_id: Option<Box<str>>,
     /// Entra ID's `correlation_id`.
     pub correlation_id: Option<Box<str>>,
+    /// The `x-ms-client-request-id` that our call carried: Key Vault's log has it as `correlationId`.
+    pub client_request_id: Option<Box<str>>,
 }
 
 impl Trace {
     /// The id of a vault's answer.
     pub fn of_vault(request_id: Option<&str>) -> Self {
-        Self { request_id: request_id.and_then(plain), correlation_id: None }
+        Self { request_id: request_id.and_then(plain), ..Self::default() }
+    }
+
+    /// With the id that our own call carried.
+    #[must_use]
+    pub fn carried(self, client_request_id: Option<&str>) -> Self {
+        Self { client_request_id: client_request_id.and_then(plain), ..self }
     }
 
     /// The ids of a directory's answer.
     pub fn of_directory(request_id: Option<&str>, correlation_id: Option<&str>) -> Self {
-        Self { request_id: request_id.and_then(plain), correlation_id: correlation_id.and_then(plain) }
+        let correlation_id = correlation_id.and_then(plain);
+        Self { request_id: request_id.and_then(plain), correlation_id, client_request_id: None }
     }
 }
 

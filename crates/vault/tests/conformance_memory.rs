@@ -105,8 +105,8 @@ async fn faults_meet_the_calls_they_were_planned_for() {
     let wrapped = memory.0.wrap(&at, version, &support::payload(7), support::DEADLINE).await.unwrap();
     let unwrap = || memory.0.unwrap(&at, version, &wrapped.blob, support::DEADLINE);
     memory.0.fail_next(Operation::Unwrap, Fault::WrongPlaintext);
-    assert!(unwrap().await.unwrap().expose(|bytes| bytes[0] == 7 && bytes[1] == !7 && bytes[64] == 7));
-    assert!(unwrap().await.unwrap().expose(|bytes| bytes.iter().all(|byte| *byte == 7)));
+    assert!(unwrap().await.unwrap().payload.expose(|bytes| bytes[0] == 7 && bytes[1] == !7 && bytes[64] == 7));
+    assert!(unwrap().await.unwrap().payload.expose(|bytes| bytes.iter().all(|byte| *byte == 7)));
     for fault in [Fault::WrongKid, Fault::WrongLength] {
         memory.0.fail(Operation::Unwrap, fault);
         assert!(matches!(unwrap().await.map(|_| ()), Err(KeyUnavailable::AnswerInvalid { .. })));

@@ -111,7 +111,7 @@ async fn a_false_answer_is_not_taken_for_true() {
     }
     let on = faults.switch_on(Fault::Answer(Falsified::WrongPlaintext), Scope::everywhere());
     let other = keys.unwrap(&at, version, &blob, DEADLINE).await.unwrap();
-    assert!(!other.expose(|bytes| bytes.iter().all(|byte| *byte == 7)), "the content is the caller's to check");
+    assert!(!other.payload.expose(|bytes| bytes.iter().all(|byte| *byte == 7)), "the content is the caller's to check");
     faults.clear(on);
     faults.switch_on(Fault::Answer(Falsified::WrongPublicKey), Scope::everywhere());
     let substituted = keys.describe(&at, Some(version), DEADLINE).await.unwrap();

@@ -209,7 +209,7 @@ async fn a_refusal_before_the_challenge_keeps_its_meaning() {
     assert!(matches!(unwrap().await.map(|_| ()), Err(KeyUnavailable::Firewall(_))));
     let why = unwrap().await.map(|_| ()).unwrap_err();
     assert_eq!((why.class(), why.retry_after()), (Class::Transient, Some(std::time::Duration::from_secs(3))));
-    assert!(unwrap().await.unwrap().expose(|bytes| bytes.iter().all(|byte| *byte == 7)));
+    assert!(unwrap().await.unwrap().payload.expose(|bytes| bytes.iter().all(|byte| *byte == 7)));
 }
 
 /// A body without measure is not read to its end, whether it says its length or not.

@@ -8,8 +8,8 @@ use domain::{Clock, KeyLocation, KeyVersionId, TenantId, Timestamp};
 use secmem::Secret;
 use support::RealTime;
 use vault::{
-    Approach, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Reached, Trace, VersionListing,
-    WrappedBlob,
+    Approach, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Reached, Trace, Unwrapped,
+    VersionListing, WrappedBlob,
     conformance::{self, Fixture},
     memory::{Fault, MemoryKeys, Operation},
 };
@@ -133,12 +133,13 @@ impl CustomerKeys for Wrong {
         version: KeyVersionId,
         blob: &[u8],
         deadline: Duration,
-    ) -> Result<Secret<PAYLOAD_LEN>, KeyUnavailable> {
+    ) -> Result<Unwrapped, KeyUnavailable> {
         if self.bug == Bug::AnswersFromMemory && self.remembered.lock().unwrap().as_deref() == Some(blob) {
-            return Ok(support::payload(7));
+            return Ok(Unwrapped { payload: support::payload(7), trace: Trace::default() });
         }
         if self.bug == Bug::Echo {
-            return Ok(Secret::fill(|out| out.iter_mut().zip(blob).for_each(|(out, byte)| *out = *byte))?);
+            let payload = Secret::fill(|out| out.iter_mut().zip(blob).for_each(|(out, byte)| *out = *byte))?;
+            return Ok(Unwrapped { payload, trace: Trace::default() });
         }
         let version = match self.bug {
             Bug::NewestVersion => self.inner.describe(at, None, deadline).await?.kid.version(),

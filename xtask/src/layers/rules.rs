@@ -54,9 +54,14 @@ pub(crate) const CRATES: &[Crate] = &[
     rule("api", Nothing, "generated from the proto files, which are the contract with strangers"),
     rule("client", Only(&["api"]), "a client knows the contract and nothing of how the daemon keeps it"),
     rule(
+        "ledger",
+        Only(&["domain"]),
+        "an export is verified without the service that wrote it: the rules of a chain, and nothing that stores or serves one",
+    ),
+    rule(
         "byokctl",
-        Only(&["client", "domain", "api", "envelope"]),
-        "talks to the daemon like any other client; the envelope only to show a ciphertext's public header",
+        Only(&["client", "domain", "api", "envelope", "ledger"]),
+        "talks to the daemon like any other client; the envelope to show a ciphertext's public header, the ledger to verify",
     ),
     Crate {
         name: "azure-emulator",
@@ -155,6 +160,7 @@ pub(crate) const PURE: &[Pure] = &[
         why: "the domain does no input or output, and its clock is an argument",
     },
     Pure { name: "envelope", never: INPUT_AND_OUTPUT, why: "the format is a pure function" },
+    Pure { name: "ledger", never: INPUT_AND_OUTPUT, why: "a verdict follows from the lines that were read alone" },
     Pure { name: "secmem", never: INPUT_AND_OUTPUT, why: "memory for keys neither logs nor talks" },
 ];
 

@@ -82,6 +82,9 @@ pub(crate) enum Noun {
     /// Files and pipes of any size
     #[command(subcommand)]
     Data(DataVerb),
+    /// The ledger: what was done, in chains that nobody can change unseen
+    #[command(subcommand)]
+    Audit(crate::audit::AuditVerb),
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ impl ControlLease {
         self.bugs.has(SeededBug::ControlLeaseIgnored)
     }
 
+    /// Whether it was ever read.
+    pub(crate) fn was_ever_read(&self) -> bool {
+        self.read.boot.load(Ordering::Acquire) != NEVER
+    }
+
     /// Everything committed before `asked_at` is known here.
     pub(crate) fn was_read(&self, asked_at: Moment) {
         self.read.set(asked_at);

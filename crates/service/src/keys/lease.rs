@@ -106,8 +106,9 @@ impl VersionLease {
         Generation(self.generation.load(Ordering::Acquire))
     }
 
+    /// Whether it was proven recently enough, whatever doubts there are.
     #[inline]
-    fn holds(&self, now: Moment) -> bool {
+    pub(crate) fn holds(&self, now: Moment) -> bool {
         !self.bounded || self.lease().is_some_and(|lease| lease.holds(now))
     }
 

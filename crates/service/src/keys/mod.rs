@@ -17,6 +17,7 @@
 //! | [`quota`] | how much of a vault's quota is taken |
 //! | [`vault_call`] | how a vault is asked, and what a denial does |
 //! | [`unwrap`] | from a row to a key that was compared |
+//! | [`journal`] | what has yet to be written into the ledger |
 //! | [`rewrap`] | how a data key gets a wrapping by another key version |
 //! | [`birth`] | how a new data key comes to encrypt |
 //! | [`birth_place`] | how many do so at once |
@@ -31,6 +32,7 @@ pub(crate) mod birth_place;
 pub(crate) mod control;
 pub(crate) mod failure;
 pub(crate) mod flight;
+pub(crate) mod journal;
 pub(crate) mod lease;
 pub(crate) mod meters;
 pub(crate) mod name;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ledger::Purpose;
 use domain::{KeyConfig, KeyVersion, KeyVersionId};
 use futures::future::join;
 use tokio::sync::SemaphorePermit;
@@ -111,7 +112,7 @@ impl Core {
         let challenge = Challenge::draw(&*self.entropy)?;
         let blob = target.key.seal(&challenge).ok_or_else(invalid)?;
         self.charge(&target.at);
-        let (answer, proof) = self.unwrap_in_place(workspace, &target.at, &blob, budget).await?;
+        let (answer, proof) = self.unwrap_in_place(workspace, &target.at, &blob, Purpose::Probe, budget).await?;
         if challenge.is_answered_by(&answer) || self.bugs.has(SeededBug::ChallengeNotCompared) {
             return Ok(proof);
         }

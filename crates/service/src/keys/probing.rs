@@ -106,6 +106,11 @@ impl Probing {
         self.probed
     }
 
+    /// Whether the last asking was no success.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing
+    }
+
     /// When the last success was asked for.
     pub(crate) fn last_success(&self) -> Option<Moment> {
         self.succeeded

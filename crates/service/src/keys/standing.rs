@@ -56,6 +56,8 @@ pub(crate) struct Version {
     pub(crate) probing: Probing,
     /// Where and with which public half.
     pub(crate) target: Option<Arc<Target>>,
+    /// Whether the ledger has it that its lease was lost and has not come back.
+    pub(crate) lost: bool,
 }
 
 /// A denial, and whether the audit chain has it.
@@ -119,6 +121,7 @@ impl Held {
             wraps_no_more: None,
             probing: Probing::default(),
             target: None,
+            lost: false,
         };
         self.versions.entry(version).or_insert_with(fresh)
     }

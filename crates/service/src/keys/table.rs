@@ -6,18 +6,22 @@
 mod forget;
 mod probed;
 
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use domain::lease::{Generation, KeyLease};
+use domain::ledger::WhyPurged;
 use domain::{AppId, DataKeyId, KeyVersionId, Moment, WorkspaceId};
 use foldhash::fast::RandomState;
 use store::RecordedDenial;
 use vault::KeyUnavailable;
 
+pub(crate) use self::probed::LeaseNews;
 use super::control::ControlLease;
+use super::journal::Journal;
 use super::lease::VersionLease;
 use super::name::{AppLabel, DataKeyLabel};
 use super::probing::Pace;
@@ -34,6 +38,7 @@ pub(crate) struct KeyTable {
     vault_calls: usize,
     control: Arc<ControlLease>,
     pace: Pace,
+    journal: Arc<Journal>,
     bugs: Bugs,
 }
 
@@ -70,7 +75,13 @@ pub(crate) enum NotAdmitted {
 }
 
 impl KeyTable {
-    pub(crate) fn new(vault_calls: usize, control: Arc<ControlLease>, pace: Pace, bugs: Bugs) -> Self {
+    pub(crate) fn new(
+        vault_calls: usize,
+        control: Arc<ControlLease>,
+        pace: Pace,
+        journal: Arc<Journal>,
+        bugs: Bugs,
+    ) -> Self {
         Self {
             open: map(),
             sealing: map(),
@@ -79,6 +90,7 @@ impl KeyTable {
             vault_calls,
             control,
             pace,
+            journal,
             bugs,
         }
     }
@@ -293,7 +305,7 @@ impl KeyTable {
         let mut held = lock(&workspace.held);
         held.lease(version).deny();
         workspace.denied();
-        self.take_away(workspace, &mut held, |_, under| under == Some(version));
+        self.take_away(workspace, &mut held, WhyPurged::Denied, |_, under| under == Some(version));
         let version = held.version(version);
         version.probing.failed(now, self.pace, None);
         Self::is_news(&mut version.denial, why, now)
@@ -324,7 +336,7 @@ impl KeyTable {
         // Recorded: by who saw it.
         known.denial =
             Some(Denial { why: why.clone(), recorded: true, since: now.wall, asked_at: now, first_yes: None });
-        self.take_away(&workspace, &mut held, |_, under| under == Some(version));
+        self.take_away(&workspace, &mut held, WhyPurged::Denied, |_, under| under == Some(version));
     }
 
     /// Why the version is refused, and when it was last asked about, while it is.
@@ -375,21 +387,25 @@ impl KeyTable {
         }
         match change {
             Change::Selection => {}
-            Change::Revoked => self.take_away(&workspace, &mut held, |_, under| under.is_some()),
+            Change::Revoked => self.take_away(&workspace, &mut held, WhyPurged::Revoked, |_, under| under.is_some()),
             Change::Key { lease } => {
                 held.bound = Some(lease);
                 held.versions.values().for_each(|version| version.lease.shorten(lease));
             }
             Change::Unknown => {}
-            Change::AppDeleted(app) => self.take_away(&workspace, &mut held, |key_app, _| key_app == app),
-            Change::WorkspaceDeleted => self.take_away(&workspace, &mut held, |_, _| true),
+            Change::AppDeleted(app) => {
+                self.take_away(&workspace, &mut held, WhyPurged::AppDeleted, |key_app, _| key_app == app);
+            }
+            Change::WorkspaceDeleted => {
+                self.take_away(&workspace, &mut held, WhyPurged::WorkspaceDeleted, |_, _| true);
+            }
             Change::DataKeyDestroyed(app, id) => self.forget(&workspace, &mut held, app, id),
         }
     }
 
     /// Takes away every key of the customer's side: it is switched off, and another replica was told first.
     pub(crate) fn switch_off(&self, workspace: &WorkspaceState) {
-        self.take_away(workspace, &mut lock(&workspace.held), |_, under| under.is_some());
+        self.take_away(workspace, &mut lock(&workspace.held), WhyPurged::Revoked, |_, under| under.is_some());
     }
 
     /// Takes away the keys whose lease ended more than `ago` ago: nobody uses them, and nobody renews them.
@@ -402,7 +418,8 @@ impl KeyTable {
             if lapsed.is_empty() {
                 continue;
             }
-            self.take_away(&workspace, &mut held, |_, under| under.is_some_and(|version| lapsed.contains(&version)));
+            let under_one = |_: &AppId, under: Option<KeyVersionId>| under.is_some_and(|under| lapsed.contains(&under));
+            self.take_away(&workspace, &mut held, WhyPurged::Lapsed, under_one);
         }
     }
 
@@ -416,8 +433,10 @@ impl KeyTable {
         &self,
         workspace: &WorkspaceState,
         held: &mut Held,
+        why: WhyPurged,
         which: impl Fn(&AppId, Option<KeyVersionId>) -> bool,
     ) {
+        let mut gone: HashMap<Option<KeyVersionId>, u64> = HashMap::new();
         let (open, sealing) = (self.open.pin(), self.sealing.pin());
         held.keys.retain(|(app, id), under| {
             if !which(app, *under) {
@@ -435,8 +454,12 @@ impl KeyTable {
                 cell.store(None);
                 open.remove(&app.data_key(*id));
             }
+            *gone.entry(*under).or_default() += 1;
             false
         });
+        for (version, count) in gone {
+            self.journal.purged(&workspace.id, version, why, count);
+        }
     }
 }
 

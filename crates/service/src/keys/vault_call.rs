@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
 use domain::lease::KeyLease;
+use domain::ledger::Purpose;
 use domain::{Clock, KeyConfig, KeyVersion, KeyVersionId, Moment, VaultLimit, VaultShare};
 use secmem::Secret;
 use tokio::sync::SemaphorePermit;
@@ -66,7 +67,7 @@ impl Core {
     ) -> Result<(Secret<65>, Proof), KeyUnavailable> {
         let _place = self.place(workspace, budget).await?;
         self.turn(at, budget).await?;
-        self.unwrap_in_place(workspace, at, blob, budget).await
+        self.unwrap_in_place(workspace, at, blob, Purpose::Unwrap, budget).await
     }
 
     /// As [`Core::ask_unwrap`], by somebody who has a place.
@@ -75,20 +76,23 @@ impl Core {
         workspace: &WorkspaceState,
         at: &At,
         blob: &[u8],
+        purpose: Purpose,
         budget: &Budget<'_>,
     ) -> Result<(Secret<65>, Proof), KeyUnavailable> {
         let asked_in = lock(&workspace.held).lease(at.version).generation();
         let mut asked_at = self.clock.now();
         let left = budget.left();
+        let call = self.journal.call(&workspace.id, at.version, purpose);
         let answer = self.customer_keys.unwrap(&at.key, at.version, blob, left);
         let answer = timeout(left, answer).await.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }));
+        call.ended(&answer, |unwrapped| &unwrapped.trace);
         if self.bugs.has(SeededBug::LeaseFromAnswer) {
             asked_at = self.clock.now();
         }
         let proof =
             Proof { version: at.version, lease: KeyLease::from_proof(asked_at, self.lease_within(at.lease)), asked_in };
         match answer {
-            Ok(payload) => Ok((payload, proof)),
+            Ok(unwrapped) => Ok((unwrapped.payload, proof)),
             Err(why) => {
                 if self.bugs.has(SeededBug::OutageRenews) && why.class() == Class::Transient {
                     let _ = self.table.renew(workspace, proof);
@@ -110,8 +114,10 @@ impl Core {
         let _place = self.place(workspace, budget).await?;
         self.turn(at, budget).await?;
         let left = budget.left();
+        let call = self.journal.call(&workspace.id, at.version, Purpose::Wrap);
         let answer = self.customer_keys.wrap(&at.key, at.version, payload, left);
         let answer = timeout(left, answer).await.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }));
+        call.ended(&answer, |wrapped| &wrapped.trace);
         match answer {
             Ok(wrapped) if wrapped.version == at.key.location.at(at.version) => {
                 self.table.wraps(workspace, at.version);

@@ -5,6 +5,7 @@
 pub(crate) mod enforcement;
 pub(crate) mod feed;
 pub(crate) mod hints;
+pub(crate) mod ledger;
 pub(crate) mod new_versions;
 mod probes;
 pub(crate) mod rotation;

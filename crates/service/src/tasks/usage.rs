@@ -10,7 +10,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::entropy::random;
 use domain::{BootId, Hour, KeyUsage, Protection, Timestamp, Traffic};
 use store::StoreError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -35,8 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Ledger(tokio::sync::Mutex<Book>);
 
 struct Book {
-    /// Chosen when there is first something to write.
-    boot: Option<BootId>,
     looked_at: Timestamp,
     /// The number of the last flush that was begun.
     flush: u64,
@@ -50,7 +47,7 @@ impl Ledger {
     /// `now`: nothing was sealed or opened before.
     pub(crate) fn new(now: Timestamp) -> Self {
         let (pending, sent) = (HashMap::new(), Vec::new());
-        Self(tokio::sync::Mutex::new(Book { boot: None, looked_at: now, flush: 0, pending, sent }))
+        Self(tokio::sync::Mutex::new(Book { looked_at: now, flush: 0, pending, sent }))
     }
 }
 
@@ -160,10 +157,15 @@ impl Book {
     }
 
     fn begin_flush(&mut self, core: &Core) {
-        let boot = *self.boot.get_or_insert_with(|| match core.bugs.has(SeededBug::ReplicasShareCounts) {
+        let boot = match core.bugs.has(SeededBug::ReplicasShareCounts) {
             true => BootId::from_bytes([0; 16]),
-            false => BootId::from_bytes(random(&*core.entropy)),
-        });
+            false => core.journal.boot(),
+        };
+        for ((name, hour), (_, traffic)) in &self.pending {
+            if let Some(hour) = hour {
+                core.journal.used(&name.app.workspace, *hour, name.id, &traffic.tally);
+            }
+        }
         self.flush += 1;
         let flush = self.flush;
         let row =

@@ -118,7 +118,7 @@ impl CustomerKeys for Damaging {
         version: KeyVersionId,
         blob: &[u8],
         deadline: Duration,
-    ) -> Result<Secret<65>, KeyUnavailable> {
+    ) -> Result<vault::Unwrapped, KeyUnavailable> {
         self.vault.unwrap(at, version, blob, deadline).await
     }
 }

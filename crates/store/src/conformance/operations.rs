@@ -225,6 +225,12 @@ pub async fn a_switch_happens_with_its_operation(db: &dyn Database) {
     let last = store.last_event(&workspace_id("acme"), "key.exported").await.unwrap().unwrap();
     assert_eq!(last.details, [("count".to_owned(), "1".to_owned())]);
     assert_eq!(store.last_event(&workspace_id("acme"), "key.rotated").await.unwrap(), None);
+    let acme = workspace_id("acme");
+    assert_eq!(store.newest_event(Some(&acme), Some("key.exported")).await.unwrap().unwrap(), last);
+    assert_eq!(store.newest_event(Some(&acme), Some("key.rotated")).await.unwrap(), None);
+    let whole = store.audit(Some(&acme), 0, 1_000).await.unwrap();
+    assert_eq!(store.newest_event(Some(&acme), None).await.unwrap().as_ref(), whole.last());
+    assert_eq!(store.newest_event(Some(&workspace_id("nobody")), None).await.unwrap(), None);
 }
 
 /// Somebody at the database who calls a rotation off, or takes it out of the list, is found out.

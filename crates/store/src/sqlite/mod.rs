@@ -3,6 +3,7 @@
 //!
 //! Nothing outside this folder knows SQL.
 
+mod chain;
 mod changes;
 #[cfg(test)]
 mod commit_tests;
@@ -329,6 +330,15 @@ impl Store for SqliteStore {
     async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError> {
         let (workspace, name) = (workspace.clone(), name.to_owned());
         self.read(move |conn, codes| operation::last_event(conn, codes, &workspace, &name)).await
+    }
+
+    async fn newest_event(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        name: Option<&str>,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
+        let (workspace, name) = (workspace.cloned(), name.map(str::to_owned));
+        self.read(move |conn, codes| chain::newest_event(conn, codes, workspace.as_ref(), name.as_deref())).await
     }
 
     async fn operation(&self, id: OperationId) -> Result<Option<Operation>, StoreError> {

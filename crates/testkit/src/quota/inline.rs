@@ -122,6 +122,14 @@ impl Store for Inline {
         at_once(self.0.audit(workspace, after, limit))
     }
 
+    async fn newest_event(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        name: Option<&str>,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
+        at_once(self.0.newest_event(workspace, name))
+    }
+
     async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError> {
         at_once(self.0.last_event(workspace, name))
     }

@@ -11,7 +11,9 @@ use secmem::Secret;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 use vault::memory::MemoryKeys;
-use vault::{CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, VersionListing, WrappedBlob};
+use vault::{
+    CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped, VersionListing, WrappedBlob,
+};
 
 use crate::revocation::clock::Time;
 use crate::revocation::plan::Dice;
@@ -160,7 +162,7 @@ impl CustomerKeys for CountingVault {
         stream(&secret, &number, &mut blob[HEADER..]);
         blob.resize(256, 0);
         self.way().await;
-        Ok(WrappedBlob { version: at.location.at(version), blob, request_id: None })
+        Ok(WrappedBlob { version: at.location.at(version), blob, trace: Trace::default() })
     }
 
     async fn unwrap(
@@ -169,7 +171,7 @@ impl CustomerKeys for CountingVault {
         version: KeyVersionId,
         blob: &[u8],
         deadline: Duration,
-    ) -> Result<Secret<PAYLOAD_LEN>, KeyUnavailable> {
+    ) -> Result<Unwrapped, KeyUnavailable> {
         self.way().await;
         self.arrive()?;
         let cheap = blob.starts_with(MARK);
@@ -188,6 +190,6 @@ impl CustomerKeys for CountingVault {
             stream(&secret, number, out);
         })?;
         self.way().await;
-        Ok(payload)
+        Ok(Unwrapped { payload, trace: Trace::default() })
     }
 }

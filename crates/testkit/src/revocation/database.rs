@@ -391,6 +391,14 @@ impl Store for StoreLine {
         self.others().retire_data_key(workspace, app, data_key, at).await
     }
 
+    async fn newest_event(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        name: Option<&str>,
+    ) -> Result<Option<RecordedEvent>, StoreError> {
+        self.others().newest_event(workspace, name).await
+    }
+
     async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError> {
         self.others().last_event(workspace, name).await
     }

@@ -9,7 +9,7 @@ use secmem::Secret;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use vault::memory::MemoryKeys;
-use vault::{Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, VersionListing, WrappedBlob};
+use vault::{Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, Unwrapped, VersionListing, WrappedBlob};
 
 use super::clock::Time;
 use super::plan::{Dice, Trouble};
@@ -117,7 +117,7 @@ impl CustomerKeys for VaultLine {
         version: KeyVersionId,
         blob: &[u8],
         deadline: Duration,
-    ) -> Result<Secret<{ vault::PAYLOAD_LEN }>, KeyUnavailable> {
+    ) -> Result<Unwrapped, KeyUnavailable> {
         self.call(self.vault.unwrap(at, version, blob, deadline)).await
     }
 }

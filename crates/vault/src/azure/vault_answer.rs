@@ -6,7 +6,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use azure_core::{
-    http::headers::{HeaderName, Headers},
+    http::headers::{CLIENT_REQUEST_ID, HeaderName, Headers},
     time::parse_rfc7231,
 };
 use domain::Timestamp;
@@ -88,9 +88,10 @@ fn names(error: &Error<'_>, headers: &Headers, number: &str) -> bool {
     error.message.contains(number) || error.code.contains(number) || challenge.contains(number)
 }
 
-/// The vault's id of the call.
+/// The vault's id of the call, and ours.
 pub(super) fn trace(headers: &Headers) -> Trace {
-    Trace::of_vault(headers.get_optional_str(&HeaderName::from_static("x-ms-request-id")))
+    let id = |name: &HeaderName| headers.get_optional_str(name);
+    Trace::of_vault(id(&HeaderName::from_static("x-ms-request-id"))).carried(id(&CLIENT_REQUEST_ID))
 }
 
 /// How long the other side asks us to wait: milliseconds in Microsoft's own headers, seconds or a date in the standard one.

@@ -15,7 +15,7 @@ use azure_core::{
     error::ErrorKind,
     http::{
         AsyncRawResponse, HttpClient, Method, Request, StatusCode, Url,
-        headers::{AUTHORIZATION, Headers, WWW_AUTHENTICATE},
+        headers::{AUTHORIZATION, CLIENT_REQUEST_ID, Headers, WWW_AUTHENTICATE},
     },
 };
 use domain::{KeyLocation, TenantId};
@@ -140,7 +140,12 @@ impl Gate {
 
     /// Sends a request that carries a token; its answer must not come from another tenant's vault or lead elsewhere.
     async fn send_with_token(&self, request: &Request) -> Result<Received, KeyUnavailable> {
-        let received = self.sender.send(request).await.map_err(no_answer)?;
+        let mut received = self.sender.send(request).await.map_err(no_answer)?;
+        // What our call carried, whatever the vault says it was: the vault's log has it.
+        received.headers.remove(CLIENT_REQUEST_ID);
+        if let Some(ours) = request.headers().get_optional_str(&CLIENT_REQUEST_ID) {
+            received.headers.insert(CLIENT_REQUEST_ID, ours.to_owned());
+        }
         let trace = || vault_answer::trace(&received.headers);
         if (300..400).contains(&received.status) {
             return Err(KeyUnavailable::AnswerInvalid { fault: AnswerFault::Redirect, trace: trace() });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use domain::{
     PlatformKeyId,
     row_seal::{RowMac, RowSeal},
@@ -25,6 +26,8 @@ pub(super) struct DerivedKeys {
     row_mac: Secret<32>,
     /// Makes the nonces by which owners prove a vault theirs. HMAC-SHA-256.
     ownership: Secret<32>,
+    /// The seed of the key that signs checkpoints of the ledger. Ed25519.
+    ledger: Secret<32>,
     /// Recognises the root; not a secret.
     pub(super) check_value: [u8; 16],
 }
@@ -48,8 +51,16 @@ impl DerivedKeys {
             blob: Secret::fill(|out| expand("blob", out))?,
             row_mac: Secret::fill(|out| expand("row-mac", out))?,
             ownership: Secret::fill(|out| expand("ownership", out))?,
+            ledger: Secret::fill(|out| expand("ledger-checkpoint", out))?,
             check_value,
         })
+    }
+
+    /// The key that signs checkpoints, made for one use: what is kept is its seed, in locked memory. The library wipes its own
+    /// copy when the key goes.
+    pub(super) fn checkpoint_key(&self) -> Ed25519KeyPair {
+        let pair = self.ledger.expose(|seed| Ed25519KeyPair::from_seed_unchecked(seed));
+        pair.expect("any 32 bytes are an Ed25519 seed")
     }
 
     fn row_mac(&self, row: &[u8]) -> Hmac<Sha256> {

@@ -36,7 +36,7 @@ impl PlatformRoot {
         let secret: Secret<ROOT_KEY_LEN> = Secret::fill(|out| entropy.fill(out))?;
         let payload = payload(&cluster, id, &secret)?;
         let wrapped = vault.wrap(at, described.kid.version(), &payload, deadline).await?;
-        let again = vault.unwrap(at, described.kid.version(), &wrapped.blob, deadline).await?;
+        let again = vault.unwrap(at, described.kid.version(), &wrapped.blob, deadline).await?.payload;
         if !bool::from(payload.expose(|payload| again.expose(|again| payload.ct_eq(again)))) {
             return Err(RootRefused::NotThisKey);
         }
@@ -62,7 +62,7 @@ impl PlatformRoot {
             if *kid.key() != at.location {
                 return Err(RootRefused::WrappedByAnother);
             }
-            let payload = vault.unwrap(at, kid.version(), &blob, deadline).await?;
+            let payload = vault.unwrap(at, kid.version(), &blob, deadline).await?.payload;
             secrets.push((id, secret_of(&payload, &file.cluster, id)?));
         }
         Self::derive(file.cluster, file.primary, &secrets)

@@ -3,6 +3,7 @@
 //! Wrapping alone proves nothing: whoever can read the public half can wrap. Only a vault that holds the private half gives
 //! back what went in, and only one that checks refuses what did not.
 
+use domain::ledger::Purpose;
 use domain::{KeyVersionId, Reason};
 use secmem::Secret;
 use subtle::ConstantTimeEq;
@@ -27,7 +28,10 @@ impl Run<'_> {
             return Verdict::from(&KeyUnavailable::OutOfLockedMemory);
         };
         let (keys, key) = (&self.core.customer_keys, &self.target.key);
-        match self.ask(|deadline| keys.wrap(key, version, &payload, deadline)).await {
+        let call = self.core.journal.call(&self.target.workspace, version, Purpose::TestWrap);
+        let answer = self.ask(|deadline| keys.wrap(key, version, &payload, deadline)).await;
+        call.ended(&answer, |wrapped| &wrapped.trace);
+        match answer {
             Ok(wrapped) if wrapped.version == key.location.at(version) => {
                 self.wrapped = Some(Wrapped { version, payload, blob: wrapped.blob });
                 Verdict::passed(format!("65 random bytes were wrapped by version {version}, with RSA-OAEP-256"))
@@ -40,9 +44,12 @@ impl Run<'_> {
     pub(super) async fn unwrap(&mut self) -> Verdict {
         let Some(Wrapped { version, payload, blob }) = &self.wrapped else { return out_of_order() };
         let (keys, key) = (&self.core.customer_keys, &self.target.key);
-        match self.ask(|deadline| keys.unwrap(key, *version, blob, deadline)).await {
+        let call = self.core.journal.call(&self.target.workspace, *version, Purpose::TestUnwrap);
+        let answer = self.ask(|deadline| keys.unwrap(key, *version, blob, deadline)).await;
+        call.ended(&answer, |unwrapped| &unwrapped.trace);
+        match answer {
             Ok(back) => {
-                let same = payload.expose(|sent| back.expose(|back| bool::from(sent.ct_eq(back))));
+                let same = payload.expose(|sent| back.payload.expose(|back| bool::from(sent.ct_eq(back))));
                 if same || self.core.bugs.has(SeededBug::TestNotCompared) {
                     Verdict::passed("the same version gave the same bytes back")
                 } else {
@@ -63,7 +70,10 @@ impl Run<'_> {
             None => return Verdict::failed(Reason::VaultAnswerInvalid, "the vault wrapped to nothing"),
         }
         let (keys, key) = (&self.core.customer_keys, &self.target.key);
-        match self.ask(|deadline| keys.unwrap(key, *version, &tampered, deadline)).await {
+        let call = self.core.journal.call(&self.target.workspace, *version, Purpose::TestUnwrap);
+        let answer = self.ask(|deadline| keys.unwrap(key, *version, &tampered, deadline)).await;
+        call.ended(&answer, |unwrapped| &unwrapped.trace);
+        match answer {
             Ok(_) => {
                 let reason = Reason::VaultOpensDamaged;
                 Verdict::failed(reason, reason.summary())

@@ -19,6 +19,18 @@ pub(crate) struct Health {
     pub(crate) denied: Vec<(KeyVersionId, Timestamp, KeyUnavailable)>,
 }
 
+/// What the ledger is told of a version's lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeaseNews {
+    /// It ended without an answer that counts, while keys are held under it.
+    Lost {
+        /// When the last success was asked for.
+        proven_at: Option<Timestamp>,
+    },
+    /// It holds again.
+    Regained,
+}
+
 impl KeyTable {
     /// What is known of a workspace's key: when `current` last proved itself, and which versions are refused, that one first,
     /// whether anything still needs them or not.
@@ -80,6 +92,34 @@ impl KeyTable {
             }
         }
         due
+    }
+
+    /// Leases that were lost since the last look, or came back. A lease that nobody renews because nobody uses it is not lost, and
+    /// a denial is told as one.
+    pub(crate) fn lease_news(&self, now: Moment) -> Vec<(WorkspaceId, KeyVersionId, LeaseNews)> {
+        let workspaces: Vec<_> = self.workspaces.pin().values().cloned().collect();
+        let mut news = Vec::new();
+        for workspace in workspaces {
+            let mut held = lock(&workspace.held);
+            let Held { versions, keys, .. } = &mut *held;
+            for (id, version) in versions.iter_mut() {
+                let holds = version.lease.holds(now);
+                if version.lost && holds {
+                    version.lost = false;
+                    news.push((workspace.id.clone(), *id, LeaseNews::Regained));
+                } else if !version.lost
+                    && !holds
+                    && version.denial.is_none()
+                    && version.probing.is_failing()
+                    && keys.values().any(|under| *under == Some(*id))
+                {
+                    version.lost = true;
+                    let proven_at = version.probing.last_success().map(|at| at.wall);
+                    news.push((workspace.id.clone(), *id, LeaseNews::Lost { proven_at }));
+                }
+            }
+        }
+        news
     }
 
     /// This replica stood still: whatever is used next is asked about first.

@@ -1,0 +1,167 @@
+//! `byokctl audit reconcile`: the customer's own Key Vault log, held against the ledger.
+
+use std::path::Path;
+
+use ledger::Verifier;
+use ledger::export::Line;
+use ledger::reconcile::{Calls, OneSided, Reconciled, VaultLog};
+use serde::Serialize;
+
+use super::{unreadable, verify};
+use crate::args::{Global, Output};
+use crate::failure::{Exit, Failure};
+use crate::output;
+
+pub(crate) fn run(global: &Global, export: &Path, vault_log: &Path, application: &str) -> Result<(), Failure> {
+    let mut verifier = Verifier::new(Vec::new(), Vec::new());
+    let mut calls = Calls::default();
+    let mut unread = None;
+    verify::lines(export, |line| {
+        verifier.line(line);
+        if let Ok(Line::Event(event)) = Line::read(line)
+            && !calls.take(&event)
+        {
+            unread = Some(event.number);
+        }
+    })?;
+    // What was tampered with proves nothing about anybody's log.
+    let report = verifier.finish();
+    if let Some(finding) = report.findings.first() {
+        return Err(Failure::caller(format!("{} is no export to rely on: {finding}", export.display()))
+            .hint("see all that is wrong with it: byokctl audit verify"));
+    }
+    if let Some(number) = unread {
+        return Err(Failure::caller(format!("event {number} holds calls in a form that is not known here"))
+            .hint("take a byokctl that is not older than the service"));
+    }
+    let text = std::fs::read_to_string(vault_log).map_err(|error| unreadable(vault_log, &error))?;
+    let log = VaultLog::read(&text).map_err(|why| {
+        Failure::caller(format!("{} is no log of a Key Vault: {why}", vault_log.display()))
+            .hint("export the category AuditEvent of the vault's diagnostic settings as JSON")
+    })?;
+    let sides = (calls.len(), log.len());
+    tell(global, sides, &calls.against(log, application.trim()))
+}
+
+#[derive(Serialize)]
+struct Told {
+    good: bool,
+    from: Option<String>,
+    until: Option<String>,
+    ledger_calls: usize,
+    vault_entries: usize,
+    matched: u64,
+    matched_without_answer: u64,
+    never_arrived: u64,
+    by_others: u64,
+    unauthenticated: u64,
+    outside: u64,
+    left_out: u64,
+    one_sided: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    only_in: &'static str,
+    time: String,
+    operation: &'static str,
+    version: Option<String>,
+    outcome: String,
+    ids: Vec<String>,
+    /// The ledger's event, or the record's place in the vault's log.
+    place: u64,
+}
+
+fn row(one: &OneSided) -> Row {
+    let operation = |wraps| if wraps { "KeyWrap" } else { "KeyUnwrap" };
+    match one {
+        OneSided::VaultOnly(entry) => Row {
+            only_in: "vault",
+            time: entry.at.to_string(),
+            operation: operation(entry.wraps),
+            version: entry.version.map(|version| version.to_string()),
+            outcome: entry.status.map_or_else(|| "?".to_owned(), |status| status.to_string()),
+            ids: entry.ids.clone(),
+            place: entry.place,
+        },
+        OneSided::LedgerOnly(call) => Row {
+            only_in: "ledger",
+            time: call.at.to_string(),
+            operation: operation(call.purpose.wraps()),
+            version: Some(call.version.to_string()),
+            outcome: call.outcome.clone(),
+            ids: [&call.request_id, &call.client_request_id].into_iter().flatten().cloned().collect(),
+            place: call.event,
+        },
+    }
+}
+
+fn tell(global: &Global, (ledger_calls, vault_entries): (usize, usize), found: &Reconciled) -> Result<(), Failure> {
+    let told = Told {
+        good: found.one_sided.is_empty() && (found.window.is_some() || found.matched > 0),
+        from: found.window.map(|(from, _)| from.to_string()),
+        until: found.window.map(|(_, until)| until.to_string()),
+        ledger_calls,
+        vault_entries,
+        matched: found.matched,
+        matched_without_answer: found.unanswered,
+        never_arrived: found.never_arrived,
+        by_others: found.by_others,
+        unauthenticated: found.unauthenticated,
+        outside: found.outside,
+        left_out: found.left_out,
+        one_sided: found.one_sided.iter().map(row).collect(),
+    };
+    match global.output {
+        Output::Json => output::print(&output::document(&told)?)?,
+        Output::Table => output::print(&table(&told))?,
+    }
+    if told.good {
+        return Ok(());
+    }
+    if found.window.is_none() {
+        return Err(Failure::caller("the ledger and the vault's log cover no common time")
+            .hint("export both for the same days"));
+    }
+    Err(Failure {
+        exit: Exit::Service,
+        message: format!("{} calls are on one side only", told.one_sided.len()),
+        hint: "only in the vault: somebody else used the application's credential, or a replica was killed before it wrote; \
+               only in the ledger: the vault's log is incomplete"
+            .to_owned(),
+    })
+}
+
+fn table(told: &Told) -> String {
+    let mut text = String::new();
+    if let (Some(from), Some(until)) = (&told.from, &told.until) {
+        text.push_str(&format!("from {from} until {until}\n"));
+    }
+    let counts = [
+        (told.matched, "calls are in both"),
+        (told.matched_without_answer, "entries fit a call of ours that was never answered"),
+        (told.never_arrived, "calls of ours were never answered and never logged"),
+        (told.by_others, "entries are of other applications and people"),
+        (told.unauthenticated, "entries were refused before the vault knew who called"),
+        (told.outside, "calls and entries lie outside that time"),
+        (told.left_out, "calls of ours were counted and not written down one by one"),
+    ];
+    for (count, what) in counts {
+        if count > 0 {
+            text.push_str(&format!("{count} {what}\n"));
+        }
+    }
+    if told.one_sided.is_empty() {
+        return text;
+    }
+    let row = |row: &Row| {
+        let place = match row.only_in {
+            "vault" => format!("record {}", row.place),
+            _ => format!("event {}", row.place),
+        };
+        let ids = row.ids.join(" ");
+        [row.only_in.to_owned(), row.time.clone(), row.operation.to_owned(), row.outcome.clone(), place, ids]
+    };
+    let rows: Vec<_> = told.one_sided.iter().map(row).collect();
+    text + &output::table(["ONLY IN", "TIME", "OPERATION", "OUTCOME", "PLACE", "IDS"], &rows)
+}

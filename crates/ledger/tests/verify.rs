@@ -1,0 +1,217 @@
+//! An export is as it was written, or what is not is named.
+
+mod support;
+
+use std::ops::Range;
+
+use ledger::Finding;
+use ledger::export::Line;
+use ledger::verify::{Look, Place};
+use proptest::prelude::*;
+use support::{Chain, verify, verify_without};
+
+/// What was written is found good, the whole and a part of it, with and without a checkpoint that was kept.
+#[test]
+fn an_untouched_export_is_good() {
+    let chain = Chain::of(100);
+    let early = Chain::of(60).checkpoint();
+    for (lines, kept) in
+        [(chain.export(), None), (chain.export(), Some(early.clone())), (chain.export_after(60), Some(early))]
+    {
+        let report = verify(&lines, kept);
+        assert!(report.is_good(), "{:?}", report.findings);
+        assert_eq!(report.range.unwrap().1, 100);
+    }
+    assert!(verify(&Chain::of(0).export(), None).is_good(), "a chain without events");
+    assert_eq!(verify(&chain.export(), None).checkpoints, 6, "five in the chain, and the closing one");
+    let report = verify(&chain.export_after(80), Some(Chain::of(40).checkpoint()));
+    assert!(report.is_good() && report.kept_is_older);
+}
+
+/// One event altered is named, whatever of it was altered.
+#[test]
+fn an_altered_event_is_named() {
+    type Change = fn(&mut ledger::Event);
+    let changes: [Change; 7] = [
+        |event| event.actor = "bob".to_owned(),
+        |event| event.event = "app.deleted".to_owned(),
+        |event| event.details[0].1 = "other".to_owned(),
+        |event| event.details.clear(),
+        |event| event.time_micros += 1,
+        |event| event.time = ledger::Event::time_text(0),
+        |event| event.hash = "00".repeat(32),
+    ];
+    for change in changes {
+        let mut chain = Chain::of(50);
+        change(&mut chain.events[29]);
+        let report = verify(&chain.export(), None);
+        assert!(report.findings.contains(&Finding::Altered { number: 30 }), "{:?}", report.findings);
+        assert!(report.findings.iter().all(|finding| about(finding) == Some(30)), "{:?}", report.findings);
+    }
+}
+
+/// Which event a finding is about.
+fn about(finding: &Finding) -> Option<u64> {
+    match finding {
+        Finding::Altered { number }
+        | Finding::Misplaced { number, .. }
+        | Finding::Unlinked { number }
+        | Finding::Rewritten { number, .. } => Some(*number),
+        Finding::Missing { from, to } if from == to => Some(*from),
+        Finding::Line { expected, .. } => Some(*expected),
+        _ => None,
+    }
+}
+
+/// Dropped, reordered and doubled events are named, and nothing else is.
+#[test]
+fn dropped_and_reordered_events_are_named() {
+    let lines = Chain::of(50).export();
+    let mut dropped = lines.clone();
+    dropped.remove(30);
+    let mut findings = verify(&dropped, None).findings;
+    // The closing line counts one more as well.
+    assert!(matches!(findings.pop(), Some(Finding::Line { .. })));
+    assert_eq!(findings, [Finding::Missing { from: 30, to: 30 }]);
+    let mut swapped = lines.clone();
+    swapped.swap(30, 31);
+    assert_eq!(verify(&swapped, None).findings, [Finding::Misplaced { number: 30, line: 32 }]);
+    let mut doubled = lines.clone();
+    doubled.insert(31, lines[30].clone());
+    let findings = verify(&doubled, None).findings;
+    assert!(findings.contains(&Finding::Misplaced { number: 30, line: 32 }), "{findings:?}");
+}
+
+/// An export that was cut off anywhere is not taken for whole; one whose end was forged is found out by the checkpoint that the
+/// customer kept.
+#[test]
+fn a_truncated_export_is_named() {
+    let chain = Chain::of(50);
+    let lines = chain.export();
+    for kept in 1..lines.len() {
+        let findings = verify(&lines[..kept], None).findings;
+        assert!(findings.iter().any(|f| matches!(f, Finding::CutOff { after, .. } if *after == kept as u64 - 1)));
+    }
+    let mut missing = lines.clone();
+    missing.drain(41..51);
+    let findings = verify(&missing, None).findings;
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::CutOff { after: 40, .. })), "{findings:?}");
+    // Somebody with the signing key cuts the chain itself.
+    let cut = Chain::of(40).export();
+    assert!(verify(&cut, None).is_good());
+    let findings = verify(&cut, Some(chain.checkpoint())).findings;
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::CutOff { after: 40, .. })), "{findings:?}");
+}
+
+/// Whoever writes everything anew from a change on is found out by the chain's own checkpoints; whoever signs those anew, by the
+/// key; and whoever has the key, by the checkpoint that the customer kept.
+#[test]
+fn a_rewritten_history_is_found_out() {
+    let kept = Chain::of(50).checkpoint();
+    let mut rewritten = Chain::of(60);
+    rewritten.events[10].actor = "bob".to_owned();
+    rewritten.follow_through(10);
+    let findings = verify(&rewritten.export(), None).findings;
+    let by = |event| Finding::Rewritten { number: event - 1, place: Place::Event(event) };
+    assert_eq!(findings, [by(20), by(40), by(60)]);
+
+    let mut forged = Chain::new(2);
+    for event in Chain::of(60).events {
+        forged.push(&event.event, event.details);
+    }
+    let findings = verify(&forged.export(), Some(kept.clone())).findings;
+    assert!(
+        findings.iter().any(|finding| matches!(finding, Finding::OtherKey { place: Place::End, .. })),
+        "{findings:?}"
+    );
+
+    let mut resigned = Chain::new(1);
+    for n in 0..60 {
+        resigned.push("app.upserted", vec![("app".to_owned(), format!("other-{n}"))]);
+    }
+    assert!(verify(&resigned.export(), None).is_good(), "the key's holder can write a history");
+    let findings = verify(&resigned.export(), Some(kept)).findings;
+    assert_eq!(findings, [Finding::Rewritten { number: 50, place: Place::Kept }]);
+}
+
+/// Each look catches what no other does: left out, its tampering goes unseen.
+#[test]
+fn each_look_is_needed() {
+    let whole = Chain::of(50);
+    // Of content: a detail changed, hash and all after it left as they are; a checkpoint that was kept from before.
+    let mut altered = whole.export();
+    altered[45] = altered[45].replace("app-45", "app-99");
+    // Of a link: two histories joined, each event whole in itself, after the last checkpoint but the closing one.
+    let mut joined = Chain::of(45);
+    joined.events[44].previous = "11".repeat(32);
+    joined.events[44].hash = hex::encode(joined.events[44].expected_hash(&joined.name).unwrap());
+    // Of signatures.
+    let mut unsigned = whole.export();
+    let last = unsigned.pop().unwrap();
+    let Line::End(mut end) = Line::read(&last).unwrap() else { panic!("{last}") };
+    end.checkpoint.signature = "00".repeat(64);
+    unsigned.push(Line::End(end).write());
+    // Of the end.
+    let mut cut = whole.export();
+    cut.truncate(46);
+    // Of the form.
+    let mut formed = whole.export();
+    formed[45] = formed[45].replacen("\"actor\":", "\"actor\": ", 1);
+    let cases = [
+        (Look::Content, altered, None),
+        (Look::Link, joined.export(), None),
+        (Look::Signature, unsigned, None),
+        (Look::End, cut, None),
+        (Look::Kept, Chain::of(40).export(), Some(whole.checkpoint())),
+        (Look::Form, formed, None),
+    ];
+    for (look, lines, kept) in cases {
+        assert!(!verify(&lines, kept.clone()).is_good(), "{look:?}: not noticed");
+        let findings = verify_without(Some(look), &lines, kept).findings;
+        assert!(findings.is_empty(), "{look:?} is not what notices it: {findings:?}");
+    }
+    // Links notice a changed order as well; which event it is, only numbers tell.
+    let mut swapped = whole.export();
+    swapped.swap(45, 46);
+    let misplaced = Finding::Misplaced { number: 45, line: 47 };
+    assert!(!verify_without(Some(Look::Order), &swapped, None).findings.contains(&misplaced));
+    assert_eq!(verify(&swapped, None).findings, [misplaced]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// One byte changed anywhere in an export never goes unseen.
+    #[test]
+    fn one_changed_byte_is_always_found(place in 0usize..1_000_000, flip in 1u8..=255) {
+        let text = Chain::of(25).export().join("\n") + "\n";
+        let mut bytes = text.into_bytes();
+        let place = place % bytes.len();
+        bytes[place] ^= flip;
+        let mut lines: Vec<String> =
+            bytes.split(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+        if lines.last().is_some_and(String::is_empty) {
+            lines.pop();
+        }
+        // The last line end alone says nothing: without it every line is still there.
+        prop_assume!(lines.len() > 1 && (place + 1 < bytes.len()));
+        prop_assert!(!verify(&lines, None).is_good(), "byte {place} ^ {flip}");
+    }
+
+    /// Any events dropped, moved or doubled are found.
+    #[test]
+    fn moved_lines_are_always_found(from in 1usize..=60, to in 1usize..=60, drop in 0usize..4, double in any::<bool>()) {
+        let lines = Chain::of(60).export();
+        let mut moved = lines.clone();
+        let taken: Range<usize> = from..(from + drop).min(61);
+        if double {
+            moved.insert(to, lines[from].clone());
+        } else if drop > 0 {
+            moved.drain(taken);
+        } else {
+            let line = moved.remove(from);
+            moved.insert(to, line);
+        }
+        prop_assert_eq!(verify(&moved, None).is_good(), moved == lines);
+    }
+}

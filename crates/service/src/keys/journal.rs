@@ -1,0 +1,357 @@
+//! What this replica has yet to write into the ledger: calls to vaults, receipts for keys it wiped, uses of keys by the hour.
+//!
+//! Taking something in is a short lock and no more: no request waits for the database, and none fails because something could
+//! not be recorded. What is taken in is bounded; what finds no room is counted, and the count is recorded. A process that is
+//! killed loses what it had not written: seconds of wraps and unwraps, and minutes of probes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use domain::audit::{AuditEvent, AuditKind};
+use domain::ledger::{CalledVault, KeysPurged, KeysUsed, Purpose, VaultCall, WhyPurged};
+use domain::{BootId, Clock, DataKeyId, Hour, KeyVersionId, Moment, Reason, Tally, Timestamp, WorkspaceId};
+use vault::{KeyUnavailable, Trace};
+
+use super::lock;
+use super::vault_call::SERVICE;
+use crate::seeded_bug::{Bugs, SeededBug};
+
+/// How long a wrap or an unwrap of a data key waits for others that are written with it.
+const CALLS_WAIT: Duration = Duration::from_secs(10);
+/// How long a probe does: they come by themselves, for ever.
+const PROBES_WAIT: Duration = Duration::from_secs(300);
+/// Calls of one event.
+const CALLS_TOGETHER: usize = 100;
+/// Calls that wait to be written, of all workspaces together.
+const MOST_CALLS: usize = 20_000;
+/// Events that wait to be written.
+const MOST_EVENTS: usize = 4_096;
+/// Data keys whose hour waits to be written, of all workspaces together.
+const MOST_USES: usize = 200_000;
+/// How long after an hour its counts are written: they come in with each flush of usage.
+const AFTER_AN_HOUR: Duration = Duration::from_secs(120);
+
+/// How much of what waits is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What is due.
+    Due,
+    /// All but the hour under way, whose event would otherwise come in as many parts as there are readers.
+    ForReading,
+    /// All: the process ends.
+    Everything,
+}
+
+/// What has yet to be written.
+pub(crate) struct Journal {
+    clock: Arc<dyn Clock>,
+    boot: BootId,
+    pages: Mutex<Pages>,
+    bugs: Bugs,
+}
+
+#[derive(Default)]
+struct Pages {
+    calls: HashMap<(WorkspaceId, KeyVersionId), Calls>,
+    /// How many calls there are in all.
+    call_count: usize,
+    events: VecDeque<AuditEvent>,
+    uses: HashMap<(WorkspaceId, Hour), HashMap<DataKeyId, Tally>>,
+    use_count: usize,
+}
+
+#[derive(Default)]
+struct Calls {
+    calls: Vec<VaultCall>,
+    left_out: u64,
+    /// By boot time: when they have to be written.
+    due: Option<Duration>,
+}
+
+impl Journal {
+    /// An empty one of the replica's life `boot`.
+    pub(crate) fn new(clock: Arc<dyn Clock>, boot: BootId, bugs: Bugs) -> Self {
+        Self { clock, boot, pages: Mutex::default(), bugs }
+    }
+
+    /// Which life of which replica this is.
+    pub(crate) fn boot(&self) -> BootId {
+        self.boot
+    }
+
+    /// A call to a vault begins. However it ends, and be it by being dropped, it is recorded.
+    pub(crate) fn call<'a>(
+        &'a self,
+        workspace: &'a WorkspaceId,
+        version: KeyVersionId,
+        purpose: Purpose,
+    ) -> Calling<'a> {
+        Calling { journal: self, workspace, version, purpose, asked: self.clock.now(), ended: false }
+    }
+
+    /// Keys were taken away, at this moment.
+    pub(crate) fn purged(
+        &self,
+        workspace: &WorkspaceId,
+        version: Option<KeyVersionId>,
+        why: WhyPurged,
+        data_keys: u64,
+    ) {
+        if self.bugs.has(SeededBug::ReceiptForgotten) {
+            return;
+        }
+        let what = AuditKind::KeysPurged(KeysPurged { version, boot: self.boot, why, data_keys });
+        self.note(Some(workspace), what);
+    }
+
+    /// Something happened, at this moment. What a person does on the data path belongs here too, one event a call.
+    pub(crate) fn note(&self, workspace: Option<&WorkspaceId>, what: AuditKind) {
+        let at = self.clock.now().wall;
+        self.put(AuditEvent { workspace: workspace.cloned(), at, actor: SERVICE.to_owned(), what });
+    }
+
+    /// A data key was used in an hour.
+    pub(crate) fn used(&self, workspace: &WorkspaceId, hour: Hour, data_key: DataKeyId, tally: &Tally) {
+        let mut pages = lock(&self.pages);
+        let full = pages.use_count >= MOST_USES;
+        let keys = pages.uses.entry((workspace.clone(), hour)).or_default();
+        match keys.get_mut(&data_key) {
+            Some(counted) => counted.add(tally),
+            // Its counts are in the database all the same: only the ledger's copy of them is not.
+            None if full => tracing::warn!(%workspace, "an hour's use of a data key finds no room in the ledger"),
+            None => {
+                keys.insert(data_key, *tally);
+                pages.use_count += 1;
+            }
+        }
+    }
+
+    /// What is to be written now.
+    pub(crate) fn take(&self, extent: Extent) -> Vec<AuditEvent> {
+        let now = self.clock.now();
+        let mut pages = lock(&self.pages);
+        let mut due: Vec<AuditEvent> = pages.events.drain(..).collect();
+        let event = |workspace: &WorkspaceId, at, what| {
+            let (workspace, actor) = (Some(workspace.clone()), SERVICE.to_owned());
+            AuditEvent { workspace, at, actor, what }
+        };
+        let is_due = |calls: &Calls| {
+            extent != Extent::Due || calls.calls.len() >= CALLS_TOGETHER || calls.due.is_some_and(|due| due <= now.boot)
+        };
+        let ready: Vec<_> =
+            pages.calls.iter().filter(|(_, calls)| is_due(calls)).map(|(name, _)| name.clone()).collect();
+        for name in ready {
+            let Some(Calls { mut calls, mut left_out, .. }) = pages.calls.remove(&name) else { continue };
+            pages.call_count -= calls.len();
+            let (workspace, version) = name;
+            while !calls.is_empty() {
+                let rest = calls.split_off(calls.len().min(CALLS_TOGETHER));
+                let called = CalledVault { version, boot: self.boot, calls, left_out: std::mem::take(&mut left_out) };
+                due.push(event(&workspace, now.wall, AuditKind::VaultCalled(called)));
+                calls = rest;
+            }
+        }
+        let past = Hour::of(now.wall.saturating_sub(AFTER_AN_HOUR));
+        let over: Vec<_> =
+            pages.uses.keys().filter(|(_, hour)| extent == Extent::Everything || *hour < past).cloned().collect();
+        for name in over {
+            let Some(keys) = pages.uses.remove(&name) else { continue };
+            pages.use_count -= keys.len();
+            let (workspace, hour) = name;
+            let used = KeysUsed::of(hour, self.boot, keys.into_iter().collect());
+            due.push(event(&workspace, now.wall, AuditKind::KeysUsed(used)));
+        }
+        due
+    }
+
+    /// An event could not be written: it is written with the next ones.
+    pub(crate) fn put(&self, event: AuditEvent) {
+        let mut pages = lock(&self.pages);
+        if pages.events.len() >= MOST_EVENTS {
+            pages.events.pop_front();
+            tracing::error!("an event for the ledger was lost: too many wait to be written");
+        }
+        pages.events.push_back(event);
+    }
+
+    fn called(&self, workspace: &WorkspaceId, version: KeyVersionId, call: VaultCall, asked: Moment) {
+        let mut pages = lock(&self.pages);
+        let full = pages.call_count >= MOST_CALLS;
+        let calls = pages.calls.entry((workspace.clone(), version)).or_default();
+        let wait = if call.purpose == Purpose::Probe { PROBES_WAIT } else { CALLS_WAIT };
+        let due = asked.boot.saturating_add(wait);
+        calls.due = Some(calls.due.map_or(due, |present| present.min(due)));
+        if full {
+            calls.left_out += 1;
+            return;
+        }
+        calls.calls.push(call);
+        pages.call_count += 1;
+    }
+}
+
+/// A call under way.
+pub(crate) struct Calling<'a> {
+    journal: &'a Journal,
+    workspace: &'a WorkspaceId,
+    version: KeyVersionId,
+    purpose: Purpose,
+    asked: Moment,
+    ended: bool,
+}
+
+impl Calling<'_> {
+    /// The vault did it.
+    pub(crate) fn done(self, trace: &Trace) {
+        self.end(Some(Ok(())), trace);
+    }
+
+    /// The vault did not, or nobody knows.
+    pub(crate) fn failed(mut self, why: &KeyUnavailable) {
+        let nothing = Trace::default();
+        let trace = why.trace().unwrap_or(&nothing);
+        if trace.request_id.is_some() {
+            return self.end(Some(Err(why.reason())), trace);
+        }
+        match why {
+            // It may have arrived.
+            KeyUnavailable::TimedOut { .. } | KeyUnavailable::Unreachable | KeyUnavailable::AnswerInvalid { .. } => {
+                self.end(None, trace);
+            }
+            // It was not sent: somebody else than the vault said no.
+            _ => self.ended = true,
+        }
+    }
+
+    /// However it ended.
+    pub(crate) fn ended<T>(self, answer: &Result<T, KeyUnavailable>, trace: impl FnOnce(&T) -> &Trace) {
+        match answer {
+            Ok(done) => self.done(trace(done)),
+            Err(why) => self.failed(why),
+        }
+    }
+
+    fn end(mut self, outcome: Option<Result<(), Reason>>, trace: &Trace) {
+        self.write(outcome, trace);
+    }
+
+    fn write(&mut self, outcome: Option<Result<(), Reason>>, trace: &Trace) {
+        self.ended = true;
+        let forgotten = self.journal.bugs.has(SeededBug::RequestIdForgotten);
+        let request_id = trace.request_id.clone().filter(|_| !forgotten);
+        let client_request_id = trace.client_request_id.clone();
+        let at: Timestamp = self.asked.wall;
+        let call = VaultCall { purpose: self.purpose, at, outcome, request_id, client_request_id };
+        self.journal.called(self.workspace, self.version, call, self.asked);
+    }
+}
+
+/// Whoever asked gave up: the vault may have done it all the same.
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.write(None, &Trace::default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Moment {
+            let seconds = self.0.load(Ordering::Relaxed);
+            let wall = Timestamp::from_micros(i64::try_from(seconds).unwrap() * 1_000_000);
+            Moment { wall, boot: Duration::from_secs(seconds) }
+        }
+    }
+
+    fn journal() -> (Arc<Hand>, Journal) {
+        let clock = Arc::new(Hand::default());
+        (clock.clone(), Journal::new(clock, BootId::from_bytes([1; 16]), Bugs::default()))
+    }
+
+    fn calls(due: &[AuditEvent]) -> Vec<&CalledVault> {
+        let called = |event| match event {
+            &AuditEvent { what: AuditKind::VaultCalled(ref called), .. } => Some(called),
+            _ => None,
+        };
+        due.iter().filter_map(called).collect()
+    }
+
+    const VERSION: KeyVersionId = KeyVersionId::from_bytes([9; 16]);
+
+    /// Unwraps are written within seconds and many together; probes alone wait for minutes.
+    #[test]
+    fn calls_are_written_together_and_in_time() {
+        let (clock, journal) = journal();
+        let acme = "acme".parse().unwrap();
+        for n in 0..20 {
+            clock.0.store(n * 20, Ordering::Relaxed);
+            journal.call(&acme, VERSION, Purpose::Probe).done(&Trace::of_vault(Some("r")));
+            assert_eq!(journal.take(Extent::Due).len(), usize::from(n == 15), "after {} s", n * 20);
+        }
+        journal.take(Extent::Everything);
+        clock.0.store(1_000, Ordering::Relaxed);
+        journal.call(&acme, VERSION, Purpose::Unwrap).done(&Trace::of_vault(Some("r")));
+        assert!(journal.take(Extent::Due).is_empty());
+        clock.0.store(1_010, Ordering::Relaxed);
+        assert_eq!(calls(&journal.take(Extent::Due)).len(), 1);
+    }
+
+    /// A flood is bounded in memory and in events, and what was left out is counted.
+    #[test]
+    fn a_flood_of_calls_is_bounded_and_what_is_left_out_is_counted() {
+        let (_, journal) = journal();
+        let acme = "acme".parse().unwrap();
+        for _ in 0..MOST_CALLS + 7 {
+            journal.call(&acme, VERSION, Purpose::Unwrap).done(&Trace::of_vault(Some("r")));
+        }
+        let due = journal.take(Extent::Due);
+        let called = calls(&due);
+        assert_eq!(called.len(), MOST_CALLS / CALLS_TOGETHER);
+        assert_eq!(called.iter().map(|called| called.left_out).sum::<u64>(), 7);
+        for _ in 0..2 * MOST_EVENTS {
+            journal.purged(&acme, None, WhyPurged::Lapsed, 1);
+        }
+        assert_eq!(journal.take(Extent::Due).len(), MOST_EVENTS);
+    }
+
+    /// A call that was given up is in the ledger as one without an answer: the vault may have done it. One that was never sent is
+    /// not.
+    #[test]
+    fn a_call_that_was_given_up_is_recorded() {
+        let (_, journal) = journal();
+        let acme = "acme".parse().unwrap();
+        drop(journal.call(&acme, VERSION, Purpose::Unwrap));
+        journal.call(&acme, VERSION, Purpose::Wrap).failed(&KeyUnavailable::ConsentMissing(Trace::default()));
+        journal.call(&acme, VERSION, Purpose::Wrap).failed(&KeyUnavailable::Disabled(Trace::of_vault(Some("r-1"))));
+        let due = journal.take(Extent::Everything);
+        let outcomes: Vec<_> = calls(&due)[0].calls.iter().map(|call| call.outcome).collect();
+        assert_eq!(outcomes, [None, Some(Err(Reason::KeyDisabled))]);
+    }
+
+    /// An hour's uses are one event, after the hour.
+    #[test]
+    fn uses_are_one_event_an_hour() {
+        let (clock, journal) = journal();
+        let acme = "acme".parse().unwrap();
+        let tally = Tally { seals: 3, ..Tally::default() };
+        for n in 0..10u8 {
+            journal.used(&acme, Hour::of_number(0), DataKeyId::from_bytes([n % 2; 16]), &tally);
+        }
+        clock.0.store(3_600 + 60, Ordering::Relaxed);
+        assert!(journal.take(Extent::Due).is_empty(), "counts of the hour's end may still come in");
+        clock.0.store(3_600 + 121, Ordering::Relaxed);
+        let due = journal.take(Extent::Due);
+        let [AuditEvent { what: AuditKind::KeysUsed(used), .. }] = &due[..] else { panic!("{due:?}") };
+        assert_eq!((used.keys.len(), used.keys[0].1.seals), (2, 15));
+    }
+}
