@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
-use identity::{Callers, TokenCallers};
+use identity::{Callers, Token, TokenCallers};
 use service::{Options, Parts, Service, StartFailed};
 use store::Store;
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
@@ -274,6 +274,12 @@ fn credential(config: &AzureCredential) -> Result<PlatformCredential, Trouble> {
 }
 
 fn callers(tokens: &[CallerToken]) -> Result<TokenCallers, Trouble> {
-    let tokens = tokens.iter().map(|token| (token.name.clone(), token.sha256));
-    TokenCallers::new(tokens).map_err(|refused| Trouble::new(refused, "correct the [[callers]] tables"))
+    let tokens = tokens.iter().map(|token| Token {
+        name: token.name.clone(),
+        sha256: token.sha256,
+        grants: token.grants.clone(),
+        expires: token.expires,
+    });
+    TokenCallers::granted(tokens, Arc::new(SystemClock))
+        .map_err(|refused| Trouble::new(refused, "correct the [[callers]] tables"))
 }

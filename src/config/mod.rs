@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{KeyLocation, TenantId};
+use domain::permission::Grant;
+use domain::{KeyLocation, TenantId, Timestamp};
 use secmem::MemoryLock;
 
 pub use fault::{ConfigRefused, Fault};
@@ -111,6 +112,10 @@ pub struct CallerToken {
     pub name: String,
     /// SHA-256 of the token.
     pub sha256: [u8; 32],
+    /// What its holder may do: at least one grant.
+    pub grants: Vec<Grant>,
+    /// From when on it is refused; absent: never.
+    pub expires: Option<Timestamp>,
 }
 
 impl Config {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::key_identifier::KeyIdentifier;
+use domain::permission::{Caller, Grant};
+use domain::usage::parse_time;
 use secmem::MemoryLock;
 use toml::de::DeTable;
 
@@ -45,7 +47,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
     let azure = azure(whole.section("azure"), &file);
     let callers = callers(whole.sections("callers"));
     if callers.is_empty() && faults.is_empty() {
-        let hint = "add a [[callers]] table with `name` and `token_sha256`: without one nobody can call";
+        let hint = "add a [[callers]] table with `name`, `token_sha256` and `grants`: without one nobody can call";
         whole.fault("callers", "is missing", hint);
     }
     let mut log = whole.section("log");
@@ -234,16 +236,51 @@ fn callers(sections: Vec<Section<'_, '_>>) -> Vec<CallerToken> {
             }
             read.ok().map(|()| hash)
         });
+        let grants = grants(&mut section);
+        let expires = section.text("expires").and_then(|text| {
+            let expires = parse_time(text);
+            if expires.is_none() {
+                let hint = "write a date and time with its zone, such as \"2027-01-01T00:00:00Z\"";
+                section.fault("expires", "is not a date and time", hint);
+            }
+            expires
+        });
         if let (Some(name), Some(sha256)) = (name, sha256) {
             if let Some(same) = callers.iter().find(|caller| caller.sha256 == sha256) {
                 let what = format!("is the same token as that of {}", same.name);
                 section.fault("token_sha256", what, "give each caller a token of its own");
             }
-            callers.push(CallerToken { name, sha256 });
+            callers.push(CallerToken { name, sha256, grants, expires });
         }
         section.close();
     }
     callers
+}
+
+/// A caller's grants, at least one. A refused one is told with its place in the list, and the others are read all the same.
+fn grants(section: &mut Section<'_, '_>) -> Vec<Grant> {
+    let hint = "write what its holder may do, such as [\"platform-service\"], [\"workspace-owner@acme\"], or [\"*\"] for everything";
+    let Some(texts) = section.texts("grants") else {
+        if !section.has("grants") {
+            section.fault("grants", "is missing", hint);
+        }
+        return Vec::new();
+    };
+    if texts.is_empty() {
+        section.fault("grants", "is empty", hint);
+    }
+    if texts.len() > Caller::MOST_GRANTS {
+        let what = format!("has more than {} entries", Caller::MOST_GRANTS);
+        section.fault("grants", what, "give roles, or patterns such as acme-*, instead of single ones");
+    }
+    let mut grants = Vec::new();
+    for (at, text) in texts.into_iter().enumerate() {
+        match text.parse::<Grant>() {
+            Ok(grant) => grants.push(grant),
+            Err(why) => section.fault("grants", format!("entry {} is not a grant", at + 1), why.to_string()),
+        }
+    }
+    grants
 }
 
 #[cfg(test)]
@@ -278,6 +315,8 @@ connections = 10
 [[callers]]
 name = "platform"
 token_sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+grants = ["platform-service", "platform-operator"]
+expires = "2027-01-01T00:00:00Z"
 
 [log]
 format = "text"
@@ -299,6 +338,9 @@ level = "debug"
         assert_eq!(config.azure.credential, AzureCredential::Certificate("/etc/byokd/app.pem".into()));
         assert_eq!((config.log_format, config.log_level), (Format::Text, tracing::Level::DEBUG));
         assert_eq!(config.callers[0].sha256[..2], [0x2c, 0xf2]);
+        let grants: Vec<_> = config.callers[0].grants.iter().map(ToString::to_string).collect();
+        assert_eq!(grants, ["platform-service", "platform-operator"]);
+        assert_eq!(config.callers[0].expires.unwrap().to_string(), "2027-01-01T00:00:00.000Z");
     }
 
     /// A file with many faults tells them all at once, each with its line and key.
@@ -311,6 +353,8 @@ level = "debug"
             .replace("idle = \"5m\"", "idel = \"5m\"")
             .replace("connections = 10", "connections = \"ten\"")
             .replace("2cf24dba", "zz")
+            .replace("\"platform-operator\"", "\"operator\", \"workspace-owner\"")
+            .replace("2027-01-01T00:00:00Z", "2027-01-01")
             .replace("format = \"text\"", "format = \"xml\"");
         assert_eq!(
             faults(&text),
@@ -321,7 +365,10 @@ level = "debug"
                 "line 23: limits.idel: is not known",
                 "line 24: limits.connections: is a string where a whole number belongs",
                 "line 28: callers[0].token_sha256: is not a SHA-256",
-                "line 31: log.format: has a value that is not known",
+                "line 29: callers[0].grants: entry 2 is not a grant",
+                "line 29: callers[0].grants: entry 3 is not a grant",
+                "line 30: callers[0].expires: is not a date and time",
+                "line 33: log.format: has a value that is not known",
             ]
         );
     }
@@ -366,6 +413,18 @@ level = "debug"
             ("idle = \"5m\"", "idle = \"5 minutes\"", "line 23: limits.idle: is not a duration within its bounds"),
             ("name = \"platform\"", "name = \"a\\nb\"", "line 27: callers[0].name: is not a caller's name"),
             ("token_sha256 =", "token =", "callers[0].token_sha256: is missing"),
+            ("grants =", "# grants =", "callers[0].grants: is missing"),
+            ("[\"platform-service\", \"platform-operator\"]", "[]", "line 29: callers[0].grants: is empty"),
+            (
+                "[\"platform-service\", \"platform-operator\"]",
+                "\"*\"",
+                "line 29: callers[0].grants: is a string where a list of texts in quotes belongs",
+            ),
+            (
+                "\"platform-service\", ",
+                "1, ",
+                "line 29: callers[0].grants: is an integer where a text in quotes belongs",
+            ),
         ];
         for (from, to, expected) in cases {
             let text = GOOD.replacen(from, to, 1);

@@ -13,6 +13,7 @@ mod key_tests;
 mod life;
 mod operations;
 mod refuse;
+pub mod rpc;
 pub mod status;
 mod streams;
 mod text;
@@ -31,7 +32,7 @@ use domain::{Clock, Entropy, Reason, RequestId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
-use identity::{Callers, Credential};
+use identity::{Admission, Callers, Credential};
 use service::{Refusal, Service};
 use tokio::sync::watch;
 use tonic::codegen::Service as _;
@@ -45,10 +46,9 @@ pub use self::health::Health;
 use crate::serve::{Answer, Incoming, Limits, Outgoing};
 
 /// Answers byok.v1, health and reflection. Cloned for each connection: what its requests count up and down is their own.
-#[derive(Clone)]
 pub struct Grpc {
     service: Arc<Service>,
-    callers: Arc<dyn Callers>,
+    admission: Admission,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     longest_call: Duration,
@@ -56,6 +56,22 @@ pub struct Grpc {
     reflection: Arc<dyn Fn(Incoming) -> BoxFuture<'static, Outgoing> + Send + Sync>,
     /// Closed when watches are to end.
     stopping: watch::Receiver<()>,
+}
+
+/// For another connection: it has let nobody in.
+impl Clone for Grpc {
+    fn clone(&self) -> Self {
+        Self {
+            service: self.service.clone(),
+            admission: self.admission.for_another_connection(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            longest_call: self.longest_call,
+            health: self.health.clone(),
+            reflection: self.reflection.clone(),
+            stopping: self.stopping.clone(),
+        }
+    }
 }
 
 /// The services of the contract, as health knows them.
@@ -78,7 +94,8 @@ impl Grpc {
         let (health, server, stopping) = Health::serving(&SERVICES).await;
         let longest_call = limits.longest_call;
         let reflection = health::reflection();
-        (Self { service, callers, clock, entropy, longest_call, health: server, reflection, stopping }, health)
+        let admission = Admission::new(callers, clock.clone());
+        (Self { service, admission, clock, entropy, longest_call, health: server, reflection, stopping }, health)
     }
 
     /// A fresh id, for a call that waits or fails: a warm one that succeeds has no use for it.
@@ -95,8 +112,8 @@ impl Grpc {
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = header.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")));
         let credential = token.map_or(Credential::None, Credential::Bearer);
-        let caller = self.callers.authenticate(credential).ok_or_else(|| Refusal::because(Reason::Unauthenticated))?;
-        Ok(Call::new(self.clone(), caller.clone(), deadline::asked_for(request.headers())))
+        let caller = self.admission.admit(credential).ok_or_else(|| Refusal::because(Reason::Unauthenticated))?;
+        Ok(Call::new(self.clone(), caller, deadline::asked_for(request.headers())))
     }
 
     async fn route(self: Arc<Self>, request: Incoming) -> Outgoing {

@@ -8,6 +8,7 @@ mod errors;
 mod health;
 mod limits;
 mod panics;
+mod permissions;
 mod raw;
 mod secrets;
 mod site;

@@ -1,5 +1,8 @@
 //! The seam: what a listener hands over, and who that turns out to be.
 
+use std::sync::Arc;
+
+use domain::Timestamp;
 use domain::permission::Caller;
 
 /// What a caller showed. Certificates and signed tokens come beside these.
@@ -13,8 +16,19 @@ pub enum Credential<'a> {
     None,
 }
 
-/// Tells callers apart. Asked on every request, so it neither waits nor allocates.
+/// Somebody who was told apart.
+pub struct Known {
+    /// Who.
+    pub caller: Arc<Caller>,
+    /// From when on the credential is refused; absent: never.
+    pub until: Option<Timestamp>,
+}
+
+/// Tells callers apart. Asked on the first request of a connection and whenever something changed, so it does not wait.
 pub trait Callers: Send + Sync + 'static {
     /// Who showed this credential, or nobody. There is no reason on purpose: a stranger learns nothing from it.
-    fn authenticate(&self, credential: Credential<'_>) -> Option<&Caller>;
+    fn authenticate(&self, credential: Credential<'_>) -> Option<Known>;
+
+    /// Changes whenever somebody who was known may be no more, or be somebody else.
+    fn generation(&self) -> u64;
 }
