@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
-use identity::{Callers, Token, TokenCallers};
+use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
 use service::{Options, Parts, Service, StartFailed};
 use store::Store;
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
@@ -18,17 +18,19 @@ use vault::{CustomerKeys, KeyRef};
 use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
-use crate::config::{self, AzureCredential, CallerToken, Config, Listen, PlatformKey};
+use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, PlatformKey};
 use crate::entropy::SystemEntropy;
 use crate::files;
 use crate::grpc::{Grpc, Health};
-use crate::serve::{BindRefused, Drained, Limits, Listener, Server, Workers, server_tls};
+use crate::serve::{BindRefused, Drained, Limits, Listener, Server, ServerTls, Workers};
 use crate::trouble::{Trouble, Troubles};
 
 /// How long the platform's own vault may take at the start.
 const PLATFORM_VAULT: Duration = Duration::from_secs(30);
 /// How often keys whose lease has lapsed are wiped from memory.
 const WIPE_EVERY: Duration = Duration::from_secs(5);
+/// How often the files of certificates are read again.
+const READ_CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 /// How long the end of the process waits for the last counts of usage to be written.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
@@ -133,6 +135,9 @@ impl Daemon {
             health.not_serving().await;
             health.end_watches().await;
         };
+        for certificates in listeners.iter().filter_map(Listener::certificates) {
+            tasks.spawn(keep_reading(certificates));
+        }
         let drained = Server::new(limits, workers, entropy).run(listeners, grpc, stop).await;
         tasks.shutdown().await;
         // What was counted since the last flush: whoever stops in good order loses nothing of it.
@@ -142,6 +147,26 @@ impl Daemon {
             Err(_) => tracing::warn!("the last counts of usage could not be written in time"),
         }
         drained
+    }
+}
+
+/// Reads a listener's certificates again and again. What cannot be used is told each time, and changes nothing.
+async fn keep_reading(certificates: Arc<ServerTls>) {
+    let mut ticks = tokio::time::interval(READ_CERTIFICATES_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let reading = certificates.clone();
+        let file = certificates.certificate().display();
+        match tokio::task::spawn_blocking(move || reading.read_again()).await {
+            Ok(Ok(true)) => tracing::info!(%file, "certificates were read again, and count from now on"),
+            Ok(Ok(false)) => {}
+            Ok(Err(why)) => {
+                let hint = why.hint();
+                tracing::error!(%file, %why, hint, "new certificates cannot be used: those from before still count");
+            }
+            Err(why) => tracing::error!(%file, %why, "certificates could not be read again"),
+        }
     }
 }
 
@@ -157,7 +182,9 @@ async fn wipe_lapsed_keys(service: Arc<Service>) {
 /// The listeners a configuration names, bound.
 pub fn listeners(config: &Config) -> Result<Vec<Listener>, Troubles> {
     let bind = |listen: &Listen| match listen {
-        Listen::Tls { address, certificate, key } => Ok(Listener::tls(*address, server_tls(certificate, key)?)?),
+        Listen::Tls { address, files } => {
+            Ok(Listener::tls(*address, ServerTls::read(files.clone(), Arc::new(SystemClock))?)?)
+        }
         Listen::Unix { path, mode } => Ok(Listener::unix(path, *mode)?),
     };
     config.listen.iter().map(bind).collect::<Result<_, Trouble>>().map_err(Into::into)
@@ -167,8 +194,8 @@ pub fn listeners(config: &Config) -> Result<Vec<Listener>, Troubles> {
 pub fn check_files(config: &Config) -> Vec<Trouble> {
     let mut found = Vec::new();
     for listen in &config.listen {
-        if let Listen::Tls { certificate, key, .. } = listen {
-            found.extend(server_tls(certificate, key).err().map(Trouble::from));
+        if let Listen::Tls { files, .. } = listen {
+            found.extend(ServerTls::read(files.clone(), Arc::new(SystemClock)).err().map(Trouble::from));
         }
     }
     found.extend(credential(&config.azure.credential).err());
@@ -273,13 +300,18 @@ fn credential(config: &AzureCredential) -> Result<PlatformCredential, Trouble> {
     }
 }
 
-fn callers(tokens: &[CallerToken]) -> Result<TokenCallers, Trouble> {
-    let tokens = tokens.iter().map(|token| Token {
-        name: token.name.clone(),
-        sha256: token.sha256,
-        grants: token.grants.clone(),
-        expires: token.expires,
+fn callers(configured: &[ConfiguredCaller]) -> Result<EitherCallers<TokenCallers, CertificateCallers>, Trouble> {
+    let clock = Arc::new(SystemClock);
+    let tokens = configured.iter().filter_map(|caller| {
+        let ConfiguredCaller { name, grants, expires, .. } = caller.clone();
+        caller.sha256.map(|sha256| Token { name, sha256, grants, expires })
     });
-    TokenCallers::granted(tokens, Arc::new(SystemClock))
-        .map_err(|refused| Trouble::new(refused, "correct the [[callers]] tables"))
+    let holders = configured.iter().filter_map(|caller| {
+        let ConfiguredCaller { name, grants, expires, certificate, .. } = caller.clone();
+        certificate.map(|certificate| CertificateHolder { name, certificate, grants, expires })
+    });
+    let hint = "correct the [[callers]] tables";
+    let tokens = TokenCallers::granted(tokens, clock.clone()).map_err(|refused| Trouble::new(refused, hint))?;
+    let holders = CertificateCallers::new(holders, clock).map_err(|refused| Trouble::new(refused, hint))?;
+    Ok(EitherCallers(tokens, holders))
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod approvals;
+mod certificates;
 mod data;
 mod dev;
 mod leave;

@@ -55,6 +55,12 @@ pub(crate) type Client = InterceptedService<Channel, Bearer>;
 #[derive(Clone)]
 pub(crate) struct Bearer(MetadataValue<Ascii>);
 
+impl Bearer {
+    pub(crate) fn of(token: &str) -> Self {
+        Self(format!("Bearer {token}").parse().unwrap())
+    }
+}
+
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request.metadata_mut().insert("authorization", self.0.clone());
@@ -73,6 +79,11 @@ impl Site {
 
     /// With other parts than the usual ones.
     pub(crate) async fn with(change: impl FnOnce(&mut Assembly)) -> Self {
+        Self::beside(Vec::new(), change).await
+    }
+
+    /// That also listens elsewhere.
+    pub(crate) async fn beside(mut listeners: Vec<Listener>, change: impl FnOnce(&mut Assembly)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let platform = Arc::new(PlatformRoot::init_file(&dir.path().join("platform.key"), &SystemEntropy).unwrap());
         let database = SqliteStore::create_or_open(SqliteOptions {
@@ -92,13 +103,13 @@ impl Site {
         change(&mut assembly);
         let daemon = assembly.start().await.unwrap();
         let socket = dir.path().join("byokd.sock");
-        let listener = Listener::unix(&socket, 0o600).unwrap();
+        listeners.push(Listener::unix(&socket, 0o600).unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            daemon.serve(vec![listener], Workers::here(), stopped).await.unwrap()
+            daemon.serve(listeners, Workers::here(), stopped).await.unwrap()
         });
         Self { vault, store, socket, stop: Some(stop), served, _dir: dir }
     }
@@ -127,7 +138,7 @@ impl Site {
     }
 
     pub(crate) async fn with_token(&self, token: &str) -> Client {
-        InterceptedService::new(self.channel().await, Bearer(format!("Bearer {token}").parse().unwrap()))
+        InterceptedService::new(self.channel().await, Bearer::of(token))
     }
 
     pub(crate) async fn client(&self) -> Client {

@@ -164,7 +164,7 @@ fn of_a_million_callers_and_targets_none_is_served_across() {
     // Every answer was really given, many times.
     assert_eq!(seen.values().sum::<u32>(), 1_000_000);
     assert_eq!(seen.len(), 4, "{seen:?}");
-    assert!(seen.values().all(|times| *times > 10_000), "{seen:?}");
+    assert!(seen.values().all(|times| *times > 5_000), "{seen:?}");
 }
 
 /// The comparison notices a pattern that reaches one character too far: the reading of the words tells these apart.

@@ -18,11 +18,17 @@ pub struct Admission {
 }
 
 struct Admitted {
-    /// The hash of what was shown: the text of a token is kept nowhere.
-    shown: Hash,
+    shown: Shown,
     generation: u64,
     until: Option<Timestamp>,
     caller: Arc<Caller>,
+}
+
+/// The hash of what was shown: the text of a token is kept nowhere.
+#[derive(PartialEq, Eq)]
+enum Shown {
+    Token(Hash),
+    Certificate(Hash),
 }
 
 impl Admission {
@@ -38,11 +44,11 @@ impl Admission {
 
     /// Who showed this, or nobody. The second time it neither waits nor allocates.
     pub fn admit(&self, credential: Credential<'_>) -> Option<Arc<Caller>> {
-        let token = match credential {
-            Credential::Bearer(token) => token,
+        let shown = match credential {
+            Credential::Bearer(token) => Shown::Token(token_hash(token)),
+            Credential::Certificate(peer) => Shown::Certificate(peer.fingerprint),
             Credential::None => return None,
         };
-        let shown = token_hash(token);
         // Read before the callers are asked: what changes meanwhile makes the answer an old one.
         let generation = self.callers.generation();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use domain::Timestamp;
 use domain::permission::Caller;
 
-/// What a caller showed. Certificates and signed tokens come beside these.
+use crate::PeerNames;
+
+/// What a caller showed. Signed tokens come beside these.
 ///
 /// Deliberately absent: `Debug`. A token must not reach a log by way of a struct that holds one.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
     /// The text after `Bearer ` in the `authorization` metadata.
     Bearer(&'a str),
+    /// The certificate of the connection: verified, and good now.
+    Certificate(&'a PeerNames),
     /// Nothing was shown.
     None,
 }

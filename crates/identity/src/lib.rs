@@ -4,8 +4,13 @@
 
 mod admission;
 mod callers;
+mod certificates;
 mod tokens;
 
 pub use admission::Admission;
 pub use callers::{Callers, Credential, Known};
+pub use certificates::{
+    CertificateCallers, CertificateHolder, CertificateName, CertificateRepeated, EitherCallers, InvalidCertificateName,
+    PeerNames,
+};
 pub use tokens::{Token, TokenCallers, TokensRefused, token_hash};

@@ -94,7 +94,7 @@ impl Callers for TokenCallers {
     fn authenticate(&self, credential: Credential<'_>) -> Option<Known> {
         let token = match credential {
             Credential::Bearer(token) => token,
-            Credential::None => return None,
+            Credential::Certificate(_) | Credential::None => return None,
         };
         let found = self.entries.get(&token_hash(token))?;
         let expired = match (found.expires, &self.clock) {
