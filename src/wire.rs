@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
-use identity::{Callers, TokenCallers};
+use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
 use service::{Options, Parts, Service, StartFailed};
 use store::Store;
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
@@ -18,11 +18,14 @@ use vault::{CustomerKeys, KeyRef};
 use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
-use crate::config::{self, AzureCredential, CallerToken, Config, Listen, PlatformKey};
+use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, PlatformKey};
 use crate::entropy::SystemEntropy;
 use crate::files;
 use crate::grpc::{Grpc, Health};
-use crate::serve::{BindRefused, Drained, Http, HttpLimits, Limits, Listener, Server, Workers, http1_tls, server_tls};
+use crate::serve::{
+    BindRefused, ClientCertificates, Drained, Http, HttpLimits, Limits, Listener, Server, ServerTls, TlsFiles,
+    TlsRefused, Workers,
+};
 use crate::trouble::{Trouble, Troubles};
 use crate::webhook::{self, WebhookSecrets};
 
@@ -30,6 +33,8 @@ use crate::webhook::{self, WebhookSecrets};
 const PLATFORM_VAULT: Duration = Duration::from_secs(30);
 /// How often keys whose lease has lapsed are wiped from memory.
 const WIPE_EVERY: Duration = Duration::from_secs(5);
+/// How often the files of certificates are read again.
+const READ_CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
 /// How long the end of the process waits for the last counts of usage to be written, and as long again for the ledger.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
@@ -127,6 +132,10 @@ impl Daemon {
     ) -> Result<Drained, BindRefused> {
         let Self { service, grpc, health, limits, entropy, webhook } = self;
         let mut tasks = tokio::task::JoinSet::new();
+        let beside = webhook.as_ref().map(|(listener, _)| listener);
+        for certificates in listeners.iter().chain(beside).filter_map(Listener::certificates) {
+            tasks.spawn(keep_reading(certificates));
+        }
         if let Some((listener, secrets)) = webhook {
             let http = Http::new(listener, webhook::router(secrets, service.clone()), HttpLimits::default())?;
             tasks.spawn(async { match http.run().await {} });
@@ -169,6 +178,26 @@ impl Daemon {
     }
 }
 
+/// Reads a listener's certificates again and again. What cannot be used is told each time, and changes nothing.
+async fn keep_reading(certificates: Arc<ServerTls>) {
+    let mut ticks = tokio::time::interval(READ_CERTIFICATES_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let reading = certificates.clone();
+        let file = certificates.certificate().display();
+        match tokio::task::spawn_blocking(move || reading.read_again()).await {
+            Ok(Ok(true)) => tracing::info!(%file, "certificates were read again, and count from now on"),
+            Ok(Ok(false)) => {}
+            Ok(Err(why)) => {
+                let hint = why.hint();
+                tracing::error!(%file, %why, hint, "new certificates cannot be used: those from before still count");
+            }
+            Err(why) => tracing::error!(%file, %why, "certificates could not be read again"),
+        }
+    }
+}
+
 async fn wipe_lapsed_keys(service: Arc<Service>) {
     let mut ticks = tokio::time::interval(WIPE_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -181,7 +210,9 @@ async fn wipe_lapsed_keys(service: Arc<Service>) {
 /// The listeners a configuration names, bound.
 pub fn listeners(config: &Config) -> Result<Vec<Listener>, Troubles> {
     let bind = |listen: &Listen| match listen {
-        Listen::Tls { address, certificate, key } => Ok(Listener::tls(*address, server_tls(certificate, key)?)?),
+        Listen::Tls { address, files } => {
+            Ok(Listener::tls(*address, ServerTls::read(files.clone(), Arc::new(SystemClock))?)?)
+        }
         Listen::Unix { path, mode } => Ok(Listener::unix(path, *mode)?),
     };
     config.listen.iter().map(bind).collect::<Result<_, Trouble>>().map_err(Into::into)
@@ -190,7 +221,17 @@ pub fn listeners(config: &Config) -> Result<Vec<Listener>, Troubles> {
 /// The place for Event Grid that a configuration names, bound, and the secrets that count there.
 pub fn webhook(config: &config::Webhook) -> Result<(Listener, WebhookSecrets), Trouble> {
     let secrets = webhook_secrets(&config.secret_file)?;
-    Ok((Listener::tls(config.address, http1_tls(&config.certificate, &config.key)?)?, secrets))
+    Ok((Listener::tls(config.address, webhook_tls(config)?)?, secrets))
+}
+
+fn webhook_tls(config: &config::Webhook) -> Result<Arc<ServerTls>, TlsRefused> {
+    let files = TlsFiles {
+        certificate: config.certificate.clone(),
+        key: config.key.clone(),
+        client_authorities: None,
+        client_certificates: ClientCertificates::Optional,
+    };
+    ServerTls::read_for_http1(files, Arc::new(SystemClock))
 }
 
 fn webhook_secrets(path: &Path) -> Result<WebhookSecrets, Trouble> {
@@ -203,12 +244,12 @@ fn webhook_secrets(path: &Path) -> Result<WebhookSecrets, Trouble> {
 pub fn check_files(config: &Config) -> Vec<Trouble> {
     let mut found = Vec::new();
     for listen in &config.listen {
-        if let Listen::Tls { certificate, key, .. } = listen {
-            found.extend(server_tls(certificate, key).err().map(Trouble::from));
+        if let Listen::Tls { files, .. } = listen {
+            found.extend(ServerTls::read(files.clone(), Arc::new(SystemClock)).err().map(Trouble::from));
         }
     }
     if let Some(webhook) = &config.webhook {
-        found.extend(http1_tls(&webhook.certificate, &webhook.key).err().map(Trouble::from));
+        found.extend(webhook_tls(webhook).err().map(Trouble::from));
         found.extend(webhook_secrets(&webhook.secret_file).err());
     }
     found.extend(credential(&config.azure.credential).err());
@@ -313,7 +354,18 @@ fn credential(config: &AzureCredential) -> Result<PlatformCredential, Trouble> {
     }
 }
 
-fn callers(tokens: &[CallerToken]) -> Result<TokenCallers, Trouble> {
-    let tokens = tokens.iter().map(|token| (token.name.clone(), token.sha256));
-    TokenCallers::new(tokens).map_err(|refused| Trouble::new(refused, "correct the [[callers]] tables"))
+fn callers(configured: &[ConfiguredCaller]) -> Result<EitherCallers<TokenCallers, CertificateCallers>, Trouble> {
+    let clock = Arc::new(SystemClock);
+    let tokens = configured.iter().filter_map(|caller| {
+        let ConfiguredCaller { name, grants, expires, .. } = caller.clone();
+        caller.sha256.map(|sha256| Token { name, sha256, grants, expires })
+    });
+    let holders = configured.iter().filter_map(|caller| {
+        let ConfiguredCaller { name, grants, expires, certificate, .. } = caller.clone();
+        certificate.map(|certificate| CertificateHolder { name, certificate, grants, expires })
+    });
+    let hint = "correct the [[callers]] tables";
+    let tokens = TokenCallers::granted(tokens, clock.clone()).map_err(|refused| Trouble::new(refused, hint))?;
+    let holders = CertificateCallers::new(holders, clock).map_err(|refused| Trouble::new(refused, hint))?;
+    Ok(EitherCallers(tokens, holders))
 }

@@ -153,6 +153,23 @@ impl<'d, 't> Section<'d, 't> {
         }
     }
 
+    /// A list of texts, if the key is there.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<&'d str>> {
+        let value = self.find(key)?.get_ref();
+        let Some(array) = value.as_array() else {
+            self.wrong_type(key, "a list of texts in quotes", value);
+            return None;
+        };
+        let mut texts = Vec::new();
+        for item in array.iter() {
+            match item.get_ref().as_str() {
+                Some(text) => texts.push(text),
+                None => self.wrong_type(key, "a text in quotes", item.get_ref()),
+            }
+        }
+        Some(texts)
+    }
+
     /// A text that has to be there.
     pub(super) fn required(&mut self, key: &'static str, hint: &str) -> Option<&'d str> {
         if self.find(key).is_none() {

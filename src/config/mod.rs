@@ -14,13 +14,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use domain::{KeyLocation, TenantId};
+use domain::permission::Grant;
+use domain::{KeyLocation, TenantId, Timestamp};
+use identity::CertificateName;
 use secmem::MemoryLock;
 
 pub use fault::{ConfigRefused, Fault};
 pub use webhook::Webhook;
 
-use crate::serve::Limits;
+use crate::serve::{Limits, TlsFiles};
 use crate::telemetry::Format;
 
 /// A whole configuration, checked in itself. Whether the files it names can be used shows when they are opened.
@@ -45,7 +47,7 @@ pub struct Config {
     /// Our identity in customers' directories.
     pub azure: Azure,
     /// Who may call.
-    pub callers: Vec<CallerToken>,
+    pub callers: Vec<ConfiguredCaller>,
     /// How log lines look.
     pub log_format: Format,
     /// Down to which level lines are logged.
@@ -59,10 +61,8 @@ pub enum Listen {
     Tls {
         /// The address and port.
         address: SocketAddr,
-        /// PEM: the server's certificate, then its intermediates.
-        certificate: PathBuf,
-        /// PEM: its private key, readable by us alone.
-        key: PathBuf,
+        /// Its certificates.
+        files: TlsFiles,
     },
     /// A Unix socket.
     Unix {
@@ -111,13 +111,19 @@ pub enum AzureCredential {
     FederatedToken(PathBuf),
 }
 
-/// A caller that shows a bearer token.
+/// A caller that shows a bearer token, a certificate, or one of both.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallerToken {
+pub struct ConfiguredCaller {
     /// The name that audit records carry.
     pub name: String,
-    /// SHA-256 of the token.
-    pub sha256: [u8; 32],
+    /// SHA-256 of the token; absent: none is accepted.
+    pub sha256: Option<[u8; 32]>,
+    /// The name of the certificate; absent: none is accepted. One of the two is there.
+    pub certificate: Option<CertificateName>,
+    /// What its holder may do: at least one grant.
+    pub grants: Vec<Grant>,
+    /// From when on it is refused; absent: never.
+    pub expires: Option<Timestamp>,
 }
 
 impl Config {

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::key_identifier::KeyIdentifier;
+use domain::permission::{Caller, Grant};
+use domain::usage::parse_time;
+use identity::CertificateName;
 use secmem::MemoryLock;
 use toml::de::DeTable;
 
@@ -12,8 +15,8 @@ use super::document::{Faults, Section};
 use super::fault::Fault;
 use super::service;
 use super::webhook::webhook;
-use super::{Azure, AzureCredential, CallerToken, Config, LONGEST, Listen, PlatformKey, VaultKey};
-use crate::serve::Limits;
+use super::{Azure, AzureCredential, Config, ConfiguredCaller, LONGEST, Listen, PlatformKey, VaultKey};
+use crate::serve::{ClientCertificates, Limits, TlsFiles};
 use crate::telemetry::Format;
 
 /// Reads a whole file's text; relative paths begin at `folder`.
@@ -49,7 +52,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
     let azure = azure(whole.section("azure"), &file);
     let callers = callers(whole.sections("callers"));
     if callers.is_empty() && faults.is_empty() {
-        let hint = "add a [[callers]] table with `name` and `token_sha256`: without one nobody can call";
+        let hint = "add a [[callers]] table with `name`, `token_sha256` and `grants`: without one nobody can call";
         whole.fault("callers", "is missing", hint);
     }
     let mut log = whole.section("log");
@@ -97,11 +100,23 @@ fn listen(mut one: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Option<L
             }
             let certificate = one.required("certificate", "write the path of the certificate's PEM file").map(file);
             let key = one.required("key", "write the path of the private key's PEM file").map(file);
-            parsed.zip(certificate).zip(key).map(|((address, certificate), key)| Listen::Tls {
-                address,
+            let client_authorities = one.text("client_authorities").map(file);
+            let words = [("optional", ClientCertificates::Optional), ("required", ClientCertificates::Required)];
+            let client_certificates = one.one_of("client_certificates", &words).unwrap_or_default();
+            if client_authorities.is_none() && one.has("client_certificates") {
+                one.fault(
+                    "client_certificates",
+                    "nobody could vouch for them",
+                    "write `client_authorities`, the path of the authorities' PEM file, or leave both out",
+                );
+            }
+            let files = certificate.zip(key).map(|(certificate, key)| TlsFiles {
                 certificate,
                 key,
-            })
+                client_authorities,
+                client_certificates,
+            });
+            parsed.zip(files).map(|(address, files)| Listen::Tls { address, files })
         }
         (None, Some(path)) => {
             let mode = match one.text("mode") {
@@ -120,7 +135,9 @@ fn listen(mut one: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Option<L
             let hint = "write `unix = \"PATH\"`, or `tls = \"ADDRESS:PORT\"`; plaintext TCP is not served";
             one.fault("", "a place to listen on is either `tls` or `unix`", hint);
             // Known in one of the two forms: naming them unknown as well would mislead.
-            let _ = (one.text("certificate"), one.text("key"), one.text("mode"));
+            for key in ["certificate", "key", "mode", "client_authorities", "client_certificates"] {
+                let _ = one.text(key);
+            }
             None
         }
     };
@@ -217,8 +234,8 @@ fn azure(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Optio
     Some(Azure { client_id: client_id?.to_owned(), credential: given.pop()? })
 }
 
-fn callers(sections: Vec<Section<'_, '_>>) -> Vec<CallerToken> {
-    let mut callers: Vec<CallerToken> = Vec::new();
+fn callers(sections: Vec<Section<'_, '_>>) -> Vec<ConfiguredCaller> {
+    let mut callers: Vec<ConfiguredCaller> = Vec::new();
     let mut names = BTreeSet::new();
     for mut section in sections {
         let name = section.required("name", "write a name; audit records carry it").and_then(|name| {
@@ -232,7 +249,18 @@ fn callers(sections: Vec<Section<'_, '_>>) -> Vec<CallerToken> {
             Some(name.to_owned())
         });
         let how = "write the SHA-256 of the token as 64 hexadecimal digits: printf %s \"$TOKEN\" | sha256sum";
-        let sha256 = section.required("token_sha256", how).and_then(|text| {
+        let certificate = section.text("certificate").and_then(|text| {
+            let read = text.parse::<CertificateName>();
+            if let Err(why) = &read {
+                section.fault("certificate", "is not the name of a certificate", why.to_string());
+            }
+            read.ok()
+        });
+        if !section.has("token_sha256") && !section.has("certificate") {
+            let hint = "write `token_sha256`, `certificate`, or both: by what is the caller known?";
+            section.fault("token_sha256", "is missing", hint);
+        }
+        let sha256 = section.text("token_sha256").and_then(|text| {
             let mut hash = [0; 32];
             let read = hex::decode_to_slice(text, &mut hash);
             if read.is_err() {
@@ -240,16 +268,58 @@ fn callers(sections: Vec<Section<'_, '_>>) -> Vec<CallerToken> {
             }
             read.ok().map(|()| hash)
         });
-        if let (Some(name), Some(sha256)) = (name, sha256) {
-            if let Some(same) = callers.iter().find(|caller| caller.sha256 == sha256) {
+        let grants = grants(&mut section);
+        let expires = section.text("expires").and_then(|text| {
+            let expires = parse_time(text);
+            if expires.is_none() {
+                let hint = "write a date and time with its zone, such as \"2027-01-01T00:00:00Z\"";
+                section.fault("expires", "is not a date and time", hint);
+            }
+            expires
+        });
+        if let Some(name) = name
+            && (sha256.is_some() || certificate.is_some())
+        {
+            if let Some(same) = callers.iter().find(|caller| sha256.is_some() && caller.sha256 == sha256) {
                 let what = format!("is the same token as that of {}", same.name);
                 section.fault("token_sha256", what, "give each caller a token of its own");
             }
-            callers.push(CallerToken { name, sha256 });
+            if let Some(same) = callers.iter().find(|caller| certificate.is_some() && caller.certificate == certificate)
+            {
+                let what = format!("is the same certificate as that of {}", same.name);
+                section.fault("certificate", what, "give each caller a certificate of its own");
+            }
+            callers.push(ConfiguredCaller { name, sha256, certificate, grants, expires });
         }
         section.close();
     }
     callers
+}
+
+/// A caller's grants, at least one. A refused one is told with its place in the list, and the others are read all the same.
+fn grants(section: &mut Section<'_, '_>) -> Vec<Grant> {
+    let hint = "write what its holder may do, such as [\"platform-service\"], [\"workspace-owner@acme\"], or [\"*\"] for everything";
+    let Some(texts) = section.texts("grants") else {
+        if !section.has("grants") {
+            section.fault("grants", "is missing", hint);
+        }
+        return Vec::new();
+    };
+    if texts.is_empty() {
+        section.fault("grants", "is empty", hint);
+    }
+    if texts.len() > Caller::MOST_GRANTS {
+        let what = format!("has more than {} entries", Caller::MOST_GRANTS);
+        section.fault("grants", what, "give roles, or patterns such as acme-*, instead of single ones");
+    }
+    let mut grants = Vec::new();
+    for (at, text) in texts.into_iter().enumerate() {
+        match text.parse::<Grant>() {
+            Ok(grant) => grants.push(grant),
+            Err(why) => section.fault("grants", format!("entry {} is not a grant", at + 1), why.to_string()),
+        }
+    }
+    grants
 }
 
 #[cfg(test)]
@@ -268,6 +338,8 @@ file = "/etc/byokd/platform.key"
 tls = "0.0.0.0:7444"
 certificate = "tls/cert.pem"
 key = "tls/key.pem"
+client_authorities = "tls/clients.pem"
+client_certificates = "required"
 
 [[listen]]
 unix = "/run/byokd/byokd.sock"
@@ -284,6 +356,13 @@ connections = 10
 [[callers]]
 name = "platform"
 token_sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+grants = ["platform-service", "platform-operator"]
+expires = "2027-01-01T00:00:00Z"
+
+[[callers]]
+name = "chat"
+certificate = "spiffe://platform.example/chat"
+grants = ["platform-service@*/support-*"]
 
 [log]
 format = "text"
@@ -305,7 +384,15 @@ level = "debug"
         assert_eq!(config.webhook, None, "what nobody asked for does not listen");
         assert_eq!(config.azure.credential, AzureCredential::Certificate("/etc/byokd/app.pem".into()));
         assert_eq!((config.log_format, config.log_level), (Format::Text, tracing::Level::DEBUG));
-        assert_eq!(config.callers[0].sha256[..2], [0x2c, 0xf2]);
+        assert_eq!(config.callers[0].sha256.unwrap()[..2], [0x2c, 0xf2]);
+        assert_eq!(config.callers[0].certificate, None);
+        assert_eq!(config.callers[1].certificate.as_ref().unwrap().to_string(), "spiffe://platform.example/chat");
+        let Listen::Tls { files, .. } = &config.listen[0] else { panic!("the first place to listen on is TLS") };
+        assert_eq!(files.client_authorities.as_deref(), Some(Path::new("/etc/byokd/tls/clients.pem")));
+        assert_eq!(files.client_certificates, ClientCertificates::Required);
+        let grants: Vec<_> = config.callers[0].grants.iter().map(ToString::to_string).collect();
+        assert_eq!(grants, ["platform-service", "platform-operator"]);
+        assert_eq!(config.callers[0].expires.unwrap().to_string(), "2027-01-01T00:00:00.000Z");
     }
 
     /// A file with many faults tells them all at once, each with its line and key.
@@ -318,17 +405,22 @@ level = "debug"
             .replace("idle = \"5m\"", "idel = \"5m\"")
             .replace("connections = 10", "connections = \"ten\"")
             .replace("2cf24dba", "zz")
+            .replace("\"platform-operator\"", "\"operator\", \"workspace-owner\"")
+            .replace("2027-01-01T00:00:00Z", "2027-01-01")
             .replace("format = \"text\"", "format = \"xml\"");
         assert_eq!(
             faults(&text),
             [
                 "line 3: workers: is out of its bounds",
                 "line 10: listen[0].tls: is not an address and port",
-                "line 16: listen[1].mode: is not a socket's permissions",
-                "line 23: limits.idel: is not known",
-                "line 24: limits.connections: is a string where a whole number belongs",
-                "line 28: callers[0].token_sha256: is not a SHA-256",
-                "line 31: log.format: has a value that is not known",
+                "line 18: listen[1].mode: is not a socket's permissions",
+                "line 25: limits.idel: is not known",
+                "line 26: limits.connections: is a string where a whole number belongs",
+                "line 30: callers[0].token_sha256: is not a SHA-256",
+                "line 31: callers[0].grants: entry 2 is not a grant",
+                "line 31: callers[0].grants: entry 3 is not a grant",
+                "line 32: callers[0].expires: is not a date and time",
+                "line 40: log.format: has a value that is not known",
             ]
         );
     }
@@ -354,25 +446,40 @@ level = "debug"
             (
                 "unix = \"/run/byokd/byokd.sock\"",
                 "",
-                "line 14: listen[1].: a place to listen on is either `tls` or `unix`",
+                "line 16: listen[1].: a place to listen on is either `tls` or `unix`",
             ),
-            ("unix =", "tcp = \"0.0.0.0:1\"\nunix =", "line 15: listen[1].tcp: is not known"),
+            ("unix =", "tcp = \"0.0.0.0:1\"\nunix =", "line 17: listen[1].tcp: is not known"),
             (
                 "client_id = \"8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01\"",
                 "client_id = \"app\"",
-                "line 19: azure.client_id: is not a GUID",
+                "line 21: azure.client_id: is not a GUID",
             ),
-            ("certificate_file = \"app.pem\"", "", "line 18: azure.: 0 credentials are given where one belongs"),
-            ("certificate_file", "client_secret_file = \"x\"\ncertificate_file", "line 18: azure.: 2 credentials"),
+            ("certificate_file = \"app.pem\"", "", "line 20: azure.: 0 credentials are given where one belongs"),
+            ("certificate_file", "client_secret_file = \"x\"\ncertificate_file", "line 20: azure.: 2 credentials"),
             (
                 "certificate_file",
                 "endpoint = \"https://vault.example\"\ncertificate_file",
-                "line 20: azure.endpoint: is not known",
+                "line 22: azure.endpoint: is not known",
             ),
-            ("idle = \"5m\"", "idle = 300", "line 23: limits.idle: is an integer where a text in quotes belongs"),
-            ("idle = \"5m\"", "idle = \"5 minutes\"", "line 23: limits.idle: is not a duration within its bounds"),
-            ("name = \"platform\"", "name = \"a\\nb\"", "line 27: callers[0].name: is not a caller's name"),
+            ("idle = \"5m\"", "idle = 300", "line 25: limits.idle: is an integer where a text in quotes belongs"),
+            ("idle = \"5m\"", "idle = \"5 minutes\"", "line 25: limits.idle: is not a duration within its bounds"),
+            ("name = \"platform\"", "name = \"a\\nb\"", "line 29: callers[0].name: is not a caller's name"),
             ("token_sha256 =", "token =", "callers[0].token_sha256: is missing"),
+            ("grants =", "# grants =", "callers[0].grants: is missing"),
+            ("spiffe://platform.example/chat", "*.example", "callers[1].certificate: is not the name of a certificate"),
+            ("client_authorities =", "# client_authorities =", "listen[0].client_certificates: nobody could vouch"),
+            ("\"required\"", "\"maybe\"", "listen[0].client_certificates: has a value that is not known"),
+            ("[\"platform-service\", \"platform-operator\"]", "[]", "line 31: callers[0].grants: is empty"),
+            (
+                "[\"platform-service\", \"platform-operator\"]",
+                "\"*\"",
+                "line 31: callers[0].grants: is a string where a list of texts in quotes belongs",
+            ),
+            (
+                "\"platform-service\", ",
+                "1, ",
+                "line 31: callers[0].grants: is an integer where a text in quotes belongs",
+            ),
         ];
         for (from, to, expected) in cases {
             let text = GOOD.replacen(from, to, 1);
@@ -452,8 +559,9 @@ level = "debug"
     fn callers_are_told_apart() {
         let again = GOOD.find("[[callers]]").map(|at| GOOD[at..GOOD.find("[log]").unwrap()].to_owned()).unwrap();
         let found = faults(&GOOD.replace("[log]", &format!("{again}\n[log]")));
-        assert!(found.iter().any(|fault| fault.contains("callers[1].name: is given to two callers")), "{found:#?}");
+        assert!(found.iter().any(|fault| fault.contains("callers[2].name: is given to two callers")), "{found:#?}");
         assert!(found.iter().any(|fault| fault.contains("is the same token as that of platform")), "{found:#?}");
+        assert!(found.iter().any(|fault| fault.contains("is the same certificate as that of chat")), "{found:#?}");
     }
 
     /// A file cut off anywhere is either refused or, cut between two tables, still a whole one: never a panic.

@@ -13,19 +13,20 @@ use tokio::time::Instant;
 use tonic::{Response, Status};
 use tracing::Instrument;
 
+use super::rpc::Rpc;
 use super::{Grpc, refuse};
 
 /// A call of somebody who has shown who they are. The services of the contract are implemented on this type, so that none can
 /// be reached without a caller.
 pub(super) struct Call {
     grpc: Arc<Grpc>,
-    caller: Caller,
+    caller: Arc<Caller>,
     asked: Option<Duration>,
 }
 
 impl Call {
     /// A call that arrives now; `asked` is how long its caller will wait.
-    pub(super) fn new(grpc: Arc<Grpc>, caller: Caller, asked: Option<Duration>) -> Self {
+    pub(super) fn new(grpc: Arc<Grpc>, caller: Arc<Caller>, asked: Option<Duration>) -> Self {
         Self { grpc, caller, asked }
     }
 
@@ -123,50 +124,5 @@ pub(super) fn context(entries: &Entries) -> Result<Context, Refusal> {
 
 /// A request's path as a method's name for the log: only the known ones, never a stranger's text.
 pub(super) fn method(path: &str) -> &'static str {
-    const KNOWN: [&str; 43] = [
-        "/byok.v1.Encryption/Encrypt",
-        "/byok.v1.Encryption/Decrypt",
-        "/byok.v1.Encryption/BatchEncrypt",
-        "/byok.v1.Encryption/BatchDecrypt",
-        "/byok.v1.Encryption/EncryptStream",
-        "/byok.v1.Encryption/DecryptStream",
-        "/byok.v1.Encryption/ReEncrypt",
-        "/byok.v1.Workspaces/CreateWorkspace",
-        "/byok.v1.Workspaces/GetWorkspace",
-        "/byok.v1.Workspaces/ListWorkspaces",
-        "/byok.v1.Workspaces/DeleteWorkspace",
-        "/byok.v1.Workspaces/UpsertApp",
-        "/byok.v1.Workspaces/ListApps",
-        "/byok.v1.Workspaces/DeleteApp",
-        "/byok.v1.EnterpriseKeys/ConfigureKey",
-        "/byok.v1.EnterpriseKeys/GetKey",
-        "/byok.v1.EnterpriseKeys/ListKeyVersions",
-        "/byok.v1.EnterpriseKeys/ExportWrappedKeys",
-        "/byok.v1.EnterpriseKeys/TestConfiguration",
-        "/byok.v1.EnterpriseKeys/ListKeyTests",
-        "/byok.v1.EnterpriseKeys/RotateKey",
-        "/byok.v1.EnterpriseKeys/RotateDataKeys",
-        "/byok.v1.EnterpriseKeys/ValidateApp",
-        "/byok.v1.EnterpriseKeys/GetUsage",
-        "/byok.v1.EnterpriseKeys/GetCoverage",
-        "/byok.v1.Operations/GetOperation",
-        "/byok.v1.Operations/ListOperations",
-        "/byok.v1.Operations/CancelOperation",
-        "/byok.v1.Operations/WatchOperation",
-        "/byok.v1.EnterpriseKeys/ScheduleEnforcement",
-        "/byok.v1.EnterpriseKeys/SelectApps",
-        "/byok.v1.EnterpriseKeys/RevokeKey",
-        "/byok.v1.EnterpriseKeys/RestoreKey",
-        "/byok.v1.Workspaces/WatchSelection",
-        "/byok.v1.EnterpriseKeys/ReplaceKey",
-        "/byok.v1.EnterpriseKeys/LeaveCustomerKey",
-        "/byok.v1.EnterpriseKeys/DestroyDataKey",
-        "/byok.v1.Operations/Approve",
-        "/byok.v1.Operations/Reject",
-        "/byok.v1.Audit/ListEvents",
-        "/byok.v1.Audit/ExportEvents",
-        "/byok.v1.Audit/GetCheckpoint",
-        "/byok.v1.Audit/CreateCheckpoint",
-    ];
-    KNOWN.iter().find(|known| **known == path).map_or("unknown", |known| &known["/byok.v1.".len()..])
+    Rpc::at(path).map_or("unknown", Rpc::name)
 }

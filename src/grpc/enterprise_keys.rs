@@ -37,7 +37,7 @@ impl EnterpriseKeys for Call {
                 ConfigureKey { key_identifier, key_name, tenant_id, lease, follow_new_versions, newest_version_counts };
             let configured = self.service().configure_key(&permit, wanted).await?;
             let warnings = configured.warnings.iter().map(ToString::to_string).collect();
-            let status = self.service().key_status(&self.permit_key::<permission::ReadKey>(&name)?).await?;
+            let status = self.service().key_status(&permit.and_read()).await?;
             Ok(life::key(self, &status, warnings, KeyHealth::default()))
         })
         .await

@@ -14,6 +14,7 @@ mod key_tests;
 mod life;
 mod operations;
 mod refuse;
+pub mod rpc;
 pub mod status;
 mod streams;
 mod text;
@@ -33,7 +34,7 @@ use domain::{Clock, Entropy, Reason, RequestId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::AUTHORIZATION;
-use identity::{Callers, Credential};
+use identity::{Admission, Callers, Credential};
 use service::{Refusal, Service};
 use tokio::sync::watch;
 use tonic::codegen::Service as _;
@@ -44,13 +45,14 @@ use tonic_health::server::HealthService;
 
 use self::call::Call;
 pub use self::health::Health;
-use crate::serve::{Answer, Incoming, Limits, Outgoing};
+use crate::serve::{Answer, Incoming, Limits, Outgoing, Peer};
 
 /// Answers byok.v1, health and reflection. Cloned for each connection: what its requests count up and down is their own.
-#[derive(Clone)]
 pub struct Grpc {
     service: Arc<Service>,
-    callers: Arc<dyn Callers>,
+    admission: Admission,
+    /// Who opened the connection with a certificate.
+    peer: Option<Arc<Peer>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     longest_call: Duration,
@@ -58,6 +60,23 @@ pub struct Grpc {
     reflection: Arc<dyn Fn(Incoming) -> BoxFuture<'static, Outgoing> + Send + Sync>,
     /// Closed when watches are to end.
     stopping: watch::Receiver<()>,
+}
+
+/// For another connection: it has let nobody in.
+impl Clone for Grpc {
+    fn clone(&self) -> Self {
+        Self {
+            service: self.service.clone(),
+            admission: self.admission.for_another_connection(),
+            peer: None,
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            longest_call: self.longest_call,
+            health: self.health.clone(),
+            reflection: self.reflection.clone(),
+            stopping: self.stopping.clone(),
+        }
+    }
 }
 
 /// The services of the contract, as health knows them.
@@ -81,7 +100,11 @@ impl Grpc {
         let (health, server, stopping) = Health::serving(&SERVICES).await;
         let longest_call = limits.longest_call;
         let reflection = health::reflection();
-        (Self { service, callers, clock, entropy, longest_call, health: server, reflection, stopping }, health)
+        let admission = Admission::new(callers, clock.clone());
+        (
+            Self { service, admission, peer: None, clock, entropy, longest_call, health: server, reflection, stopping },
+            health,
+        )
     }
 
     /// A fresh id, for a call that waits or fails: a warm one that succeeds has no use for it.
@@ -93,13 +116,22 @@ impl Grpc {
         refuse::answer(refusal, self.new_request(), method)
     }
 
-    /// The caller of a request, by its token, or a refusal. The body has not been read yet.
+    /// The caller of a request, by its token or its connection's certificate, or a refusal. The body has not been read yet.
     fn admit(self: &Arc<Self>, request: &Incoming) -> Result<Call, Refusal> {
-        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = header.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")));
-        let credential = token.map_or(Credential::None, Credential::Bearer);
-        let caller = self.callers.authenticate(credential).ok_or_else(|| Refusal::because(Reason::Unauthenticated))?;
-        Ok(Call::new(self.clone(), caller.clone(), deadline::asked_for(request.headers())))
+        let credential = match request.headers().get(AUTHORIZATION) {
+            // What a request says itself counts alone: whoever shows a token that is refused is not let in as somebody else.
+            Some(header) => {
+                let text = header.to_str().unwrap_or_default();
+                let token = text.strip_prefix("Bearer ").or_else(|| text.strip_prefix("bearer "));
+                token.map_or(Credential::None, Credential::Bearer)
+            }
+            None => {
+                let names = self.peer.as_ref().and_then(|peer| peer.names());
+                names.map_or(Credential::None, Credential::Certificate)
+            }
+        };
+        let caller = self.admission.admit(credential).ok_or_else(|| Refusal::because(Reason::Unauthenticated))?;
+        Ok(Call::new(self.clone(), caller, deadline::asked_for(request.headers())))
     }
 
     async fn route(self: Arc<Self>, request: Incoming) -> Outgoing {
@@ -184,6 +216,10 @@ impl Answer for Grpc {
             // The hook has logged where. Nothing half-done is kept: a call changes shared state only by whole transactions.
             Err(_) => here.refuse(&Refusal::because(Reason::Internal), "unknown").into_http(),
         }
+    }
+
+    fn opened_by(self, peer: Option<Arc<Peer>>) -> Self {
+        Self { peer, ..self }
     }
 
     fn too_many_calls(&self) -> Outgoing {

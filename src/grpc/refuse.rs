@@ -18,9 +18,12 @@ pub(super) fn id(invalid: InvalidId) -> Refusal {
     Refusal::because(Reason::NameInvalid).detail(invalid.to_string())
 }
 
-/// Not yours is answered exactly like not there.
-pub(super) fn not_permitted(_: NotPermitted) -> Refusal {
-    Refusal::because(Reason::NotFound)
+/// Not yours is answered exactly like not there (I-14). What is missing is named only where the caller was given something.
+pub(super) fn not_permitted(why: NotPermitted) -> Refusal {
+    match why {
+        NotPermitted::NotThere => Refusal::because(Reason::NotFound),
+        NotPermitted::NotGranted(verb) => Refusal::because(Reason::PermissionDenied).detail(verb.as_str()),
+    }
 }
 
 /// A field that is missing or has a value it cannot have.

@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::peer::Peer;
+use super::tls::ServerTls;
 use super::transport::{Kind, Transport};
 use super::unix::{self, SocketFile};
 
@@ -20,7 +22,7 @@ pub(super) const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 pub struct Listener(Bound);
 
 enum Bound {
-    Tcp { listener: std::net::TcpListener, address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>> },
+    Tcp { listener: std::net::TcpListener, address: SocketAddr, tls: Option<Arc<ServerTls>> },
     Unix { listener: std::os::unix::net::UnixListener, file: SocketFile, path: PathBuf },
 }
 
@@ -135,7 +137,7 @@ impl BindRefused {
 
 impl Listener {
     /// TLS on a TCP port; port 0 lets the system choose.
-    pub fn tls(address: SocketAddr, tls: Arc<rustls::ServerConfig>) -> Result<Self, BindRefused> {
+    pub fn tls(address: SocketAddr, tls: Arc<ServerTls>) -> Result<Self, BindRefused> {
         Self::tcp(address, Some(tls))
     }
 
@@ -155,7 +157,7 @@ impl Listener {
         Self::tcp(address, None)
     }
 
-    fn tcp(address: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> Result<Self, BindRefused> {
+    fn tcp(address: SocketAddr, tls: Option<Arc<ServerTls>>) -> Result<Self, BindRefused> {
         let refused = |cause: io::Error| match cause.kind() {
             ErrorKind::AddrInUse => BindRefused::PortBusy { address },
             ErrorKind::PermissionDenied => BindRefused::PortForbidden { address },
@@ -166,6 +168,14 @@ impl Listener {
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         Ok(Self(Bound::Tcp { listener, address, tls }))
+    }
+
+    /// Its certificates, to be read again while it runs.
+    pub fn certificates(&self) -> Option<Arc<ServerTls>> {
+        match &self.0 {
+            Bound::Tcp { tls, .. } => tls.clone(),
+            Bound::Unix { .. } => None,
+        }
     }
 
     /// Where it stands; with the port the system chose.
@@ -181,7 +191,7 @@ impl Listener {
         match self.0 {
             Bound::Tcp { listener, address, tls } => {
                 let listener = TcpListener::from_std(listener).map_err(|cause| BindRefused::Port { address, cause })?;
-                Ok(Accept::Tcp(listener, tls.map(TlsAcceptor::from)))
+                Ok(Accept::Tcp(listener, tls))
             }
             Bound::Unix { listener, file, path } => {
                 let listener = UnixListener::from_std(listener).map_err(|cause| BindRefused::Socket { path, cause })?;
@@ -193,7 +203,7 @@ impl Listener {
 
 /// A listener on the runtime.
 pub(super) enum Accept {
-    Tcp(TcpListener, Option<TlsAcceptor>),
+    Tcp(TcpListener, Option<Arc<ServerTls>>),
     Unix(UnixListener, #[expect(dead_code, reason = "held: its drop removes the socket's file")] SocketFile),
 }
 
@@ -213,27 +223,33 @@ impl Accept {
 
 /// A connection on its way to the event loop that will serve it.
 pub(super) enum Accepted {
-    Tcp(std::net::TcpStream, Option<TlsAcceptor>),
+    Tcp(std::net::TcpStream, Option<Arc<ServerTls>>),
     Unix(std::os::unix::net::UnixStream),
 }
 
 impl Accepted {
     /// Joins the event loop of the caller and makes the handshake, in at most `limit`. A peer that fails is not told why.
     pub(super) async fn open(self, limit: Duration) -> Option<Transport> {
+        let mut peer = None;
         let kind = match self {
             Self::Unix(stream) => Kind::Unix(UnixStream::from_std(stream).ok()?),
             Self::Tcp(stream, tls) => {
                 let stream = TcpStream::from_std(stream).ok()?;
                 match tls {
                     Some(tls) => {
-                        let shaken = tokio::time::timeout(limit, tls.accept(stream)).await;
-                        Kind::Tls(Box::new(shaken.ok()?.ok()?))
+                        let (config, generation) = tls.config();
+                        let shaken = tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await;
+                        let stream = shaken.ok()?.ok()?;
+                        if let Some(chain) = stream.get_ref().1.peer_certificates() {
+                            peer = Some(Arc::new(Peer::read(tls, chain, generation)?));
+                        }
+                        Kind::Tls(Box::new(stream))
                     }
                     None => plaintext(stream)?,
                 }
             }
         };
-        Some(Transport::new(kind))
+        Some(Transport::new(kind, peer))
     }
 }
 

@@ -7,6 +7,7 @@ mod connection;
 mod http1;
 mod limits;
 mod listener;
+mod peer;
 mod tls;
 mod transport;
 mod unix;
@@ -24,7 +25,8 @@ use connection::End;
 pub use http1::{Http, HttpLimits};
 pub use limits::Limits;
 pub use listener::{Address, BindRefused, Listener};
-pub use tls::{TlsRefused, http1_tls, server_tls};
+pub use peer::Peer;
+pub use tls::{ClientCertificates, ServerTls, TlsFiles, TlsRefused};
 pub use workers::Workers;
 
 /// A request as it arrives.
@@ -37,6 +39,12 @@ pub type Outgoing = http::Response<tonic::body::Body>;
 pub trait Answer: Clone + Send + Sync + 'static {
     /// Answers one request. It must not panic: what does, ends only its own stream, but without a proper status.
     fn answer(self: Arc<Self>, request: Incoming) -> impl Future<Output = Outgoing> + Send + 'static;
+
+    /// For a connection that was opened with a certificate: told once, before its first request.
+    fn opened_by(self, peer: Option<Arc<Peer>>) -> Self {
+        drop(peer);
+        self
+    }
 
     /// What a connection is told that has more calls under way than it may.
     fn too_many_calls(&self) -> Outgoing;
@@ -146,10 +154,22 @@ async fn accept_all<A: Answer>(accept: listener::Accept, door: &Door<A>) -> Infa
                 opened = stream.open(limits.handshake) => opened,
                 _ = gone.wait_for(|gone| *gone) => None,
             };
-            if let Some(transport) = opened
-                && connection::serve(transport, answer, &limits, age, gone).await == End::Cut
-            {
-                cut.fetch_add(1, Ordering::Relaxed);
+            if let Some(transport) = opened {
+                let peer = transport.peer().cloned();
+                let answer = answer.opened_by(peer.clone());
+                let distrusted = async {
+                    match peer {
+                        Some(peer) => peer.no_longer_trusted().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    end = connection::serve(transport, answer, &limits, age, gone) => if end == End::Cut {
+                        cut.fetch_add(1, Ordering::Relaxed);
+                    },
+                    // Cut by being dropped, with the streams it has: whoever it was may not go on.
+                    () = distrusted => tracing::warn!("a connection was ended: its certificate is good no more"),
+                }
             }
             drop(place);
         });

@@ -10,10 +10,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use super::peer::Peer;
+
 /// An open connection that counts what was read from it.
 pub(super) struct Transport {
     kind: Kind,
     read: Arc<AtomicUsize>,
+    peer: Option<Arc<Peer>>,
 }
 
 pub(super) enum Kind {
@@ -24,8 +27,13 @@ pub(super) enum Kind {
 }
 
 impl Transport {
-    pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, read: Arc::default() }
+    pub(super) fn new(kind: Kind, peer: Option<Arc<Peer>>) -> Self {
+        Self { kind, read: Arc::default(), peer }
+    }
+
+    /// Whom it belongs to, where that was shown by a certificate.
+    pub(super) fn peer(&self) -> Option<&Arc<Peer>> {
+        self.peer.as_ref()
     }
 
     /// The count of bytes read so far, to look at while the connection is in use.

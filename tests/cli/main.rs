@@ -3,6 +3,7 @@
 mod admin;
 mod approvals;
 mod audit;
+mod certificates;
 mod data;
 mod dev;
 mod leave;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::byok::v1 as pb;
-use byokd::serve::{Limits, Listener, Server, Workers, server_tls};
+use byokd::serve::{Limits, Listener, Server, ServerTls, TlsFiles, Workers};
 use http_body_util::Empty;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -205,7 +205,9 @@ async fn a_slow_tls_handshake_is_given_up() {
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let listener = Listener::tls("127.0.0.1:0".parse().unwrap(), server_tls(&cert, &key).unwrap()).unwrap();
+    let files = TlsFiles { certificate: cert, key, client_authorities: None, client_certificates: Default::default() };
+    let tls = ServerTls::read(files, std::sync::Arc::new(byokd::clock::SystemClock)).unwrap();
+    let listener = Listener::tls("127.0.0.1:0".parse().unwrap(), tls).unwrap();
     let address = listener.address().to_string();
     let limits = Limits { handshake: Duration::from_millis(100), ..Limits::default() };
     let server = Server::new(limits, Workers::here(), std::sync::Arc::new(byokd::entropy::SystemEntropy));

@@ -1,6 +1,7 @@
 //! The daemon from outside, through a real listener: one file for each promise.
 
 mod bad_start;
+mod certificates;
 mod deadline;
 mod docs;
 mod drain;
@@ -8,6 +9,7 @@ mod errors;
 mod health;
 mod limits;
 mod panics;
+mod permissions;
 mod raw;
 mod secrets;
 mod site;

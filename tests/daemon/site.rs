@@ -58,6 +58,12 @@ pub(crate) type Client = InterceptedService<Channel, Bearer>;
 #[derive(Clone)]
 pub(crate) struct Bearer(MetadataValue<Ascii>);
 
+impl Bearer {
+    pub(crate) fn of(token: &str) -> Self {
+        Self(format!("Bearer {token}").parse().unwrap())
+    }
+}
+
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         request.metadata_mut().insert("authorization", self.0.clone());
@@ -76,11 +82,24 @@ impl Site {
 
     /// With other parts than the usual ones.
     pub(crate) async fn with(change: impl FnOnce(&mut Assembly)) -> Self {
-        Self::hearing(change, None).await
+        Self::whole(Vec::new(), change, None).await
     }
 
     /// With a place for Event Grid.
     pub(crate) async fn hearing(
+        change: impl FnOnce(&mut Assembly),
+        webhook: Option<(Listener, WebhookSecrets)>,
+    ) -> Self {
+        Self::whole(Vec::new(), change, webhook).await
+    }
+
+    /// That also listens elsewhere.
+    pub(crate) async fn beside(listeners: Vec<Listener>, change: impl FnOnce(&mut Assembly)) -> Self {
+        Self::whole(listeners, change, None).await
+    }
+
+    async fn whole(
+        mut listeners: Vec<Listener>,
         change: impl FnOnce(&mut Assembly),
         webhook: Option<(Listener, WebhookSecrets)>,
     ) -> Self {
@@ -106,13 +125,13 @@ impl Site {
             daemon = daemon.with_webhook(listener, secrets);
         }
         let socket = dir.path().join("byokd.sock");
-        let listener = Listener::unix(&socket, 0o600).unwrap();
+        listeners.push(Listener::unix(&socket, 0o600).unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {
             let stopped = async {
                 let _ = stopped.await;
             };
-            daemon.serve(vec![listener], Workers::here(), stopped).await.unwrap()
+            daemon.serve(listeners, Workers::here(), stopped).await.unwrap()
         });
         Self { vault, store, clock, socket, stop: Some(stop), served, _dir: dir }
     }
@@ -141,7 +160,7 @@ impl Site {
     }
 
     pub(crate) async fn with_token(&self, token: &str) -> Client {
-        InterceptedService::new(self.channel().await, Bearer(format!("Bearer {token}").parse().unwrap()))
+        InterceptedService::new(self.channel().await, Bearer::of(token))
     }
 
     pub(crate) async fn client(&self) -> Client {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use api::byok::v1 as pb;
 use api::byok::v1::operations_client::OperationsClient;
-use byokd::serve::{Http, HttpLimits, Listener, http1_tls};
+use byokd::clock::SystemClock;
+use byokd::serve::{ClientCertificates, Http, HttpLimits, Listener, ServerTls, TlsFiles};
 use byokd::webhook::{HearHint, PATH, SECRET_HEADER, WebhookSecrets, router};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -220,7 +221,14 @@ async fn deliveries_come_over_tls() {
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let listener = Listener::tls("127.0.0.1:0".parse().unwrap(), http1_tls(&cert, &key).unwrap()).unwrap();
+    let files = TlsFiles {
+        certificate: cert.clone(),
+        key,
+        client_authorities: None,
+        client_certificates: ClientCertificates::Optional,
+    };
+    let tls = ServerTls::read_for_http1(files, Arc::new(SystemClock)).unwrap();
+    let listener = Listener::tls("127.0.0.1:0".parse().unwrap(), tls).unwrap();
     let address = listener.address().to_string();
     let heard = Arc::new(Heard::default());
     let door = router(WebhookSecrets::read(SECRET).unwrap(), heard.clone());

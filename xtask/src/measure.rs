@@ -4,6 +4,7 @@ mod cipher;
 mod cpu;
 mod look_up;
 mod openssl;
+mod permission;
 mod report;
 mod rounds;
 mod rpc;
@@ -24,8 +25,13 @@ struct Effort {
 /// Adds its rows to the report. What is aimed at stands beside each row.
 type Part = fn(&Effort, &mut Report) -> Result<()>;
 
-const PARTS: &[(&str, Part)] =
-    &[("cipher", cipher::measure), ("look-up", look_up::measure), ("storage", storage::measure), ("rpc", rpc::measure)];
+const PARTS: &[(&str, Part)] = &[
+    ("cipher", cipher::measure),
+    ("look-up", look_up::measure),
+    ("permission", permission::measure),
+    ("storage", storage::measure),
+    ("rpc", rpc::measure),
+];
 
 /// Measures the parts (all, or those named) and prints the table.
 pub(crate) fn run(rounds: usize, only: &[String], gate: bool) -> Result<()> {

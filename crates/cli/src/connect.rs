@@ -1,6 +1,8 @@
 //! Which service a command talks to, and as whom.
 
-use client::{Client, Endpoint, Options};
+use std::path::Path;
+
+use client::{Client, Endpoint, Options, TlsIdentity};
 
 use crate::args::Global;
 use crate::failure::Failure;
@@ -18,8 +20,21 @@ pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
             Failure::caller(format!("{} cannot be read: {error}", path.display())).hint("check --ca (or BYOKCTL_CA)")
         })?),
     };
-    let options = Options { ca_pem, token: token(global)?, ..Options::default() };
+    let identity = match (&global.certificate, &global.certificate_key) {
+        (Some(certificate), Some(key)) => Some(TlsIdentity {
+            certificate_pem: pem(certificate, "--certificate")?,
+            key_pem: pem(key, "--certificate-key")?,
+        }),
+        _ => None,
+    };
+    let options = Options { ca_pem, identity, token: token(global)?, ..Options::default() };
     Ok(Client::connect(&global.server, options).await?)
+}
+
+fn pem(path: &Path, option: &str) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| {
+        Failure::caller(format!("{} cannot be read: {error}", path.display())).hint(format!("check {option}"))
+    })
 }
 
 fn token(global: &Global) -> Result<Option<String>, Failure> {

@@ -307,6 +307,10 @@ reasons! {
         => "give the app a new data key first, and re-encrypt what this one sealed";
     DataKeyDestroyed "DATA_KEY_DESTROYED" Caller "the data key was destroyed"
         => "nothing can bring it back; what it sealed can never be opened again";
+
+    // Callers: 360 to 379 in the contract.
+    PermissionDenied "PERMISSION_DENIED" Caller "the caller was not granted this action here"
+        => "have the platform's operators grant the action named, or a role that has it (docs/permissions.md)";
 }
 
 impl fmt::Display for Reason {

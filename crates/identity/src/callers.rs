@@ -1,20 +1,38 @@
 //! The seam: what a listener hands over, and who that turns out to be.
 
+use std::sync::Arc;
+
+use domain::Timestamp;
 use domain::permission::Caller;
 
-/// What a caller showed. Certificates and signed tokens come beside these.
+use crate::PeerNames;
+
+/// What a caller showed. Signed tokens come beside these.
 ///
 /// Deliberately absent: `Debug`. A token must not reach a log by way of a struct that holds one.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
     /// The text after `Bearer ` in the `authorization` metadata.
     Bearer(&'a str),
+    /// The certificate of the connection: verified, and good now.
+    Certificate(&'a PeerNames),
     /// Nothing was shown.
     None,
 }
 
-/// Tells callers apart. Asked on every request, so it neither waits nor allocates.
+/// Somebody who was told apart.
+pub struct Known {
+    /// Who.
+    pub caller: Arc<Caller>,
+    /// From when on the credential is refused; absent: never.
+    pub until: Option<Timestamp>,
+}
+
+/// Tells callers apart. Asked on the first request of a connection and whenever something changed, so it does not wait.
 pub trait Callers: Send + Sync + 'static {
     /// Who showed this credential, or nobody. There is no reason on purpose: a stranger learns nothing from it.
-    fn authenticate(&self, credential: Credential<'_>) -> Option<&Caller>;
+    fn authenticate(&self, credential: Credential<'_>) -> Option<Known>;
+
+    /// Changes whenever somebody who was known may be no more, or be somebody else.
+    fn generation(&self) -> u64;
 }

@@ -2,8 +2,15 @@
 //!
 //! What a caller *may do* is decided by `domain::permission` alone.
 
+mod admission;
 mod callers;
+mod certificates;
 mod tokens;
 
-pub use callers::{Callers, Credential};
+pub use admission::Admission;
+pub use callers::{Callers, Credential, Known};
+pub use certificates::{
+    CertificateCallers, CertificateHolder, CertificateName, CertificateRepeated, EitherCallers, InvalidCertificateName,
+    PeerNames,
+};
 pub use tokens::{Token, TokenCallers, TokensRefused, token_hash};

@@ -1,13 +1,14 @@
 //! Callers that show a bearer token of which only a hash is kept.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use domain::permission::Caller;
+use domain::permission::{Caller, Grant};
 use domain::{Clock, Timestamp};
 use sha2::{Digest, Sha256};
-use subtle::{ConditionallySelectable, ConstantTimeEq};
 
-use crate::{Callers, Credential};
+use crate::{Callers, Credential, Known};
 
 /// A token that is accepted. Only its hash is known here: a token has enough entropy that it needs no slow hash.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Token {
     pub name: String,
     /// SHA-256 of the token's text.
     pub sha256: [u8; 32],
+    /// What its holder may do.
+    pub grants: Vec<Grant>,
     /// From when on it is refused; absent: never.
     pub expires: Option<Timestamp>,
 }
@@ -31,9 +34,6 @@ pub enum TokensRefused {
         /// The second entry's name.
         second: String,
     },
-    /// More than [`TokenCallers::MOST`]: every request is compared with every token.
-    #[error("at most {} tokens are accepted", TokenCallers::MOST)]
-    TooMany,
 }
 
 /// SHA-256 of a token's text: what is kept of it.
@@ -41,83 +41,75 @@ pub fn token_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Accepts the tokens it was given, by hash. Every token is compared with every entry in constant time, so that neither
-/// the position nor a shared prefix shows in how long it takes.
+pub(crate) type Hash = [u8; 32];
+
+/// Accepts the tokens it was given, by hash.
+///
+/// A look-up in a map and not a comparison with every entry in constant time: what such a look-up shows by how long it takes is
+/// how much of a stored SHA-256 begins like the one of the token shown. To use that, somebody would need texts whose hashes begin
+/// as they choose, and would learn a hash, which opens nothing and leads back to no token of 128 random bits or more. The map's
+/// own hashing has a random key in each process. So a caller's request costs the same among one and among thousands.
 pub struct TokenCallers {
-    entries: Vec<Entry>,
+    entries: HashMap<Hash, Accepted>,
     clock: Option<Arc<dyn Clock>>,
 }
 
-struct Entry {
-    sha256: Words,
+struct Accepted {
     expires: Option<Timestamp>,
-    caller: Caller,
+    caller: Arc<Caller>,
 }
 
 impl TokenCallers {
-    /// How many tokens are accepted at most.
-    pub const MOST: usize = 256;
-
-    /// Tokens without an expiry, as (name, SHA-256 of the token).
-    pub fn new<N: Into<String>>(tokens: impl IntoIterator<Item = (N, [u8; 32])>) -> Result<Self, TokensRefused> {
-        let tokens = tokens.into_iter().map(|(name, sha256)| Token { name: name.into(), sha256, expires: None });
-        Self::of(tokens, None)
+    /// Tokens whose holders may do everything, without an expiry, as (name, SHA-256 of the token): for development and tests.
+    pub fn new<N: AsRef<str>>(tokens: impl IntoIterator<Item = (N, [u8; 32])>) -> Result<Self, TokensRefused> {
+        let all = tokens.into_iter().map(|(name, sha256)| (sha256, None, Caller::platform(name.as_ref())));
+        Self::of(all, None)
     }
 
-    /// Tokens of which some may expire; `clock` says when.
-    pub fn with_expiry(tokens: impl IntoIterator<Item = Token>, clock: Arc<dyn Clock>) -> Result<Self, TokensRefused> {
-        Self::of(tokens, Some(clock))
+    /// Tokens with what their holders may do, of which some may expire; `clock` says when.
+    pub fn granted(tokens: impl IntoIterator<Item = Token>, clock: Arc<dyn Clock>) -> Result<Self, TokensRefused> {
+        let caller = |token: Token| (token.sha256, token.expires, Caller::new(&token.name, &token.grants));
+        Self::of(tokens.into_iter().map(caller), Some(clock))
     }
 
-    fn of(tokens: impl IntoIterator<Item = Token>, clock: Option<Arc<dyn Clock>>) -> Result<Self, TokensRefused> {
-        let mut entries: Vec<Entry> = Vec::new();
-        for Token { name, sha256, expires } in tokens {
-            let sha256 = words(&sha256);
-            if let Some(same) = entries.iter().find(|entry| entry.sha256 == sha256) {
-                return Err(TokensRefused::Repeated { first: same.caller.name().to_owned(), second: name });
-            }
-            entries.push(Entry { sha256, expires, caller: Caller::platform(&name) });
-        }
-        if entries.len() > Self::MOST {
-            return Err(TokensRefused::TooMany);
+    fn of(
+        tokens: impl IntoIterator<Item = (Hash, Option<Timestamp>, Caller)>,
+        clock: Option<Arc<dyn Clock>>,
+    ) -> Result<Self, TokensRefused> {
+        let mut entries = HashMap::new();
+        for (sha256, expires, caller) in tokens {
+            match entries.entry(sha256) {
+                Entry::Vacant(free) => free.insert(Accepted { expires, caller: Arc::new(caller) }),
+                Entry::Occupied(taken) => {
+                    let (first, second) = (taken.get().caller.name().to_owned(), caller.name().to_owned());
+                    return Err(TokensRefused::Repeated { first, second });
+                }
+            };
         }
         Ok(Self { entries, clock })
     }
 }
 
 impl Callers for TokenCallers {
-    fn authenticate(&self, credential: Credential<'_>) -> Option<&Caller> {
+    fn authenticate(&self, credential: Credential<'_>) -> Option<Known> {
         let token = match credential {
             Credential::Bearer(token) => token,
-            Credential::None => return None,
+            Credential::Certificate(_) | Credential::None => return None,
         };
-        let shown = words(&token_hash(token));
-        let mut found = u32::MAX;
-        for (position, entry) in (0..).zip(&self.entries) {
-            found.conditional_assign(&position, difference(&entry.sha256, &shown).ct_eq(&0));
-        }
-        let entry = self.entries.get(usize::try_from(found).ok()?)?;
-        let expired = match (entry.expires, &self.clock) {
+        let found = self.entries.get(&token_hash(token))?;
+        let expired = match (found.expires, &self.clock) {
             (None, _) => false,
             (Some(expires), Some(clock)) => clock.now().wall >= expires,
             // An expiry that nobody can check counts as passed.
             (Some(_), None) => true,
         };
-        if expired { None } else { Some(&entry.caller) }
+        (!expired).then(|| Known { caller: found.caller.clone(), until: found.expires })
     }
-}
 
-/// A hash in words: compared byte by byte, a hash takes as long as its making, on every request.
-type Words = [u64; 4];
-
-fn words(hash: &[u8; 32]) -> Words {
-    let (words, _) = hash.as_chunks();
-    std::array::from_fn(|i| u64::from_ne_bytes(words[i]))
-}
-
-/// The bits in which two hashes differ, all looked at, whichever they are.
-fn difference(a: &Words, b: &Words) -> u64 {
-    a.iter().zip(b).fold(0, |bits, (a, b)| bits | (a ^ b))
+    /// The set never changes.
+    fn generation(&self) -> u64 {
+        0
+    }
 }
 
 #[cfg(test)]
@@ -127,9 +119,10 @@ mod tests {
     use std::time::Duration;
 
     use domain::Moment;
+    use domain::permission::{Decrypt, Target, permit};
 
-    fn name<'a>(callers: &'a TokenCallers, token: &str) -> Option<&'a str> {
-        callers.authenticate(Credential::Bearer(token)).map(Caller::name)
+    fn name(callers: &TokenCallers, token: &str) -> Option<String> {
+        callers.authenticate(Credential::Bearer(token)).map(|known| known.caller.name().to_owned())
     }
 
     /// Each token has its own name, and whatever is not one of them is nobody.
@@ -137,8 +130,8 @@ mod tests {
     fn only_the_exact_token_is_somebody() {
         let callers =
             TokenCallers::new([("billing", token_hash("correct-horse")), ("search", token_hash("battery"))]).unwrap();
-        assert_eq!(name(&callers, "correct-horse"), Some("billing"));
-        assert_eq!(name(&callers, "battery"), Some("search"));
+        assert_eq!(name(&callers, "correct-horse").as_deref(), Some("billing"));
+        assert_eq!(name(&callers, "battery").as_deref(), Some("search"));
         for stranger in ["", "correct-hors", "correct-horse ", "Correct-horse", "correct-horsebattery"] {
             assert_eq!(name(&callers, stranger), None, "{stranger:?}");
         }
@@ -154,16 +147,15 @@ mod tests {
         assert_eq!(name(&callers, ""), None);
     }
 
-    /// Each single bit of a hash decides.
+    /// Among thousands of tokens each is its own caller.
     #[test]
-    fn a_hash_that_differs_in_one_bit_is_another() {
-        let hash = token_hash("t");
-        assert_eq!(difference(&words(&hash), &words(&hash)), 0);
-        for bit in 0..256 {
-            let mut other = hash;
-            other[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(difference(&words(&hash), &words(&other)).count_ones(), 1);
+    fn thousands_of_tokens_are_thousands_of_callers() {
+        let tokens = (0..5_000).map(|i| (format!("caller-{i}"), token_hash(&format!("token-{i}"))));
+        let callers = TokenCallers::new(tokens).unwrap();
+        for i in [0, 1, 2_499, 4_999] {
+            assert_eq!(name(&callers, &format!("token-{i}")), Some(format!("caller-{i}")));
         }
+        assert_eq!(name(&callers, "token-5000"), None);
     }
 
     struct Hand(AtomicI64);
@@ -173,18 +165,38 @@ mod tests {
         }
     }
 
+    fn token(grant: &str, expires: Option<i64>) -> Token {
+        Token {
+            name: "job".into(),
+            sha256: token_hash("t"),
+            grants: vec![grant.parse().unwrap()],
+            expires: expires.map(Timestamp::from_micros),
+        }
+    }
+
     /// A token is refused from the microsecond on at which it expires.
     #[test]
     fn a_token_ends_when_it_says() {
         let clock = Arc::new(Hand(AtomicI64::new(999)));
-        let token = Token { name: "job".into(), sha256: token_hash("t"), expires: Some(Timestamp::from_micros(1_000)) };
-        let callers = TokenCallers::with_expiry([token.clone()], clock.clone()).unwrap();
-        assert_eq!(name(&callers, "t"), Some("job"));
+        let callers = TokenCallers::granted([token("*", Some(1_000))], clock.clone()).unwrap();
+        assert_eq!(name(&callers, "t").as_deref(), Some("job"));
         clock.0.store(1_000, Ordering::Relaxed);
         assert_eq!(name(&callers, "t"), None);
         // Nobody to ask for the time: the safe side.
-        let blind = TokenCallers::of([token], None).unwrap();
+        let ends = Some(Timestamp::from_micros(1_000));
+        let blind = TokenCallers::of([(token_hash("t"), ends, Caller::platform("job"))], None).unwrap();
         assert_eq!(name(&blind, "t"), None);
+    }
+
+    /// A token's holder may do what was granted, and no more.
+    #[test]
+    fn a_token_gives_what_was_granted() {
+        let clock = Arc::new(Hand(AtomicI64::new(0)));
+        let callers = TokenCallers::granted([token("platform-service@acme", None)], clock).unwrap();
+        let caller = callers.authenticate(Credential::Bearer("t")).unwrap().caller;
+        let app = |workspace: &str| Target::App(workspace.parse().unwrap(), "bot".parse().unwrap());
+        assert!(permit::<Decrypt>(&caller, app("acme")).is_ok());
+        assert!(permit::<Decrypt>(&caller, app("other")).is_err());
     }
 
     /// One token cannot be two callers: whose name would the audit carry?

@@ -196,6 +196,7 @@ async fn a_date_needs_a_test_and_a_time_that_exists() {
     acme.test_key().await.unwrap();
     assert_eq!(reason(soon()).await, Err(Reason::KeyNotTested), "it failed: ownership was not proven");
     acme.prove_ownership().await;
+    world.clock.advance(Duration::from_secs(1));
     acme.test_key().await.unwrap();
     for (request, why) in [
         (date(&world, Duration::from_secs(359), Policy::Stay), Reason::EnforcementDateTooSoon),

@@ -51,6 +51,12 @@ pub(crate) struct Global {
     /// The authorities (PEM) that may vouch for an https:// address; required there
     #[arg(long, global = true, env = "BYOKCTL_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
+    /// A client certificate (PEM) to show to an https:// address, with --certificate-key; a token that is given as well counts alone
+    #[arg(long, global = true, env = "BYOKCTL_CERTIFICATE", value_name = "FILE", requires = "certificate_key")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The private key (PEM) of --certificate
+    #[arg(long, global = true, env = "BYOKCTL_CERTIFICATE_KEY", value_name = "FILE", requires = "certificate")]
+    pub(crate) certificate_key: Option<PathBuf>,
     /// How answers are printed; docs/byokctl.md lists the fields of the JSON
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

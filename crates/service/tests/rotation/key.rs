@@ -315,6 +315,7 @@ async fn a_new_version_is_followed_by_itself() {
 async fn other_replicas_serve_on(world: World) -> bool {
     let customer = Customer::with_apps(&world, 3).await;
     let (acme, other) = (&customer.acme, world.another_service());
+    world.clock.advance(Duration::from_secs(1));
     world.vault.create_key(&acme.key());
     acme.rotate().await.unwrap();
     other.run_operations().await.unwrap();
