@@ -2,6 +2,7 @@
 
 mod admin;
 mod approvals;
+mod bad_input;
 mod data;
 mod dev;
 mod leave;
@@ -12,3 +13,4 @@ mod rotate;
 #[allow(dead_code, reason = "a daemon in this process, shared with the daemon's own tests, which use more of it")]
 mod site;
 mod usage;
+mod watch;
