@@ -10,14 +10,30 @@ use super::admin::{Admin, text};
 use super::home::Home;
 use crate::trouble::Trouble;
 
-/// The customer, and names of theirs.
+/// The customer.
 pub(super) const CUSTOMER: &str = "acme";
-const VAULT: &str = "acme-keys";
+/// Their key.
+pub(super) const ACME: Place = Place { customer: CUSTOMER, vault: "acme-keys" };
+/// The name of every customer's key.
 const KEY: &str = "byok";
 /// Our application's name in the directory.
 const APP: &str = "byokd-dev";
 /// What the guide tells a customer's admin to assign: read, wrap and unwrap, nothing else.
 const ROLE: &str = "crypto_service_encryption_user";
+
+/// Where a customer's key is: whose directory, and which of their vaults.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) customer: &'static str,
+    pub(super) vault: &'static str,
+}
+
+impl Place {
+    /// The admin API's path of the key.
+    fn path(self) -> String {
+        format!("/vaults/{}.vault.azure.net/keys/{KEY}", self.vault)
+    }
+}
 
 /// An emulated Azure: in this process, or one that runs already.
 pub(super) struct Azure {
@@ -80,17 +96,18 @@ impl Azure {
         Ok((text(&app, "client_id")?, text(&secret, "value")?))
     }
 
-    /// The customer's directory: its tenant id.
-    pub(super) async fn tenant(&self) -> Result<String, Trouble> {
-        let tenant = self.admin.ask(Method::POST, "/tenants", json!({ "name": CUSTOMER })).await?;
+    /// A customer's directory: its tenant id.
+    pub(super) async fn tenant(&self, customer: &str) -> Result<String, Trouble> {
+        let tenant = self.admin.ask(Method::POST, "/tenants", json!({ "name": customer })).await?;
         text(&tenant, "id")
     }
 
-    /// The customer's vault and key, made if they are not there, and enabled.
-    pub(super) async fn key(&self) -> Result<CustomerKey, Trouble> {
-        let vault = self.admin.ask(Method::PUT, &format!("/tenants/{CUSTOMER}/vaults/{VAULT}"), json!({})).await?;
+    /// A customer's vault and key, made if they are not there, and enabled.
+    pub(super) async fn key(&self, place: Place) -> Result<CustomerKey, Trouble> {
+        let vault = format!("/tenants/{}/vaults/{}", place.customer, place.vault);
+        let vault = self.admin.ask(Method::PUT, &vault, json!({})).await?;
         let (host, url) = (text(&vault, "host")?, text(&vault, "url")?);
-        let path = Self::key_path();
+        let path = place.path();
         let made = self.admin.find(&path).await?.is_none();
         if made {
             let new = json!({ "name": KEY, "bits": 3072, "key_ops": ["wrapKey", "unwrapKey"] });
@@ -106,8 +123,8 @@ impl Azure {
     }
 
     /// Admin consent, and the role on this one key.
-    pub(super) async fn assign_role(&self, key: &CustomerKey) -> Result<(), Trouble> {
-        let path = format!("/tenants/{CUSTOMER}/principals/{APP}");
+    pub(super) async fn assign_role(&self, place: Place, key: &CustomerKey) -> Result<(), Trouble> {
+        let path = format!("/tenants/{}/principals/{APP}", place.customer);
         let principal = text(&self.admin.ask(Method::PUT, &path, json!({})).await?, "object_id")?;
         let role = json!({ "principal": principal, "role": ROLE, "key": KEY });
         let path = format!("/vaults/{}/roles", key.host);
@@ -128,8 +145,8 @@ impl Azure {
     }
 
     /// What the customer's admin does to prove the key theirs.
-    pub(super) async fn set_tag(&self, tag: &str, value: &str) -> Result<(), Trouble> {
-        self.admin.ask(Method::PATCH, &Self::key_path(), json!({ "tags": { tag: value } })).await.map(drop)
+    pub(super) async fn set_tag(&self, place: Place, tag: &str, value: &str) -> Result<(), Trouble> {
+        self.admin.ask(Method::PATCH, &place.path(), json!({ "tags": { tag: value } })).await.map(drop)
     }
 
     /// A new version of the key, with key material of its own: what the customer's admin or their rotation policy does.
@@ -138,14 +155,14 @@ impl Azure {
         text(&self.admin.ask(Method::POST, &path, json!({})).await?, "version")
     }
 
-    /// The admin API's path of the key.
+    /// The admin API's path of the customer's key.
     pub(super) fn key_path() -> String {
-        format!("/vaults/{VAULT}.vault.azure.net/keys/{KEY}")
+        ACME.path()
     }
 
     /// The vault's and the key's name.
     pub(super) fn key_names() -> (&'static str, &'static str) {
-        (VAULT, KEY)
+        (ACME.vault, KEY)
     }
 
     /// How often the vault's own log says that this version was used so, with success.

@@ -12,7 +12,7 @@ use vault::platform::PlatformRoot;
 use zeroize::Zeroizing;
 
 use super::azure::Azure;
-use super::home::Home;
+use super::home::{CALLERS, Home, Tokens};
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::serve::{BindRefused, Drained, Listener, Workers};
@@ -29,6 +29,8 @@ pub(super) struct Running {
 const CONTROL_LEASE: Duration = Duration::from_secs(2);
 const FREEZE_MARGIN: Duration = Duration::from_secs(3);
 const COMMIT_SLACK: Duration = Duration::from_secs(1);
+/// How long what somebody else approved waits, so that whoever watches sees it wait: a day, or seven, elsewhere.
+pub(super) const SECOND_THOUGHTS: Duration = Duration::from_secs(2);
 /// How far ahead an enforcement date has to be: time for its freeze, and to type it.
 pub(super) const SOONEST_DATE: Duration = Duration::from_secs(6);
 
@@ -36,7 +38,7 @@ pub(super) const SOONEST_DATE: Duration = Duration::from_secs(6);
 pub(super) async fn start(
     home: &Home,
     azure: &Azure,
-    token: &str,
+    tokens: &Tokens,
     durability: Durability,
     listener: Listener,
     http: Listener,
@@ -55,14 +57,18 @@ pub(super) async fn start(
     let options = AzureOptions::new(&client_id, credential, Arc::new(SystemClock), Arc::new(SystemEntropy));
     let keys = options.and_then(|options| AzureKeys::new(options.development(connector)));
     let keys = keys.map_err(|refused| Trouble::new(refused, "check --emulator and --emulator-ca"))?;
-    let callers = TokenCallers::new([("dev", token_hash(token))]);
-    let callers = callers.map_err(|refused| Trouble::new(refused, "remove the file `token` in the data directory"))?;
+    let hashes = [token_hash(&tokens.dev), token_hash(&tokens.second)];
+    let callers = TokenCallers::new(CALLERS.into_iter().zip(hashes));
+    let hint = "remove the files `token` and `second-token` in the data directory";
+    let callers = callers.map_err(|refused| Trouble::new(refused, hint))?;
 
     let mut assembly = Assembly::new(Arc::new(store), Arc::new(keys), platform, Arc::new(callers));
     // One replica, and somebody who watches: what is agreed on by waiting is agreed on in seconds.
     assembly.options.control_lease = CONTROL_LEASE;
     assembly.options.freeze_margin = FREEZE_MARGIN;
     assembly.options.commit_slack = COMMIT_SLACK;
+    assembly.options.before_replacing = SECOND_THOUGHTS;
+    assembly.options.before_destroying = SECOND_THOUGHTS;
     let secrets = WebhookSecrets::read(&home.webhook_secret()?)
         .map_err(|refused| Trouble::new(refused, "remove the file `webhook-secret` in the data directory"))?;
     let daemon = assembly.start().await?.with_webhook(http, secrets);

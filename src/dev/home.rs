@@ -5,9 +5,11 @@
 //! | `platform.key` | the platform root |
 //! | `byokd.db` | the database |
 //! | `token` | the bearer token |
+//! | `second-token` | that of somebody else, who approves what the first asks for |
 //! | `emulator/` | the emulated Azure: directories, vaults, keys |
 //! | `emulator-ca.pem` | the authority of the emulator in use |
 //! | `first-message.byok` | the first ciphertext of the first walk; later walks open it again |
+//! | `before-the-date.byok` | a ciphertext from before the date; each walk encrypts it again |
 
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -21,6 +23,15 @@ use tempfile::TempDir;
 use crate::entropy::SystemEntropy;
 use crate::files;
 use crate::trouble::Trouble;
+
+/// The names that the two callers of `dev` are known by.
+pub(super) const CALLERS: [&str; 2] = ["dev", "second"];
+
+/// The bearer tokens of [`CALLERS`]: of whoever types, and of somebody else, who approves.
+pub(super) struct Tokens {
+    pub(super) dev: String,
+    pub(super) second: String,
+}
 
 /// The directory; a temporary one goes away with this.
 pub(super) struct Home {
@@ -62,9 +73,9 @@ impl Home {
         self.path.join(name)
     }
 
-    /// The bearer token: 192 random bits, the same at every start.
-    pub(super) fn token(&self) -> Result<String, Trouble> {
-        self.secret("token")
+    /// The bearer tokens: 192 random bits each, the same at every start.
+    pub(super) fn tokens(&self) -> Result<Tokens, Trouble> {
+        Ok(Tokens { dev: self.secret("token")?, second: self.secret("second-token")? })
     }
 
     /// What Event Grid shows: as random, and as lasting.
@@ -115,17 +126,21 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    /// The token is the same at the next start, and nobody else's to read.
+    /// The tokens are the same at the next start, and nobody else's to read.
     #[test]
-    fn the_token_stays_and_is_private() {
+    fn the_tokens_stay_and_are_private() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::open(Some(&dir.path().join("data"))).unwrap();
-        let token = home.token().unwrap();
-        assert_eq!(token.len(), 32);
-        assert_eq!(home.token().unwrap(), token);
+        let Tokens { dev, second } = home.tokens().unwrap();
+        assert_eq!((dev.len(), second.len()), (32, 32));
+        assert_ne!(dev, second);
+        let again = home.tokens().unwrap();
+        assert_eq!((again.dev, again.second), (dev, second));
         let mode = |path: PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(home.file("token")), mode(home.path().to_owned())), (0o600, 0o700));
+        for token in ["token", "second-token"] {
+            assert_eq!((mode(home.file(token)), mode(home.path().to_owned())), (0o600, 0o700));
+        }
         std::fs::write(home.file("token"), "short").unwrap();
-        assert!(home.token().is_err());
+        assert!(home.tokens().is_err());
     }
 }

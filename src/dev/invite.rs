@@ -4,7 +4,7 @@ use azure_emulator::ADMIN_HOST;
 use client::Endpoint;
 
 use super::azure::{Azure, CUSTOMER};
-use super::home::Home;
+use super::home::{Home, Tokens};
 use super::screen::Screen;
 use super::walk::BOT;
 use crate::serve::Address;
@@ -16,7 +16,7 @@ pub(super) fn print(
     screen: &mut Screen,
     endpoint: &Endpoint,
     http: &Address,
-    token: &str,
+    tokens: &Tokens,
     home: &Home,
     azure: &Azure,
 ) -> Result<(), Trouble> {
@@ -34,16 +34,19 @@ pub(super) fn print(
     screen.line(&format!("Data: {} ({fate})", home.path().display()));
     screen.line("In another terminal:\n");
     screen.line(&format!("  export BYOKCTL_SERVER={endpoint}"));
-    screen.line(&format!("  export BYOKCTL_TOKEN={token}"));
+    screen.line(&format!("  export BYOKCTL_TOKEN={}", tokens.dev));
     screen.line(&format!("  alias byokctl='{byokctl}'"));
     screen.line("  byokctl workspace list");
     screen.line(&format!("  byokctl key status {CUSTOMER}"));
     screen.line(&format!("  byokctl key test {CUSTOMER}"));
+    screen.line(&format!("  byokctl key watch {CUSTOMER}"));
     screen.line(&format!("  alias seal='byokctl data encrypt --app {CUSTOMER}/{BOT} --context order=42'"));
     screen.line(&format!("  alias open='byokctl data decrypt --app {CUSTOMER}/{BOT} --context order=42'"));
     screen.line("  echo 'two boxes of tea' | seal -o order.byok");
     screen.line("  byokctl data inspect order.byok");
     screen.line("  open order.byok");
+    screen.line("\nSomebody else, who approves what the first asks for (operation approve):\n");
+    screen.line(&format!("  alias second='BYOKCTL_TOKEN={} byokctl'", tokens.second));
     screen.line("\nEvent Grid tells of a new version of the key, and the vault is asked at once:\n");
     let (vault, name) = Azure::key_names();
     let data = format!(r#"{{"VaultName": "{vault}", "ObjectName": "{name}"}}"#);

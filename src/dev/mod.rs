@@ -23,7 +23,7 @@ use crate::telemetry::{self, Format};
 use crate::trouble::{Trouble, Troubles};
 
 use self::azure::Azure;
-use self::home::Home;
+use self::home::{Home, Tokens};
 use self::screen::Screen;
 
 /// What `byokd dev` takes.
@@ -84,7 +84,7 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
         (Some(addr), Some(ca)) => Azure::running(addr, crate::files::read(ca)?)?,
         (Some(_), None) | (None, _) => Azure::start(&home).await?,
     };
-    let token = home.token()?;
+    let tokens = home.tokens()?;
 
     screen.title(&format!(
         "byokd {} on {endpoint}, with an emulated Azure on {}",
@@ -98,14 +98,14 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
     };
     #[cfg(not(feature = "drill"))]
     let durability = store::sqlite::Durability::Full;
-    let daemon = daemon::start(&home, &azure, &token, durability, listener, http).await?;
+    let daemon = daemon::start(&home, &azure, &tokens, durability, listener, http).await?;
     if args.no_walk {
         interrupted.await;
         daemon.stop().await?;
         return Ok(ExitCode::SUCCESS);
     }
     let walked = tokio::select! {
-        walked = walk::walk(connect(&endpoint, &token).await?, &azure, &home, &mut screen) => walked,
+        walked = walk_through(&endpoint, &tokens, &azure, &home, &mut screen) => walked?,
         () = &mut interrupted => {
             daemon.stop().await?;
             return Ok(ExitCode::from(INTERRUPTED));
@@ -113,12 +113,24 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
     };
     let walked = screen.outcome(walked);
     if !args.once {
-        invite::print(&mut screen, &endpoint, &hints_at, &token, &home, &azure)?;
+        invite::print(&mut screen, &endpoint, &hints_at, &tokens, &home, &azure)?;
         interrupted.await;
         screen.line("stopping: calls under way may finish");
     }
     daemon.stop().await?;
     Ok(if walked { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The walk of the two callers.
+async fn walk_through(
+    endpoint: &Endpoint,
+    tokens: &Tokens,
+    azure: &Azure,
+    home: &Home,
+    screen: &mut Screen,
+) -> Result<bool, Trouble> {
+    let (client, second) = (connect(endpoint, &tokens.dev).await?, connect(endpoint, &tokens.second).await?);
+    Ok(walk::walk(client, second, azure, home, screen).await)
 }
 
 async fn connect(endpoint: &Endpoint, token: &str) -> Result<Client, Trouble> {

@@ -10,6 +10,7 @@ use crate::trouble::Trouble;
 const WIDTH: usize = 80;
 const OK: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 const BAD: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const PART: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Cyan)));
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
@@ -33,6 +34,12 @@ impl Screen {
     pub(super) fn title(&mut self, text: &str) {
         let text: String = wrapped(text, WIDTH).iter().map(|line| format!("{BOLD}{line}{BOLD:#}\n")).collect();
         write(&format!("{text}\n"));
+    }
+
+    /// The steps that follow belong together.
+    pub(super) fn part(&mut self, title: &str) {
+        let gap = if self.steps == 0 { "" } else { "\n" };
+        write(&format!("{gap}{PART}{title}{PART:#}\n"));
     }
 
     /// A step's outcome: what it is about, how long it took, and what it showed.

@@ -2,11 +2,13 @@
 //!
 //! A step that finds something else than it should is a failed step; nothing is taken for granted because a call returned.
 
+mod another;
 mod data;
 mod date;
 mod ledger;
 mod rotate;
 mod setup;
+mod stored;
 mod switch;
 mod usage;
 
@@ -17,6 +19,7 @@ use bytes::Bytes;
 use client::{Client, Refused, pb};
 use domain::Clock;
 
+use self::another::Another;
 use super::azure::{Azure, CUSTOMER, CustomerKey};
 use super::home::Home;
 use super::screen::Screen;
@@ -28,6 +31,8 @@ pub(super) const APP: &str = "orders";
 pub(super) const BOT: &str = "support-bot";
 /// The sample's lease: short, so that a key that is switched off stops things while somebody watches.
 const LEASE: Duration = Duration::from_secs(2);
+/// How often the walk looks whether something has come.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// No step takes longer unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,6 +42,8 @@ type Finding = Result<String, Trouble>;
 /// What the steps learn and hand on.
 struct Walk<'a> {
     client: Client,
+    /// Somebody else, who approves.
+    second: Client,
     azure: &'a Azure,
     home: &'a Home,
     /// Whether the data is that of an earlier start.
@@ -46,51 +53,77 @@ struct Walk<'a> {
     sealed: Bytes,
     /// What was encrypted before the date, if that has not come in an earlier start.
     early: Option<Bytes>,
+    /// Another customer, who goes over to another vault, and leaves.
+    another: Option<Another>,
 }
 
 /// Runs every step, in order, up to the first that fails. Whether all ran.
-pub(super) async fn walk(client: Client, azure: &Azure, home: &Home, screen: &mut Screen) -> bool {
+pub(super) async fn walk(client: Client, second: Client, azure: &Azure, home: &Home, screen: &mut Screen) -> bool {
     let (tenant, sealed) = (String::new(), Bytes::new());
-    let mut walk = Walk { client, azure, home, before: false, tenant, key: None, sealed, early: None };
+    let mut walk =
+        Walk { client, second, azure, home, before: false, tenant, key: None, sealed, early: None, another: None };
     macro_rules! steps {
-        ($($title:literal => $step:ident,)*) => {$(
-            let started = SystemClock.now();
-            let finding = tokio::time::timeout(PATIENCE, walk.$step()).await.unwrap_or_else(|_| {
-                let what = format!("the step did not end within {} s", PATIENCE.as_secs());
-                Err(Trouble::new(what, "look at the log above; if there is nothing, please report it"))
-            });
-            screen.step($title, SystemClock.now().since(started), &finding);
-            if finding.is_err() {
-                return false;
-            }
+        ($($part:literal { $($title:literal => $step:ident,)* })*) => {$(
+            screen.part($part);
+            $(
+                let started = SystemClock.now();
+                let finding = tokio::time::timeout(PATIENCE, walk.$step()).await.unwrap_or_else(|_| {
+                    let what = format!("the step did not end within {} s", PATIENCE.as_secs());
+                    Err(Trouble::new(what, "look at the log above; if there is nothing, please report it"))
+                });
+                screen.step($title, SystemClock.now().since(started), &finding);
+                if finding.is_err() {
+                    return false;
+                }
+            )*
         )*};
     }
     steps! {
-        "A workspace: a customer of the platform" => workspace,
-        "An app and a bot" => apps,
-        "The customer's vault and key" => vault_and_key,
-        "The role: without it nothing works" => role,
-        "The key is configured" => configure,
-        "Wrap and unwrap: the proof" => proof,
-        "The configuration is tested, step by step" => tested,
-        "Until its date the platform's key protects" => before_the_date,
-        "The date is set" => schedule,
-        "The apps and bots are chosen" => select,
-        "The date comes" => enforced,
-        "Encrypt" => encrypt,
-        "Decrypt" => decrypt,
-        "A batch: one bad item fails alone" => batch,
-        "A stream" => stream,
-        "A ciphertext moved to another app is refused" => moved,
-        "Validation: a stored credential comes back" => validated,
-        "The customer switches the key off" => switched_off,
-        "The customer switches the key on again" => switched_on,
-        "The platform's own switch" => local_switch,
-        "A new version of the key: what a rotation would take" => plan_rotation,
-        "The key is rotated" => rotate,
-        "Usage: what was sealed and opened" => counted,
-        "Coverage: which data keys hold what" => covered,
-        "The ledger: what was done, provably" => proved,
+        "The customer brings a key" {
+            "A workspace: a customer of the platform" => workspace,
+            "An app and a bot" => apps,
+            "The customer's vault and key" => vault_and_key,
+            "The role: without it nothing works" => role,
+            "The key is configured" => configure,
+            "Wrap and unwrap: the proof" => proof,
+            "The configuration is tested, step by step" => tested,
+        }
+        "From a date on it is used" {
+            "Until its date the platform's key protects" => before_the_date,
+            "The apps and bots are chosen, and watched" => select,
+            "The date is set" => schedule,
+            "Another customer does the same" => another_customer,
+            "The date comes" => enforced,
+        }
+        "Data" {
+            "Encrypt" => encrypt,
+            "Decrypt" => decrypt,
+            "A batch: one bad item fails alone" => batch,
+            "A stream" => stream,
+            "A ciphertext moved to another app is refused" => moved,
+            "Validation: a stored credential comes back" => validated,
+        }
+        "Whose key it is" {
+            "The customer switches the key off" => switched_off,
+            "The customer switches the key on again" => switched_on,
+            "The platform's own switch" => local_switch,
+        }
+        "A new version" {
+            "A new version of the key: what a rotation would take" => plan_rotation,
+            "The key is rotated" => rotate,
+        }
+        "What is stored" {
+            "Usage: what was sealed and opened" => counted,
+            "Coverage: which data keys hold what" => covered,
+            "Inspect: what a stored ciphertext says of itself" => inspected,
+            "Re-encrypt: old data comes over" => re_encrypted,
+            "The ledger: what was done, provably" => proved,
+        }
+        "What needs a second person" {
+            "Replacement: a key in another vault" => replaced,
+            "Leaving: back to the platform's key" => left,
+            "Destruction: a data key is gone for good" => destroyed,
+        }
     }
     true
 }
@@ -103,6 +136,10 @@ impl Walk<'_> {
     fn key_name(&self) -> String {
         format!("workspaces/{CUSTOMER}/key")
     }
+}
+
+fn workspace() -> String {
+    format!("workspaces/{CUSTOMER}")
 }
 
 fn app(id: &str) -> String {

@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::program::{Dev, ended};
 
 /// The steps, in order.
-const STEPS: [&str; 25] = [
+const STEPS: [&str; 31] = [
     "A workspace",
     "An app and a bot",
     "The customer's vault and key",
@@ -18,8 +18,9 @@ const STEPS: [&str; 25] = [
     "Wrap and unwrap",
     "The configuration is tested, step by step",
     "Until its date the platform's key protects",
+    "The apps and bots are chosen, and watched",
     "The date is set",
-    "The apps and bots are chosen",
+    "Another customer does the same",
     "The date comes",
     "Encrypt",
     "Decrypt",
@@ -34,7 +35,28 @@ const STEPS: [&str; 25] = [
     "The key is rotated",
     "Usage: what was sealed and opened",
     "Coverage: which data keys hold what",
+    "Inspect: what a stored ciphertext says of itself",
+    "Re-encrypt: old data comes over",
     "The ledger: what was done, provably",
+    "Replacement: a key in another vault",
+    "Leaving: back to the platform's key",
+    "Destruction: a data key is gone for good",
+];
+
+/// What a person sees of the steps that say it in a word of their own.
+const SEEN: [&str; 12] = [
+    "KEY_DISABLED",
+    "Remedy: re-enable",
+    "byokctl key watch",
+    "as whoever watches was told",
+    "Basic authentication successful.",
+    "byokctl data inspect",
+    "is under the customer's key now",
+    "KEY_REPLACEMENT_UNTESTED",
+    "APPROVAL_OWN_REQUEST",
+    "it waited 2 s",
+    "New data is under the platform's key",
+    "DECRYPTION_FAILED",
 ];
 
 fn steps(printed: &str) -> Vec<&str> {
@@ -67,7 +89,11 @@ async fn one_command_shows_the_main_job() {
     let ended = ended(once().env("TMPDIR", temporary.path()).spawn().unwrap()).await.good();
     let printed = String::from_utf8(ended.stdout).unwrap();
     assert_walked(&printed);
-    assert!(printed.contains("KEY_DISABLED") && printed.contains("Remedy: re-enable"), "{printed}");
+    // Lines are broken anywhere.
+    let said = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in SEEN {
+        assert!(said.contains(words), "{words:?} is not in\n{printed}");
+    }
     assert_eq!(ended.stderr, "");
     assert!(crate::program::names(temporary.path()).is_empty(), "{:?}", crate::program::names(temporary.path()));
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod approvals;
 mod audit;
+mod bad_input;
 mod certificates;
 mod data;
 mod dev;
@@ -14,3 +15,4 @@ mod rotate;
 #[allow(dead_code, reason = "a daemon in this process, shared with the daemon's own tests, which use more of it")]
 mod site;
 mod usage;
+mod watch;

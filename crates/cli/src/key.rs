@@ -8,7 +8,7 @@ use crate::args::{Global, KeyVerb, Otherwise, Output};
 use crate::connect::connect;
 use crate::data::destination::Destination;
 use crate::failure::Failure;
-use crate::{guarded, key_test, operation, output, view};
+use crate::{guarded, key_test, operation, output, view, watch};
 
 pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
     match verb {
@@ -148,6 +148,7 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
             guarded::leave(global, request).await
         }
         KeyVerb::DestroyDataKey { data_key, yes } => guarded::destroy_data_key(global, data_key.0, yes).await,
+        KeyVerb::Watch { workspace } => watch::run(global, &workspace).await,
         KeyVerb::Export { workspace, out, force } => {
             // A file that is in the way is said before anything is fetched.
             let mut file = match &out {

@@ -17,13 +17,14 @@ mod output;
 mod signals;
 mod usage;
 mod view;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Noun};
+use crate::args::{Args, KeyVerb, Noun};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
@@ -36,11 +37,12 @@ fn main() -> ExitCode {
             return failure.print();
         }
     };
+    let watching = matches!(args.noun, Noun::Key(KeyVerb::Watch { .. }));
     let outcome = runtime.block_on(async {
         tokio::select! {
             biased;
             // Dropping the command drops its temporary file.
-            failure = signals::interrupted() => Err(failure),
+            failure = signals::interrupted() => Err(if watching { watch::interrupted() } else { failure }),
             outcome = run(args) => outcome,
         }
     });

@@ -146,7 +146,10 @@ const TEMPLATE: &str = "{msg} {wide_bar} {pos}/{len} data keys, {eta} left";
 impl Bar {
     fn new() -> Self {
         let watched = io::stderr().is_terminal();
-        let target = if watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self::on(if watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() })
+    }
+
+    fn on(target: ProgressDrawTarget) -> Self {
         let style = ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
         Self(ProgressBar::with_draw_target(Some(0), target).with_style(style))
     }
@@ -155,7 +158,9 @@ impl Bar {
         self.0.set_length(u64::try_from(operation.total).unwrap_or(0));
         self.0.set_position(u64::try_from(operation.done).unwrap_or(0));
         let doing = match (operation.state(), operation.reason()) {
-            (_, reason) if reason != pb::Reason::Unspecified => format!("waiting: {}", reason.as_str_name()),
+            (_, reason) if reason != pb::Reason::Unspecified => {
+                format!("waiting: {}", view::reason(reason.into()).unwrap_or_default())
+            }
             (pb::OperationState::AwaitingApproval, _) => "awaiting approval".to_owned(),
             (pb::OperationState::Waiting, _) => "approved, waiting".to_owned(),
             _ if operation.switch_time.is_some() => "switched".to_owned(),
@@ -173,7 +178,91 @@ impl Drop for Bar {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::TermLike;
+
     use super::*;
+
+    /// A terminal of 100 columns that keeps the last line drawn on it.
+    #[derive(Debug, Clone, Default)]
+    struct Paper(Arc<Mutex<String>>);
+
+    impl Paper {
+        fn shows(&self) -> String {
+            anstream::adapter::strip_str(self.0.lock().unwrap().trim()).to_string()
+        }
+    }
+
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            100
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            self.0.lock().unwrap().clear();
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn wrapping(done: i64) -> pb::Operation {
+        pb::Operation { state: pb::OperationState::Running.into(), total: 10, done, ..Default::default() }
+    }
+
+    /// On a terminal: what is being done, a bar that grows, how many of how many, and the time that is left; why it waits, while it
+    /// does; and nothing is left of it at the end.
+    #[test]
+    fn a_bar_shows_what_is_done_and_the_time_that_is_left() {
+        let paper = Paper::default();
+        let bar = Bar::on(ProgressDrawTarget::term_like(Box::new(paper.clone())));
+        let full = |text: &str| text.matches('█').count();
+        let mut before = 0;
+        for done in [0, 4, 9] {
+            bar.at(&wrapping(done));
+            let text = paper.shows();
+            let (front, left) = text.split_once(" data keys, ").unwrap_or_else(|| panic!("{text:?}"));
+            assert!(front.starts_with("wrapping ") && front.ends_with(&format!(" {done}/10")), "{text}");
+            assert!(left.starts_with(|c: char| c.is_ascii_digit()) && left.ends_with("s left"), "no time left: {text}");
+            assert!(done == 0 || full(&text) > before, "the bar does not grow: {text}");
+            assert!(text.chars().count() <= 100, "{text}");
+            before = full(&text);
+        }
+        bar.at(&pb::Operation { reason: pb::Reason::KeyDisabled.into(), ..wrapping(9) });
+        assert!(paper.shows().starts_with("waiting: KEY_DISABLED "), "{}", paper.shows());
+        bar.at(&pb::Operation { switch_time: Some(client::time(0)), ..wrapping(10) });
+        assert!(paper.shows().starts_with("switched ") && paper.shows().contains("10/10"), "{}", paper.shows());
+        drop(bar);
+        assert_eq!(paper.shows(), "");
+    }
 
     /// The template parses, and nothing is drawn where nobody watches.
     #[test]

@@ -35,6 +35,13 @@ pub(crate) fn document(json: &impl Serialize) -> Result<String, Failure> {
     Ok(text + "\n")
 }
 
+/// One JSON document on one line, for those that come one after the other.
+pub(crate) fn line(json: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(json)
+        .map_err(|error| Failure::caller(format!("the answer has no JSON form: {error}")).hint("use --output table"))?;
+    Ok(text + "\n")
+}
+
 /// Writes text to standard output; styles are stripped where it is no terminal.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();

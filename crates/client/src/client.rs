@@ -8,11 +8,11 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint as Transport, Identity};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 use crate::cut_off::ResetWhenCutOff;
 use crate::refused::innermost;
-use crate::{Endpoint, Error, MESSAGE_MAX, pb};
+use crate::{Endpoint, Error, MESSAGE_MAX, Selections, pb};
 
 use pb::audit_client::AuditClient;
 use pb::encryption_client::EncryptionClient;
@@ -377,10 +377,11 @@ impl Client {
     }
 
     /// Which apps and bots of a workspace are under the customer's key: now, and whenever that changes, without an end.
-    pub async fn watch_selection(&self, workspace: &str) -> Result<Streaming<pb::Selection>, Error> {
+    pub async fn watch_selection(&self, workspace: &str) -> Result<Selections, Error> {
         let request = Request::new(pb::WatchSelectionRequest { parent: workspace.to_owned() });
         let outcome = self.workspaces.clone().watch_selection(request).await;
-        Ok(outcome.map_err(|status| self.broken_stream(&status))?.into_inner())
+        let states = outcome.map_err(|status| self.broken_stream(&status))?.into_inner();
+        Ok(Selections::new(states, self.server.clone()))
     }
 
     /// Every wrapped data key of a workspace that the customer's key wraps. Complete, or an error.
@@ -409,7 +410,7 @@ impl Client {
 
 /// An export of a chain, as it comes.
 pub struct Exported {
-    pages: Streaming<pb::ExportEventsResponse>,
+    pages: tonic::Streaming<pb::ExportEventsResponse>,
     server: String,
 }
 

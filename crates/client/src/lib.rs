@@ -6,12 +6,14 @@ mod client;
 mod cut_off;
 mod endpoint;
 mod refused;
+mod selections;
 mod streams;
 
 pub use api::byok::v1 as pb;
 pub use client::{Client, Exported, Options, TlsIdentity};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use refused::{Error, Owner, Refused};
+pub use selections::Selections;
 pub use streams::{Progress, StreamError, StreamSealed};
 
 /// A duration as requests carry it, in whole seconds.

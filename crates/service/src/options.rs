@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::approval::{BEFORE_DESTROYING, BEFORE_REPLACING};
 use domain::key_config::LONGEST_LEASE;
 use domain::key_life::Timing;
 use domain::key_life::timing::FREEZE_MARGIN;
@@ -76,6 +77,12 @@ pub struct Options {
     pub replicas: u32,
     /// A vault's operations in ten seconds, where an operator knows better than what is published for the key's size.
     pub vault_limit: Option<u32>,
+    /// How long a replacement by a key of another vault or tenant waits after its approval. [`BEFORE_REPLACING`]; no configuration of
+    /// `serve` changes it.
+    pub before_replacing: Duration,
+    /// How long the destruction of a data key waits after its approval (I-5). [`BEFORE_DESTROYING`]; no configuration of `serve`
+    /// changes it.
+    pub before_destroying: Duration,
 }
 
 impl Default for Options {
@@ -101,6 +108,8 @@ impl Default for Options {
             vault_share_percent: 50,
             replicas: 1,
             vault_limit: None,
+            before_replacing: BEFORE_REPLACING,
+            before_destroying: BEFORE_DESTROYING,
         }
     }
 }

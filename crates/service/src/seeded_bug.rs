@@ -109,6 +109,28 @@ pub enum SeededBug {
     ReceiptForgotten,
     /// A vault's id of a call is not kept.
     RequestIdForgotten,
+    /// A key's status says that a test is missing where one has found what is wrong.
+    FindingNotTold,
+    /// What a date needs is made ready as if that took no time.
+    EtaIgnored,
+    /// I-6: a database that is older than what was read of it is read on.
+    OlderDatabaseTaken,
+    /// I-11: an outage takes the keys away.
+    OutageWipes,
+    /// I-12: what was denied is asked about an hour later.
+    NeverAskedAgain,
+    /// I-17: a data key seals on however much it has sealed.
+    SpentKeySeals,
+    /// I-19: a data key that lost the race for its app seals all the same.
+    LoserUsed,
+    /// I-24: a vault's denial leaves no record.
+    DenialNotRecorded,
+    /// I-24: a change of a key's life leaves no record.
+    ChangeNotRecorded,
+    /// I-25: a call that was given up keeps its place at the vault.
+    PlaceKept,
+    /// A version is called safe to disable as soon as nothing in the database needs it, whatever replicas still act on.
+    SafeTooSoon,
 }
 
 /// The faults of one service: none, or one.

@@ -245,3 +245,44 @@ async fn a_batch_that_waits_gives_nothing_out_after_the_switch() {
     assert_eq!(reasons, [Reason::KeyRevoked; 2]);
     assert!(plain.is_empty());
 }
+
+/// Whether each change of a key's life has exactly one record of its own name, and what changed nothing has none.
+async fn every_change_is_recorded(world: World) -> bool {
+    let acme = world.workspace("acme").await;
+    let bot = acme.app("bot").await;
+    world.vault.create_key(&acme.key());
+    acme.configure(acme.request()).await.unwrap();
+    acme.prove_ownership().await;
+    assert!(acme.test_key().await.unwrap().passed());
+    let schedule = async |hours: u64| {
+        let at = world.wall().saturating_add(std::time::Duration::from_secs(3_600 * hours)).to_string();
+        let wanted = service::ScheduleEnforcement {
+            local: at.chars().take("2027-03-01T09:00:00".len()).collect(),
+            zone: "UTC".into(),
+            policy: domain::key_life::Policy::Stay,
+        };
+        world.service.schedule_enforcement(&acme.may_schedule(), wanted).await.unwrap();
+    };
+    schedule(48).await;
+    schedule(72).await;
+    select(&world, &acme, remove(&[&bot])).await;
+    select(&world, &acme, add(&[&bot])).await;
+    world.service.select_apps(&acme.may_select(), remove(&[&bot]), true).await.unwrap();
+    world.service.revoke_key(&acme.may_revoke()).await.unwrap();
+    world.service.revoke_key(&acme.may_revoke()).await.unwrap();
+    world.service.restore_key(&acme.may_restore()).await.unwrap();
+    world.service.restore_key(&acme.may_restore()).await.unwrap();
+    let names = world.audit_names(&acme.id).await;
+    let counted = ["enforcement.scheduled", "apps.selected", "key.revoked", "key.restored"]
+        .map(|name| names.iter().filter(|found| *found == name).count());
+    world.store.inner().verify().await.unwrap();
+    counted == [2, 2, 1, 1]
+}
+
+/// I-24: each administrative change of a key's life is in the workspace's chain, once.
+#[tokio::test]
+async fn each_change_of_a_keys_life_is_recorded_once() {
+    assert!(every_change_is_recorded(World::start()).await);
+    let bug = World::with_bug(SeededBug::ChangeNotRecorded);
+    assert!(!every_change_is_recorded(bug).await, "the seeded bug was not found");
+}

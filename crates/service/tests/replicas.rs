@@ -133,3 +133,41 @@ async fn what_decides_nothing_disturbs_nobody() {
     world.service.run_due_tasks().await;
     assert!(bot.is_warm());
 }
+
+/// Whether, when an older copy of the database is put in place of the one that was read, what was deleted since is served again.
+async fn an_older_database_is_served(world: World) -> bool {
+    let (acme, bot, other) = two(&world).await;
+    let crm = acme.app("crm").await;
+    let sealed = crm.encrypt(b"order 42").await.unwrap();
+    world.service.run_due_tasks().await;
+    let older = world.copy_of_database();
+    other.delete_app(&bot.may_change()).await.unwrap();
+    world.clock.advance(SECOND);
+    world.service.run_due_tasks().await;
+    assert_eq!(bot.encrypt(b"x").await.unwrap_err().reason(), Reason::NotFound);
+
+    let newer = world.store.inner();
+    world.store.put_in_place(older);
+    world.clock.advance(SECOND);
+    world.service.run_due_tasks().await;
+    let served = bot.encrypt(b"x").await.is_ok();
+    if !served {
+        for refused in [bot.encrypt(b"x").await, crm.encrypt(b"x").await, crm.decrypt(&sealed).await] {
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.owner(), domain::Owner::Service, "{}", refused.reason());
+        }
+        world.store.put_in_place(newer);
+        assert_eq!(bot.encrypt(b"x").await.unwrap_err().reason(), Reason::NotFound);
+        assert_eq!(crm.decrypt(&sealed).await.unwrap(), b"order 42", "and goes on by itself");
+    }
+    served
+}
+
+/// I-6: a database that is older than the one that was read is not acted on: everything is refused at once, also what the older one
+/// still allows, until the newer one is there again.
+#[tokio::test]
+async fn an_older_database_in_its_place_is_not_acted_on() {
+    assert!(!an_older_database_is_served(World::start()).await);
+    let bug = World::with_bug(SeededBug::OlderDatabaseTaken);
+    assert!(an_older_database_is_served(bug).await, "the seeded bug was not found");
+}

@@ -48,7 +48,7 @@ impl Step {
 
 /// Wraps a store.
 pub struct FaultyStore {
-    inner: Arc<dyn Store>,
+    inner: Mutex<Arc<dyn Store>>,
     plan: Mutex<Plan>,
     reads: AtomicU64,
 }
@@ -71,7 +71,7 @@ struct Plan {
 impl FaultyStore {
     /// A store without faults, so far.
     pub fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, plan: Mutex::default(), reads: AtomicU64::new(0) })
+        Arc::new(Self { inner: Mutex::new(inner), plan: Mutex::default(), reads: AtomicU64::new(0) })
     }
 
     /// At this step the process dies: nothing is answered any more. [`FaultyStore::inner`] is what the next one finds.
@@ -131,7 +131,12 @@ impl FaultyStore {
 
     /// The store without faults.
     pub fn inner(&self) -> Arc<dyn Store> {
-        self.inner.clone()
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on this is the store: somebody has put another database in place.
+    pub fn put_in_place(&self, inner: Arc<dyn Store>) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = inner;
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -170,46 +175,46 @@ impl FaultyStore {
 #[async_trait]
 impl Store for FaultyStore {
     fn cluster(&self) -> ClusterId {
-        self.inner.cluster()
+        self.inner().cluster()
     }
 
     fn epoch(&self) -> u64 {
-        self.inner.epoch()
+        self.inner().epoch()
     }
 
     async fn revision(&self) -> Result<u64, StoreError> {
         self.read()?;
-        self.inner.revision().await
+        self.inner().revision().await
     }
 
     async fn changed_since(&self, revision: u64) -> Result<(u64, Vec<ControlChange>), StoreError> {
         self.read()?;
-        self.inner.changed_since(revision).await
+        self.inner().changed_since(revision).await
     }
 
     async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {
         self.read()?;
-        self.inner.workspace(workspace).await
+        self.inner().workspace(workspace).await
     }
 
     async fn workspaces(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<Workspace>, StoreError> {
         self.read()?;
-        self.inner.workspaces(after, limit).await
+        self.inner().workspaces(after, limit).await
     }
 
     async fn app(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<App>, StoreError> {
         self.read()?;
-        self.inner.app(workspace, app).await
+        self.inner().app(workspace, app).await
     }
 
     async fn apps(&self, workspace: &WorkspaceId, after: Option<&AppId>, limit: usize) -> Result<Vec<App>, StoreError> {
         self.read()?;
-        self.inner.apps(workspace, after, limit).await
+        self.inner().apps(workspace, after, limit).await
     }
 
     async fn key_config(&self, workspace: &WorkspaceId) -> Result<Option<KeyConfig>, StoreError> {
         self.read()?;
-        self.inner.key_config(workspace).await
+        self.inner().key_config(workspace).await
     }
 
     async fn key_version(
@@ -218,17 +223,17 @@ impl Store for FaultyStore {
         version: KeyVersionId,
     ) -> Result<Option<KeyVersion>, StoreError> {
         self.read()?;
-        self.inner.key_version(workspace, version).await
+        self.inner().key_version(workspace, version).await
     }
 
     async fn key_versions(&self, workspace: &WorkspaceId) -> Result<Vec<KeyVersion>, StoreError> {
         self.read()?;
-        self.inner.key_versions(workspace).await
+        self.inner().key_versions(workspace).await
     }
 
     async fn key_tests(&self, workspace: &WorkspaceId, limit: usize) -> Result<Vec<KeyTest>, StoreError> {
         self.read()?;
-        self.inner.key_tests(workspace, limit).await
+        self.inner().key_tests(workspace, limit).await
     }
 
     async fn data_key(
@@ -241,7 +246,7 @@ impl Store for FaultyStore {
         let lie = self.plan().data_keys.get(&data_key).cloned();
         match lie {
             Some(lie) => Ok(Some(lie)),
-            None => self.inner.data_key(workspace, app, data_key).await,
+            None => self.inner().data_key(workspace, app, data_key).await,
         }
     }
 
@@ -252,7 +257,7 @@ impl Store for FaultyStore {
         protection: Protection,
     ) -> Result<Option<DataKey>, StoreError> {
         self.read()?;
-        self.inner.active_data_key(workspace, app, protection).await
+        self.inner().active_data_key(workspace, app, protection).await
     }
 
     async fn data_keys(
@@ -262,7 +267,7 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<Vec<DataKey>, StoreError> {
         self.read()?;
-        self.inner.data_keys(workspace, after, limit).await
+        self.inner().data_keys(workspace, after, limit).await
     }
 
     async fn wrapping(&self, workspace: &WorkspaceId, data_key: DataKeyId) -> Result<Option<Wrapping>, StoreError> {
@@ -270,7 +275,7 @@ impl Store for FaultyStore {
         let lie = self.plan().wrappings.get(&data_key).cloned();
         match lie {
             Some(lie) => Ok(Some(lie)),
-            None => self.inner.wrapping(workspace, data_key).await,
+            None => self.inner().wrapping(workspace, data_key).await,
         }
     }
 
@@ -281,7 +286,7 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.read()?;
-        self.inner.audit(workspace, after, limit).await
+        self.inner().audit(workspace, after, limit).await
     }
 
     async fn newest_event(
@@ -290,17 +295,17 @@ impl Store for FaultyStore {
         name: Option<&str>,
     ) -> Result<Option<RecordedEvent>, StoreError> {
         self.read()?;
-        self.inner.newest_event(workspace, name).await
+        self.inner().newest_event(workspace, name).await
     }
 
     async fn last_event(&self, workspace: &WorkspaceId, name: &str) -> Result<Option<RecordedEvent>, StoreError> {
         self.read()?;
-        self.inner.last_event(workspace, name).await
+        self.inner().last_event(workspace, name).await
     }
 
     async fn operation(&self, operation: OperationId) -> Result<Option<Operation>, StoreError> {
         self.read()?;
-        self.inner.operation(operation).await
+        self.inner().operation(operation).await
     }
 
     async fn operations(
@@ -310,17 +315,17 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<Vec<Operation>, StoreError> {
         self.read()?;
-        self.inner.operations(workspace, before, limit).await
+        self.inner().operations(workspace, before, limit).await
     }
 
     async fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
         self.read()?;
-        self.inner.open_operations().await
+        self.inner().open_operations().await
     }
 
     async fn version_uses(&self, workspace: &WorkspaceId) -> Result<Vec<VersionUse>, StoreError> {
         self.read()?;
-        self.inner.version_uses(workspace).await
+        self.inner().version_uses(workspace).await
     }
 
     async fn data_keys_left(
@@ -331,12 +336,12 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<Vec<(DataKey, Wrapping)>, StoreError> {
         self.read()?;
-        self.inner.data_keys_left(workspace, to, after, limit).await
+        self.inner().data_keys_left(workspace, to, after, limit).await
     }
 
     async fn add_wrapping(&self, operation: OperationId, wrapping: Wrapping, over: Wrapping) -> Result<(), StoreError> {
         self.step(Step::BeforeAddWrapping)?;
-        self.inner.add_wrapping(operation, wrapping, over).await?;
+        self.inner().add_wrapping(operation, wrapping, over).await?;
         self.step(Step::AfterAddWrapping)
     }
 
@@ -349,39 +354,39 @@ impl Store for FaultyStore {
         at: Timestamp,
     ) -> Result<Activation, StoreError> {
         self.step(Step::BeforeActivate)?;
-        let activation = self.inner.succeed_data_key(workspace, app, old, new, at).await?;
+        let activation = self.inner().succeed_data_key(workspace, app, old, new, at).await?;
         self.step(Step::AfterActivate)?;
         Ok(activation)
     }
 
     async fn key_life(&self, workspace: &WorkspaceId) -> Result<Option<KeyLife>, StoreError> {
         self.read()?;
-        self.inner.key_life(workspace).await
+        self.inner().key_life(workspace).await
     }
 
     async fn undecided_lives(&self) -> Result<Vec<KeyLife>, StoreError> {
         self.read()?;
-        self.inner.undecided_lives().await
+        self.inner().undecided_lives().await
     }
 
     async fn app_selection(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<AppSelection>, StoreError> {
         self.read()?;
-        self.inner.app_selection(workspace, app).await
+        self.inner().app_selection(workspace, app).await
     }
 
     async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError> {
         self.read()?;
-        self.inner.app_selections(workspace).await
+        self.inner().app_selections(workspace).await
     }
 
     async fn verify(&self) -> Result<Verified, StoreError> {
         self.read()?;
-        self.inner.verify().await
+        self.inner().verify().await
     }
 
     async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError> {
         self.step(Step::BeforeInsert)?;
-        let inserted = self.inner.insert_data_key(key, wrapping).await?;
+        let inserted = self.inner().insert_data_key(key, wrapping).await?;
         self.step(Step::AfterInsert)?;
         Ok(inserted)
     }
@@ -394,7 +399,7 @@ impl Store for FaultyStore {
         at: Timestamp,
     ) -> Result<Activation, StoreError> {
         self.step(Step::BeforeActivate)?;
-        let activation = self.inner.activate_data_key(workspace, app, data_key, at).await?;
+        let activation = self.inner().activate_data_key(workspace, app, data_key, at).await?;
         self.step(Step::AfterActivate)?;
         Ok(activation)
     }
@@ -407,17 +412,17 @@ impl Store for FaultyStore {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         self.read()?;
-        self.inner.retire_data_key(workspace, app, data_key, at).await
+        self.inner().retire_data_key(workspace, app, data_key, at).await
     }
 
     async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
         self.read()?;
-        self.inner.record(event).await
+        self.inner().record(event).await
     }
 
     async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
         self.step(Step::BeforeTransaction(name))?;
-        let transaction = self.inner.begin(name).await?;
+        let transaction = self.inner().begin(name).await?;
         let mut plan = self.plan();
         if plan.crash_at == Some(Step::AfterTransaction(name)) {
             plan.last_words = true;
@@ -427,7 +432,7 @@ impl Store for FaultyStore {
 
     async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError> {
         self.step(Step::BeforeAddUsage)?;
-        self.inner.add_usage(usage).await?;
+        self.inner().add_usage(usage).await?;
         self.step(Step::AfterAddUsage)
     }
 
@@ -440,17 +445,17 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<Vec<HourOfApp>, StoreError> {
         self.read()?;
-        self.inner.usage_by_hour(workspace, app, hours, after, limit).await
+        self.inner().usage_by_hour(workspace, app, hours, after, limit).await
     }
 
     async fn usage_by_key(&self, workspace: &WorkspaceId) -> Result<Vec<(DataKeyId, Traffic)>, StoreError> {
         self.read()?;
-        self.inner.usage_by_key(workspace).await
+        self.inner().usage_by_key(workspace).await
     }
 
     async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
         self.read()?;
-        self.inner.drop_usage(before, limit).await
+        self.inner().drop_usage(before, limit).await
     }
 
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
@@ -458,7 +463,7 @@ impl Store for FaultyStore {
         let lie = self.plan().credential.clone();
         match lie {
             Some(lie) => Ok(Some(lie)),
-            None => self.inner.credential(workspace, app).await,
+            None => self.inner().credential(workspace, app).await,
         }
     }
 }

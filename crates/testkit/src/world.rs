@@ -1,5 +1,6 @@
 //! A whole service in one value: SQLite in a directory of its own, vaults in memory, clocks moved by hand.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use domain::permission::{Action, Caller, Permit, Target, permit};
@@ -27,7 +28,20 @@ pub struct World {
     platform: Arc<PlatformRoot>,
     entropy: Arc<SeededEntropy>,
     options: Options,
-    _dir: TempDir,
+    dir: TempDir,
+}
+
+const DATABASE: &str = "byokd.db";
+
+fn database(platform: &PlatformRoot, dir: &Path) -> Arc<dyn Store> {
+    let database = SqliteStore::create_or_open(SqliteOptions {
+        path: dir.join(DATABASE),
+        row_seal: platform.row_seal(),
+        root_check: platform.check_value(),
+        cluster: platform.cluster_id(),
+        durability: Durability::Full,
+    });
+    Arc::new(database.expect("a database"))
 }
 
 /// How a world differs from the usual one.
@@ -59,14 +73,7 @@ impl WorldBuilder {
         let (clock, entropy) = (HandClock::new(), SeededEntropy::new(42));
         let root = PlatformRoot::init_file(&dir.path().join("platform.key"), &*entropy);
         let platform = Arc::new(root.expect("a platform key"));
-        let database = SqliteStore::create_or_open(SqliteOptions {
-            path: dir.path().join("byokd.db"),
-            row_seal: platform.row_seal(),
-            root_check: platform.check_value(),
-            cluster: platform.cluster_id(),
-            durability: Durability::Full,
-        });
-        let store = FaultyStore::new(Arc::new(database.expect("a database")));
+        let store = FaultyStore::new(database(&platform, dir.path()));
         let vault = MemoryKeys::new(clock.clone());
         let parts = Parts {
             store: store.clone(),
@@ -81,7 +88,7 @@ impl WorldBuilder {
             Some(bug) => Service::start_with_bug(parts, bug),
         };
         let service = service.expect("a service");
-        World { clock, vault, store, service, platform, entropy, options: self.options, _dir: dir }
+        World { clock, vault, store, service, platform, entropy, options: self.options, dir }
     }
 }
 
@@ -128,6 +135,22 @@ impl World {
             entropy: self.entropy.clone(),
             options: self.options.clone(),
         }
+    }
+
+    /// A copy of the database as it is now, opened: what whoever restores a backup puts in place.
+    ///
+    /// # Panics
+    /// When it cannot be copied or opened.
+    pub fn copy_of_database(&self) -> Arc<dyn Store> {
+        let copy = self.dir.path().join("copy");
+        std::fs::create_dir(&copy).expect("one copy of a world");
+        for file in self.dir.path().read_dir().expect("the directory") {
+            let file = file.expect("a file");
+            if file.file_name().to_string_lossy().starts_with(DATABASE) {
+                std::fs::copy(file.path(), copy.join(file.file_name())).expect("a copy");
+            }
+        }
+        database(&self.platform, &copy)
     }
 
     /// The platform root.

@@ -9,7 +9,8 @@ use super::{APP, BOT, Finding, Walk, app, check, order, refused, unexpected};
 use crate::clock::SystemClock;
 
 const ORDER: &[u8] = b"order 42: two boxes of tea";
-const FIRST: &str = "first-message.byok";
+/// The first ciphertext of the first walk.
+pub(super) const FIRST: &str = "first-message.byok";
 const STREAM: usize = 8 << 20;
 const ITEMS: usize = 100;
 

@@ -8,12 +8,10 @@ use domain::{Clock, Timestamp};
 use pb::select_apps_request::Selection;
 
 use super::super::daemon::SOONEST_DATE;
-use super::{APP, BOT, Finding, Walk, app, check, order, refused, unexpected};
+use super::{APP, BOT, Finding, LOOK_EVERY, Walk, app, check, order, refused, unexpected, workspace};
 use crate::clock::SystemClock;
 use crate::trouble::Trouble;
 
-/// How often the walk looks whether the date has come.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What may pass beyond the date on a busy machine.
 const LATE: Duration = Duration::from_secs(20);
 
@@ -53,27 +51,41 @@ impl Walk<'_> {
     }
 
     pub(super) async fn select(&mut self) -> Finding {
-        let only = |validate_only| pb::SelectAppsRequest {
+        let request = |selection, validate_only| pb::SelectAppsRequest {
             name: self.key_name(),
-            selection: Some(Selection::Only(pb::AppList { apps: vec![app(BOT)] })),
+            selection: Some(selection),
             validate_only,
         };
-        let preview = self.client.select_apps(only(true)).await?;
+        let only = || Selection::Only(pb::AppList { apps: vec![app(BOT)] });
+        let mut watch = self.client.watch_selection(&workspace()).await?;
+        let first = told(&mut watch, 0).await?;
+        check(first.every_app && first.apps.iter().all(|app| app.selected), "an app is not selected")?;
+        let preview = self.client.select_apps(request(only(), true)).await?;
         check(preview.to_platform_key == [app(APP)], "the preview names other apps")?;
         check(preview.effective_time.is_none(), "a preview takes effect")?;
-        let mut watch = self.client.watch_selection(&format!("workspaces/{}", super::CUSTOMER)).await?;
-        let shown = watch.message().await.map_err(|_| unexpected("the selection cannot be watched"))?;
-        let shown = shown.ok_or_else(|| unexpected("the watch ended"))?;
-        check(shown.every_app && shown.apps.iter().all(|app| app.selected), "the preview changed the selection")?;
+
+        let out = self.client.select_apps(request(only(), false)).await?;
+        let second = told(&mut watch, out.revision).await?;
+        let selected: Vec<_> = second.apps.iter().filter(|app| app.selected).map(|app| &app.name).collect();
+        check(!second.every_app && selected == [&app(BOT)], "the watch shows another selection")?;
+        check(second.effective_time == out.effective_time, "the watch says another time")?;
+        let back = self.client.select_apps(request(Selection::EveryApp(true), false)).await?;
+        let third = told(&mut watch, back.revision).await?;
+        check(third.every_app && third.apps.iter().all(|app| app.selected), "an app is not selected again")?;
         Ok(format!(
-            "Every one, future ones too. Only {BOT} would take {} of {} out; that was a preview, and nothing changed.",
+            "Every one, future ones too. Only {BOT} would take {} of {} out: previewed, done, and taken back. Whoever watches \
+             (byokctl key watch) saw revisions {}, {} and {}, each with the time from which every replica goes by it.",
             preview.to_platform_key.len(),
-            shown.apps.len()
+            first.apps.len(),
+            first.revision,
+            second.revision,
+            third.revision
         ))
     }
 
     pub(super) async fn enforced(&mut self) -> Finding {
         let Some(early) = self.early.clone() else { return Ok("It came in an earlier start.".to_owned()) };
+        let mut watch = self.client.watch_selection(&workspace()).await?;
         let key = self.client.key(pb::GetKeyRequest { name: self.key_name() }).await?;
         let date = key.enforcement.and_then(|date| date.time).ok_or_else(|| unexpected("there is no date"))?;
         let date = Timestamp::from_micros(date.seconds * 1_000_000 + i64::from(date.nanos) / 1_000);
@@ -99,13 +111,17 @@ impl Walk<'_> {
         check(armed, "it is in force without having been decided")?;
         let sealed = self.client.encrypt(&app(BOT), order(), Bytes::from_static(b"after the date")).await?;
         check(sealed.protection() == pb::Protection::CustomerKey, "new data is not under the customer's key")?;
+        let mut shown = told(&mut watch, 0).await?;
+        while !shown.apps.iter().all(|app| app.protection() == pb::Protection::CustomerKey) {
+            shown = told(&mut watch, 0).await?;
+        }
         let opened = self.client.decrypt(&app(BOT), order(), early).await?;
         check(opened.plaintext == b"before the date".as_slice(), "what was encrypted before reads otherwise")?;
         let edit = self.client.configure_key(pb::ConfigureKeyRequest { lease: None, ..self.another_key()? }).await;
         let edit = refused(edit, pb::Reason::KeyAlreadyEnforced)?;
         Ok(format!(
-            "Tested again, armed, and in force: new data is under the customer's key. What was encrypted before stays readable. \
-             Another key now: {}.",
+            "Tested again, armed, and in force: new data is under the customer's key, as whoever watches was told. What was encrypted \
+             before stays readable. Another key now: {}.",
             edit.reason
         ))
     }
@@ -143,8 +159,18 @@ impl Walk<'_> {
     }
 }
 
+/// What a watch tells next of a revision not before this one.
+async fn told(watch: &mut client::Selections, revision: u64) -> Result<pb::Selection, Trouble> {
+    loop {
+        let now = watch.next().await?.ok_or_else(|| unexpected("the watch ended"))?;
+        if now.revision >= revision {
+            return Ok(now);
+        }
+    }
+}
+
 /// So much after now, in whole seconds, as clocks at Greenwich show it.
-fn later(by: Duration) -> String {
+pub(super) fn later(by: Duration) -> String {
     let at = SystemClock.now().wall.saturating_add(by + Duration::from_secs(1)).to_string();
     at.chars().take("2027-03-01T09:00:00".len()).collect()
 }

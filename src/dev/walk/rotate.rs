@@ -2,6 +2,7 @@
 
 use client::pb;
 
+use super::super::azure::ACME;
 use super::setup::short;
 use super::{BOT, CUSTOMER, Finding, Walk, app, check, order, unexpected};
 
@@ -58,7 +59,7 @@ impl Walk<'_> {
             short(&old),
             before.not_safe_to_disable
         );
-        self.key = Some(self.azure.key().await?);
+        self.key = Some(self.azure.key(ACME).await?);
         Ok(found)
     }
 

@@ -2,11 +2,12 @@
 
 use client::pb;
 
-use super::{APP, BOT, CUSTOMER, Finding, LEASE, Walk, app, check, refused, unexpected};
+use super::super::azure::ACME;
+use super::{APP, BOT, CUSTOMER, Finding, LEASE, Walk, app, check, refused, unexpected, workspace};
 
 impl Walk<'_> {
     pub(super) async fn workspace(&mut self) -> Finding {
-        let name = format!("workspaces/{CUSTOMER}");
+        let name = workspace();
         let request = pb::CreateWorkspaceRequest { workspace_id: CUSTOMER.into(), display_name: "Acme".into() };
         let made = self.client.create_workspace(request.clone()).await;
         self.before = match made {
@@ -29,7 +30,7 @@ impl Walk<'_> {
             let request = pb::UpsertAppRequest { name: app(id), kind: kind.into(), display_name: display_name.into() };
             self.client.upsert_app(request).await?;
         }
-        let found = self.client.apps(&format!("workspaces/{CUSTOMER}")).await?;
+        let found = self.client.apps(&workspace()).await?;
         let kind_of = |id: &str| found.iter().find(|found| found.name == app(id)).map(pb::App::kind);
         check(kind_of(APP) == Some(pb::AppKind::App), "the app is not in the list")?;
         check(kind_of(BOT) == Some(pb::AppKind::Bot), "the bot is not in the list")?;
@@ -37,8 +38,8 @@ impl Walk<'_> {
     }
 
     pub(super) async fn vault_and_key(&mut self) -> Finding {
-        self.tenant = self.azure.tenant().await?;
-        let key = self.azure.key().await?;
+        self.tenant = self.azure.tenant(CUSTOMER).await?;
+        let key = self.azure.key(ACME).await?;
         let how = if key.made { "made" } else { "found" };
         let finding = format!(
             "{}\nRSA, 3072 bits, {how} in the emulated vault; its private part never leaves it.",
@@ -60,7 +61,7 @@ impl Walk<'_> {
                 "Configuring was refused (VAULT_ROLE_MISSING) until the customer's admin assigned"
             }
         };
-        self.azure.assign_role(key).await?;
+        self.azure.assign_role(ACME, key).await?;
         Ok(format!("{first}: Key Vault Crypto Service Encryption User, on this one key: read, wrap, unwrap."))
     }
 
@@ -110,7 +111,7 @@ impl Walk<'_> {
                 key.ownership_tag
             );
         }
-        self.azure.set_tag(&key.ownership_tag, &key.ownership_nonce).await?;
+        self.azure.set_tag(ACME, &key.ownership_tag, &key.ownership_nonce).await?;
         let test = self.test().await?;
         check(test.passed, format_args!("the test did not pass: {:?}", test.steps))?;
         let history = pb::ListKeyTestsRequest { parent: self.key_name(), page_size: 1 };

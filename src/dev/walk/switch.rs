@@ -6,11 +6,9 @@ use bytes::Bytes;
 use client::pb;
 use domain::{Clock, Moment};
 
-use super::{BOT, Finding, LEASE, Walk, app, check, order, refused, unexpected};
+use super::{BOT, Finding, LEASE, LOOK_EVERY, Walk, app, check, order, refused, unexpected};
 use crate::clock::SystemClock;
 
-/// How often the walk looks.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What may pass beyond the lease: a look, a call to the vault, a busy machine.
 const SLACK: Duration = Duration::from_secs(3);
 /// A denied key is used again when two probes 5 s apart have succeeded.

@@ -3,7 +3,7 @@
 use client::pb;
 
 use super::setup::short;
-use super::{APP, BOT, CUSTOMER, Finding, Walk, app, check, unexpected};
+use super::{APP, BOT, Finding, Walk, app, check, unexpected, workspace};
 
 impl Walk<'_> {
     pub(super) async fn validated(&mut self) -> Finding {
@@ -74,8 +74,4 @@ impl Walk<'_> {
             told.join(", ")
         ))
     }
-}
-
-fn workspace() -> String {
-    format!("workspaces/{CUSTOMER}")
 }

@@ -199,6 +199,12 @@ pub(crate) enum KeyVerb {
         #[arg(long)]
         yes: bool,
     },
+    /// Watch which apps and bots are under the key: as it is now, then each change, until Ctrl-C
+    Watch {
+        /// acme or workspaces/acme
+        #[arg(value_parser = workspace)]
+        workspace: WorkspaceId,
+    },
 }
 
 /// A key to test before it is configured; the configured one if absent.

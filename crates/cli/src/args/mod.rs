@@ -138,6 +138,7 @@ mod tests {
             "byokctl key replace acme --key-identifier https://v.vault.azure.net/keys/k --tenant 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01 --dry-run",
             "byokctl key leave acme --dry-run",
             "byokctl key destroy-data-key workspaces/acme/apps/bot/dataKeys/00112233445566778899aabbccddeeff --yes",
+            "byokctl key watch acme --output json",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

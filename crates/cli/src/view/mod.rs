@@ -21,6 +21,7 @@ mod key;
 mod key_test;
 mod key_version;
 mod operation;
+mod selection;
 pub(crate) mod usage;
 mod workspace;
 
@@ -30,6 +31,7 @@ pub(crate) use key::{Key, Selected};
 pub(crate) use key_test::{KeyTest, KeyTests, TestEvent, state};
 pub(crate) use key_version::{Export, KeyVersion, KeyVersions, WrappedKey};
 pub(crate) use operation::{Operation, Operations, Plan};
+pub(crate) use selection::{SelectedApp, Selection};
 pub(crate) use workspace::{App, Apps, Deleted, Workspace, Workspaces};
 
 /// `CUSTOMER_KEY`, `PLATFORM_KEY`, or what a newer service means by a number.

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use domain::approval::BEFORE_DESTROYING;
 use domain::entropy::random;
 use domain::operation::{Operation, OperationId, OperationKind};
 use domain::permission::{self, Permit};
@@ -51,7 +50,8 @@ impl Core {
         }
         let now = self.clock.now().wall;
         let operation = OperationId::new(now, random(&*self.entropy));
-        let operation = Operation::ask(operation, id.clone(), kind, &actor, 1, BEFORE_DESTROYING, now);
+        let waits = self.options.before_destroying;
+        let operation = Operation::ask(operation, id.clone(), kind, &actor, 1, waits, now);
         let mut tx = self.store.begin("ask_to_destroy").await?;
         live_workspace(&mut *tx, &id).await?;
         self.write_down(tx, &operation, Vec::new()).await?;

@@ -1,5 +1,7 @@
 //! Reading the customer's key configuration and the versions that were seen.
 
+use std::time::Duration;
+
 use domain::key_life::Timing;
 use domain::permission::{self, Permit};
 use domain::rotation::{Facts, Safety};
@@ -9,6 +11,7 @@ use vault::KeyRef;
 
 use super::rotate_key::USED_TO_LOOK_BACK;
 use super::{KeyStatus, not_found, workspace_of};
+use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
 
 /// A recorded version of the customer's key, and whether anything needs it.
@@ -94,7 +97,10 @@ impl Service {
             operations: &operations,
             now: self.0.clock.now().wall,
             // What a slow commit adds is within the deadline of the work it belongs to.
-            read_holds_for: self.0.options.control_lease + self.0.options.vault_deadline,
+            read_holds_for: match self.0.bugs.has(SeededBug::SafeTooSoon) {
+                true => Duration::ZERO,
+                false => self.0.options.control_lease + self.0.options.vault_deadline,
+            },
         };
         versions.reverse();
         let in_use = |version: KeyVersion| {

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::approval::BEFORE_REPLACING;
 use domain::audit::AuditKind;
 use domain::entropy::random;
 use domain::key_life::PassingTest;
@@ -97,7 +96,7 @@ impl Core {
         let key = self.is_ours_and_fit(&id, &state, &wanted, &budget).await?;
         let version = KeyVersion { tenant: Some(wanted.key.tenant.clone()), ..key.record(&id, self.clock.now().wall) };
         let plan = self.plan(&id, &config, &version).await?;
-        let approval = is_elsewhere(&config, &wanted.key).then_some(BEFORE_REPLACING);
+        let approval = is_elsewhere(&config, &wanted.key).then_some(self.options.before_replacing);
         let operation = match validate_only {
             true => None,
             false => {

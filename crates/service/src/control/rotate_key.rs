@@ -18,6 +18,7 @@ use super::check_key::check;
 use super::{event, live_workspace, not_found, to_the_end, workspace_of};
 use crate::core::Core;
 use crate::keys::Failure;
+use crate::keys::lock;
 use crate::keys::standing::WorkspaceState;
 use crate::keys::vault_call::{At, Budget};
 use crate::{Refusal, Service};
@@ -112,6 +113,9 @@ impl Core {
         let answer = timeout(left, self.customer_keys.describe(&at, version, left)).await;
         let key = answer.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }))?;
         check(&key, &at, version, self.clock.now().wall)?;
+        if version.is_none() {
+            lock(&state.held).newest_enabled.insert(at.location, key.kid.version());
+        }
         Ok(key)
     }
 

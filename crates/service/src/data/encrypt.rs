@@ -152,6 +152,6 @@ impl Core {
 
     /// Whether a key has sealed as much as one may (I-17).
     pub(crate) fn is_spent(&self, key: &OpenKey) -> bool {
-        key.sealed() >= self.options.seals_per_data_key
+        key.sealed() >= self.options.seals_per_data_key && !self.bugs.has(SeededBug::SpentKeySeals)
     }
 }

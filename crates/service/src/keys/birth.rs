@@ -66,6 +66,9 @@ impl Core {
 
         match self.activate(app, row.id, over, budget).await? {
             Activation::Won => self.take_in(standing, &stored, unwrapped),
+            Activation::Lost { .. } if self.bugs.has(SeededBug::LoserUsed) => {
+                self.take_in(standing, &stored, unwrapped)
+            }
             Activation::Lost { winner } => Ok(Born::Active(winner)),
             Activation::Left => Ok(Born::Moved),
         }

@@ -66,6 +66,11 @@ impl ControlLease {
         self.read.set(asked_at);
     }
 
+    /// What was read is not what the store holds: nothing is acted on until it is read again.
+    pub(crate) fn end(&self) {
+        self.read.forget();
+    }
+
     /// Whether this replica stood still. Where no loop runs, nothing can tell, and nothing is.
     #[inline]
     pub(crate) fn overslept(&self, now: Moment) -> bool {
@@ -94,6 +99,10 @@ impl Time {
         self.boot.store(u64::try_from(at.boot.as_micros()).unwrap_or(NEVER - 1), Ordering::Release);
     }
 
+    fn forget(&self) {
+        self.boot.store(NEVER, Ordering::Release);
+    }
+
     #[inline]
     fn ago(&self, now: Moment) -> Option<Duration> {
         let boot = self.boot.load(Ordering::Acquire);
@@ -118,6 +127,9 @@ mod tests {
         assert!(!lease.holds(at(1)));
         lease.was_read(at(100));
         assert!(lease.holds(at(400)) && !lease.holds(at(401)));
+        lease.was_read(at(200));
+        lease.end();
+        assert!(!lease.holds(at(200)), "and at once when what was read turns out not to be so");
     }
 
     /// A replica that stood still does not act on what it knew; one whose loops do not run cannot tell.

@@ -55,7 +55,8 @@ impl Core {
     ) -> Result<(), Failure> {
         let Some((_, asked_at)) = self.table.denial(workspace, version) else { return Ok(()) };
         lock(&workspace.held).lease(version).use_it();
-        if self.clock.now().since(asked_at) >= self.options.probe_again {
+        let again = self.clock.now().since(asked_at) >= self.options.probe_again;
+        if again && !self.bugs.has(SeededBug::NeverAskedAgain) {
             // What it finds out is in the table: a failure of another kind leaves the denial as it is.
             let _ = self.ask_about(workspace, version, || false).await;
         }

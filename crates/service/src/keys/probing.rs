@@ -16,6 +16,11 @@ pub(crate) struct Pace {
     pub(crate) again: Duration,
 }
 
+impl Pace {
+    /// Used by a seeded fault only.
+    pub(crate) const HOURLY: Self = Self { every: Duration::from_secs(3_600), again: Duration::from_secs(3_600) };
+}
+
 /// What is to be done about a version now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {

@@ -307,7 +307,8 @@ impl KeyTable {
         workspace.denied();
         self.take_away(workspace, &mut held, WhyPurged::Denied, |_, under| under == Some(version));
         let version = held.version(version);
-        version.probing.failed(now, self.pace, None);
+        let pace = if self.bugs.has(SeededBug::NeverAskedAgain) { Pace::HOURLY } else { self.pace };
+        version.probing.failed(now, pace, None);
         Self::is_news(&mut version.denial, why, now)
     }
 

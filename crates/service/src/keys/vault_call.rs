@@ -65,9 +65,13 @@ impl Core {
         blob: &[u8],
         budget: &Budget<'_>,
     ) -> Result<(Secret<65>, Proof), KeyUnavailable> {
-        let _place = self.place(workspace, budget).await?;
+        let place = self.place(workspace, budget).await?;
         self.turn(at, budget).await?;
-        self.unwrap_in_place(workspace, at, blob, Purpose::Unwrap, budget).await
+        let given = self.unwrap_in_place(workspace, at, blob, Purpose::Unwrap, budget).await;
+        if self.bugs.has(SeededBug::PlaceKept) && matches!(given, Err(KeyUnavailable::TimedOut { .. })) {
+            place.forget();
+        }
+        given
     }
 
     /// As [`Core::ask_unwrap`], by somebody who has a place.
@@ -196,11 +200,12 @@ impl Core {
             Class::Denied | Class::Gone => {
                 let news = self.table.deny(workspace, version, why, now);
                 tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "the customer's side denied a key");
-                if news {
+                if news && !self.bugs.has(SeededBug::DenialNotRecorded) {
                     self.record_denial(workspace, version, why).await;
                 }
             }
             Class::Transient => {
+                let _ = self.bugs.has(SeededBug::OutageWipes) && self.table.deny(workspace, version, why, now);
                 tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "a vault gave no answer that counts");
             }
             Class::Ours => {

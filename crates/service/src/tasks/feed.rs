@@ -57,8 +57,10 @@ impl Core {
             Ok(Err(why)) => return Err(self.cannot_read(why)),
             Err(_) => return Err(self.cannot_read(StoreError::Unavailable(Outage::Busy))),
         };
-        if known.is_some_and(|known| revision < known) {
-            // I-6: an older database was put in place of the one we know. Nothing it says is acted on.
+        if known.is_some_and(|known| revision < known) && !self.bugs.has(SeededBug::OlderDatabaseTaken) {
+            // I-6: an older database was put in place of the one we know. Nothing it says is acted on, and nothing it does not say:
+            // what was taken back since may be allowed in it.
+            self.control.end();
             tracing::error!(revision, ?known, "the database is older than it was");
             return Err(Failure::Adrift(StoreError::Damaged));
         }
