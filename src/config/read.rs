@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use domain::audit::SERVICE;
 use domain::key_identifier::KeyIdentifier;
 use domain::permission::{Caller, Grant};
 use domain::usage::parse_time;
@@ -239,8 +240,11 @@ fn callers(sections: Vec<Section<'_, '_>>) -> Vec<ConfiguredCaller> {
     let mut names = BTreeSet::new();
     for mut section in sections {
         let name = section.required("name", "write a name; audit records carry it").and_then(|name| {
-            if name.len() > 100 || name.chars().any(char::is_control) {
-                section.fault("name", "is not a caller's name", "write at most 100 bytes without control characters");
+            // It is read beside others in audit records: no two look alike, and none is the service itself.
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._@:/-".contains(c);
+            if name.len() > 100 || !name.chars().all(plain) || name == SERVICE {
+                let hint = "write at most 100 letters, digits and ._@:/- ; `service` is the service itself";
+                section.fault("name", "is not a caller's name", hint);
                 return None;
             }
             if !names.insert(name.to_owned()) {

@@ -4,8 +4,12 @@ use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
 use crate::ledger::{CalledVault, KeysPurged, KeysUsed, SignedCheckpoint};
 use crate::{
-    AppId, BootId, DataKeyId, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp, WorkspaceId,
+    AppId, BootId, DataKeyId, KeyConfig, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp,
+    WorkspaceId,
 };
+
+/// The name under which the service itself stands in a chain. No caller has it.
+pub const SERVICE: &str = "service";
 
 /// One event in a chain: the workspace's, or the platform's when `workspace` is absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +41,8 @@ pub enum AuditKind {
         /// Which.
         app: AppId,
     },
-    /// A customer key came into force.
-    KeyConfigured {
-        /// The version that wraps from now on.
-        version: KeyVersionId,
-    },
+    /// A customer key was configured, or the terms under which it is used.
+    KeyConfigured(Box<KeyConfig>),
     /// Wrapped keys were handed out.
     WrappedKeysExported {
         /// How many.
@@ -226,6 +227,13 @@ pub enum AuditKind {
         /// When it noticed.
         from: Timestamp,
     },
+    /// A replica had no room or no database for what it had to write down.
+    EventsLost {
+        /// Which life of which replica.
+        boot: BootId,
+        /// How many events.
+        count: u64,
+    },
     /// What a replica sealed and opened in an hour.
     KeysUsed(KeysUsed),
     /// It was signed how far the chain had come.
@@ -240,7 +248,17 @@ impl AuditKind {
             Self::WorkspaceDeleted => ("workspace.deleted", vec![]),
             Self::AppUpserted { app } => ("app.upserted", vec![("app", app.to_string())]),
             Self::AppDeleted { app } => ("app.deleted", vec![("app", app.to_string())]),
-            Self::KeyConfigured { version } => ("key.configured", vec![("version", version.to_string())]),
+            Self::KeyConfigured(config) => (
+                "key.configured",
+                vec![
+                    ("version", config.current_version.to_string()),
+                    ("key", config.location.to_string()),
+                    ("tenant", config.tenant.to_string()),
+                    ("lease_seconds", config.lease.as_secs().to_string()),
+                    ("follow_new_versions", config.choices.follow_new_versions.to_string()),
+                    ("newest_version_counts", config.choices.newest_version_counts.to_string()),
+                ],
+            ),
             Self::WrappedKeysExported { count } => ("key.exported", vec![("count", count.to_string())]),
             Self::ExportFinished { begun_at } => {
                 ("key.export_finished", vec![("begun_at_micros", begun_at.micros().to_string())])
@@ -349,6 +367,9 @@ impl AuditKind {
             }
             Self::LeaseRegained { version, boot } => {
                 ("lease.regained", vec![("version", version.to_string()), ("replica", hex::encode(boot.as_bytes()))])
+            }
+            Self::EventsLost { boot, count } => {
+                ("ledger.events_lost", vec![("replica", hex::encode(boot.as_bytes())), ("count", count.to_string())])
             }
             Self::ReplicaCutOff { boot, from } => {
                 ("replica.cut_off", vec![("replica", hex::encode(boot.as_bytes())), ("from", from.to_string())])

@@ -80,7 +80,7 @@ pub struct CalledVault {
     pub version: KeyVersionId,
     /// Who called.
     pub boot: BootId,
-    /// In the order in which they ended. Never empty.
+    /// In the order in which they ended. Empty only where there was no room for any.
     pub calls: Vec<VaultCall>,
     /// How many more there were that nobody had room to write down.
     pub left_out: u64,

@@ -278,7 +278,7 @@ impl Core {
         if present.as_ref() != Some(&config) {
             self.follow_with_life(&mut *tx, present.as_ref(), &config, now).await?;
             tx.put_key_config(&config).await?;
-            let what = AuditKind::KeyConfigured { version: config.current_version };
+            let what = AuditKind::KeyConfigured(Box::new(config.clone()));
             tx.append_audit(event(id, now, actor, what)).await?;
             match self.announcing(id, Change::Key { lease: config.lease }, tx.commit()).await {
                 // I-3: nobody is told before it is known. What a later reading shows is what happened.

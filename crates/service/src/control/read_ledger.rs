@@ -51,7 +51,7 @@ impl Service {
         page: Option<usize>,
     ) -> Result<EventPage, Refusal> {
         let chain = self.0.chain(permit).await?;
-        self.0.write_journal_for_reading().await;
+        self.0.write_journal_for_reading(chain.as_ref()).await;
         let page = page_size(page);
         let (mut events, more) = cut(self.0.store.audit(chain.as_ref(), after, page + 1).await?, page);
         let more = fit(&mut events) || more;
@@ -66,7 +66,7 @@ impl Service {
         after: u64,
     ) -> Result<LedgerPages, Refusal> {
         let chain = self.0.chain(permit).await?;
-        self.0.write_journal_for_reading().await;
+        self.0.write_journal_for_reading(chain.as_ref()).await;
         let end = self.0.store.newest_event(chain.as_ref(), None).await?;
         let end = end.map_or((0, START), |end| (end.seq, end.hash));
         if after > end.0 {
@@ -78,11 +78,8 @@ impl Service {
     /// A chain's newest checkpoint.
     pub async fn newest_checkpoint(&self, permit: &Permit<permission::ReadAudit>) -> Result<SignedCheckpoint, Refusal> {
         let chain = self.0.chain(permit).await?;
-        let event = self.0.store.newest_event(chain.as_ref(), Some(SignedCheckpoint::EVENT)).await?;
         let none = || not_found().detail("this chain has no checkpoint yet");
-        let event = event.ok_or_else(none)?;
-        let (cluster, name) = (self.0.store.cluster().0, ChainName::of(chain));
-        SignedCheckpoint::from_details(cluster, name, &event.details).ok_or_else(none)
+        self.0.newest_checkpoint_of(chain.as_ref()).await?.ok_or_else(none)
     }
 
     /// Has it signed how far a chain has come now.
@@ -91,7 +88,14 @@ impl Service {
         permit: &Permit<permission::MakeCheckpoint>,
     ) -> Result<SignedCheckpoint, Refusal> {
         let chain = self.0.chain(permit).await?;
-        self.0.write_journal_for_reading().await;
+        self.0.write_journal_for_reading(chain.as_ref()).await;
+        // One that says so already is not said again: whoever asks all the time writes nothing.
+        let end = self.0.store.newest_event(chain.as_ref(), None).await?;
+        if end.is_some_and(|end| end.name == SignedCheckpoint::EVENT)
+            && let Some(signed) = self.0.newest_checkpoint_of(chain.as_ref()).await?
+        {
+            return Ok(signed);
+        }
         Ok(self.0.checkpoint(chain.as_ref(), permit.actor()).await?)
     }
 }
@@ -151,6 +155,15 @@ fn fit(events: &mut Vec<RecordedEvent>) -> bool {
 }
 
 impl Core {
+    async fn newest_checkpoint_of(
+        &self,
+        chain: Option<&WorkspaceId>,
+    ) -> Result<Option<SignedCheckpoint>, store::StoreError> {
+        let event = self.store.newest_event(chain, Some(SignedCheckpoint::EVENT)).await?;
+        let (cluster, name) = (self.store.cluster().0, ChainName::of(chain.cloned()));
+        Ok(event.and_then(|event| SignedCheckpoint::from_details(cluster, name, &event.details)))
+    }
+
     /// The chain that a permission is for. A deleted workspace's is there for ever; one that never was, is not.
     async fn chain<A: Action>(&self, permit: &Permit<A>) -> Result<Option<WorkspaceId>, Refusal> {
         match permit.target() {

@@ -33,12 +33,13 @@ const MOST_USES: usize = 200_000;
 const AFTER_AN_HOUR: Duration = Duration::from_secs(120);
 
 /// How much of what waits is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// What is due.
     Due,
-    /// All but the hour under way, whose event would otherwise come in as many parts as there are readers.
-    ForReading,
+    /// What is due, and all of one workspace's, whose chain somebody reads; but the hour under way, whose event would otherwise
+    /// come in as many parts as there are readers.
+    ForReading(WorkspaceId),
     /// All: the process ends.
     Everything,
 }
@@ -57,6 +58,10 @@ struct Pages {
     /// How many calls there are in all.
     call_count: usize,
     events: VecDeque<AuditEvent>,
+    /// Events that found no room.
+    lost: u64,
+    /// Data keys whose hour found none.
+    uses_left_out: u64,
     uses: HashMap<(WorkspaceId, Hour), HashMap<DataKeyId, Tally>>,
     use_count: usize,
 }
@@ -119,7 +124,7 @@ impl Journal {
         match keys.get_mut(&data_key) {
             Some(counted) => counted.add(tally),
             // Its counts are in the database all the same: only the ledger's copy of them is not.
-            None if full => tracing::warn!(%workspace, "an hour's use of a data key finds no room in the ledger"),
+            None if full => pages.uses_left_out += 1,
             None => {
                 keys.insert(data_key, *tally);
                 pages.use_count += 1;
@@ -128,39 +133,58 @@ impl Journal {
     }
 
     /// What is to be written now.
-    pub(crate) fn take(&self, extent: Extent) -> Vec<AuditEvent> {
+    pub(crate) fn take(&self, extent: &Extent) -> VecDeque<AuditEvent> {
         let now = self.clock.now();
         let mut pages = lock(&self.pages);
-        let mut due: Vec<AuditEvent> = pages.events.drain(..).collect();
+        let mut due = std::mem::take(&mut pages.events);
         let event = |workspace: &WorkspaceId, at, what| {
             let (workspace, actor) = (Some(workspace.clone()), SERVICE.to_owned());
             AuditEvent { workspace, at, actor, what }
         };
-        let is_due = |calls: &Calls| {
-            extent != Extent::Due || calls.calls.len() >= CALLS_TOGETHER || calls.due.is_some_and(|due| due <= now.boot)
+        let is_due = |(workspace, calls): (&WorkspaceId, &Calls)| {
+            let wanted = match extent {
+                Extent::Due => false,
+                Extent::ForReading(read) => read == workspace,
+                Extent::Everything => true,
+            };
+            wanted || calls.calls.len() >= CALLS_TOGETHER || calls.due.is_some_and(|due| due <= now.boot)
         };
-        let ready: Vec<_> =
-            pages.calls.iter().filter(|(_, calls)| is_due(calls)).map(|(name, _)| name.clone()).collect();
+        let ready: Vec<_> = pages
+            .calls
+            .iter()
+            .filter(|((workspace, _), calls)| is_due((workspace, calls)))
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in ready {
             let Some(Calls { mut calls, mut left_out, .. }) = pages.calls.remove(&name) else { continue };
             pages.call_count -= calls.len();
             let (workspace, version) = name;
-            while !calls.is_empty() {
+            while !calls.is_empty() || left_out > 0 {
                 let rest = calls.split_off(calls.len().min(CALLS_TOGETHER));
                 let called = CalledVault { version, boot: self.boot, calls, left_out: std::mem::take(&mut left_out) };
-                due.push(event(&workspace, now.wall, AuditKind::VaultCalled(called)));
+                due.push_back(event(&workspace, now.wall, AuditKind::VaultCalled(called)));
                 calls = rest;
             }
         }
         let past = Hour::of(now.wall.saturating_sub(AFTER_AN_HOUR));
         let over: Vec<_> =
-            pages.uses.keys().filter(|(_, hour)| extent == Extent::Everything || *hour < past).cloned().collect();
+            pages.uses.keys().filter(|(_, hour)| *extent == Extent::Everything || *hour < past).cloned().collect();
         for name in over {
             let Some(keys) = pages.uses.remove(&name) else { continue };
             pages.use_count -= keys.len();
             let (workspace, hour) = name;
             let used = KeysUsed::of(hour, self.boot, keys.into_iter().collect());
-            due.push(event(&workspace, now.wall, AuditKind::KeysUsed(used)));
+            due.push_back(event(&workspace, now.wall, AuditKind::KeysUsed(used)));
+        }
+        if pages.lost > 0 {
+            let count = std::mem::take(&mut pages.lost);
+            let (at, actor) = (now.wall, SERVICE.to_owned());
+            let what = AuditKind::EventsLost { boot: self.boot, count };
+            due.push_back(AuditEvent { workspace: None, at, actor, what });
+        }
+        if pages.uses_left_out > 0 {
+            let count = std::mem::take(&mut pages.uses_left_out);
+            tracing::warn!(count, "an hour's use of data keys finds no room in the ledger; it is in the usage");
         }
         due
     }
@@ -169,8 +193,13 @@ impl Journal {
     pub(crate) fn put(&self, event: AuditEvent) {
         let mut pages = lock(&self.pages);
         if pages.events.len() >= MOST_EVENTS {
+            if pages.lost == 0 {
+                tracing::error!(
+                    "events for the ledger are lost: too many wait to be written; the platform's chain will say how many"
+                );
+            }
             pages.events.pop_front();
-            tracing::error!("an event for the ledger was lost: too many wait to be written");
+            pages.lost += 1;
         }
         pages.events.push_back(event);
     }
@@ -211,7 +240,9 @@ impl Calling<'_> {
     pub(crate) fn failed(mut self, why: &KeyUnavailable) {
         let nothing = Trace::default();
         let trace = why.trace().unwrap_or(&nothing);
-        if trace.request_id.is_some() {
+        // The directory's answers carry ids as well: that call never came to the vault.
+        let of_the_vault = trace.request_id.is_some() || trace.client_request_id.is_some();
+        if of_the_vault && trace.correlation_id.is_none() {
             return self.end(Some(Err(why.reason())), trace);
         }
         match why {
@@ -278,7 +309,7 @@ mod tests {
         (clock.clone(), Journal::new(clock, BootId::from_bytes([1; 16]), Bugs::default()))
     }
 
-    fn calls(due: &[AuditEvent]) -> Vec<&CalledVault> {
+    fn calls(due: &VecDeque<AuditEvent>) -> Vec<&CalledVault> {
         let called = |event| match event {
             &AuditEvent { what: AuditKind::VaultCalled(ref called), .. } => Some(called),
             _ => None,
@@ -296,14 +327,14 @@ mod tests {
         for n in 0..20 {
             clock.0.store(n * 20, Ordering::Relaxed);
             journal.call(&acme, VERSION, Purpose::Probe).done(&Trace::of_vault(Some("r")));
-            assert_eq!(journal.take(Extent::Due).len(), usize::from(n == 15), "after {} s", n * 20);
+            assert_eq!(journal.take(&Extent::Due).len(), usize::from(n == 15), "after {} s", n * 20);
         }
-        journal.take(Extent::Everything);
+        journal.take(&Extent::Everything);
         clock.0.store(1_000, Ordering::Relaxed);
         journal.call(&acme, VERSION, Purpose::Unwrap).done(&Trace::of_vault(Some("r")));
-        assert!(journal.take(Extent::Due).is_empty());
+        assert!(journal.take(&Extent::Due).is_empty());
         clock.0.store(1_010, Ordering::Relaxed);
-        assert_eq!(calls(&journal.take(Extent::Due)).len(), 1);
+        assert_eq!(calls(&journal.take(&Extent::Due)).len(), 1);
     }
 
     /// A flood is bounded in memory and in events, and what was left out is counted.
@@ -314,14 +345,46 @@ mod tests {
         for _ in 0..MOST_CALLS + 7 {
             journal.call(&acme, VERSION, Purpose::Unwrap).done(&Trace::of_vault(Some("r")));
         }
-        let due = journal.take(Extent::Due);
+        let due = journal.take(&Extent::Due);
         let called = calls(&due);
         assert_eq!(called.len(), MOST_CALLS / CALLS_TOGETHER);
         assert_eq!(called.iter().map(|called| called.left_out).sum::<u64>(), 7);
         for _ in 0..2 * MOST_EVENTS {
             journal.purged(&acme, None, WhyPurged::Lapsed, 1);
         }
-        assert_eq!(journal.take(Extent::Due).len(), MOST_EVENTS);
+        let due = journal.take(&Extent::Due);
+        assert_eq!(due.len(), MOST_EVENTS + 1);
+        let Some(AuditEvent { workspace: None, what: AuditKind::EventsLost { count, .. }, .. }) = due.back() else {
+            panic!("{:?}", due.back())
+        };
+        assert_eq!(*count, MOST_EVENTS as u64, "how many were lost is said");
+    }
+
+    /// Where one workspace's calls have taken all the room, another's are counted at least.
+    #[test]
+    fn a_flood_hides_nobodys_calls() {
+        let (_, journal) = journal();
+        let (acme, globex) = ("acme".parse().unwrap(), "globex".parse().unwrap());
+        for _ in 0..MOST_CALLS {
+            journal.call(&acme, VERSION, Purpose::Unwrap).done(&Trace::of_vault(Some("r")));
+        }
+        journal.call(&globex, VERSION, Purpose::Unwrap).done(&Trace::of_vault(Some("r")));
+        let due = journal.take(&Extent::Everything);
+        let of_globex = due.iter().find(|event| event.workspace.as_ref() == Some(&globex));
+        let Some(AuditEvent { what: AuditKind::VaultCalled(called), .. }) = of_globex else { panic!("{of_globex:?}") };
+        assert_eq!((called.calls.len(), called.left_out), (0, 1));
+    }
+
+    /// Who reads one chain has nothing written into another's before its time.
+    #[test]
+    fn a_reader_of_one_chain_moves_no_other() {
+        let (_, journal) = journal();
+        let (acme, globex) = ("acme".parse().unwrap(), "globex".parse().unwrap());
+        for workspace in [&acme, &globex] {
+            journal.call(workspace, VERSION, Purpose::Probe).done(&Trace::of_vault(Some("r")));
+        }
+        let read = |workspace: &WorkspaceId| journal.take(&Extent::ForReading(workspace.clone())).len();
+        assert_eq!((read(&acme), read(&acme), read(&globex)), (1, 0, 1));
     }
 
     /// A call that was given up is in the ledger as one without an answer: the vault may have done it. One that was never sent is
@@ -331,9 +394,11 @@ mod tests {
         let (_, journal) = journal();
         let acme = "acme".parse().unwrap();
         drop(journal.call(&acme, VERSION, Purpose::Unwrap));
+        let of_directory = Trace::of_directory(Some("e-1"), Some("c-1"));
+        journal.call(&acme, VERSION, Purpose::Wrap).failed(&KeyUnavailable::ConsentMissing(of_directory));
         journal.call(&acme, VERSION, Purpose::Wrap).failed(&KeyUnavailable::ConsentMissing(Trace::default()));
         journal.call(&acme, VERSION, Purpose::Wrap).failed(&KeyUnavailable::Disabled(Trace::of_vault(Some("r-1"))));
-        let due = journal.take(Extent::Everything);
+        let due = journal.take(&Extent::Everything);
         let outcomes: Vec<_> = calls(&due)[0].calls.iter().map(|call| call.outcome).collect();
         assert_eq!(outcomes, [None, Some(Err(Reason::KeyDisabled))]);
     }
@@ -348,10 +413,12 @@ mod tests {
             journal.used(&acme, Hour::of_number(0), DataKeyId::from_bytes([n % 2; 16]), &tally);
         }
         clock.0.store(3_600 + 60, Ordering::Relaxed);
-        assert!(journal.take(Extent::Due).is_empty(), "counts of the hour's end may still come in");
+        assert!(journal.take(&Extent::Due).is_empty(), "counts of the hour's end may still come in");
         clock.0.store(3_600 + 121, Ordering::Relaxed);
-        let due = journal.take(Extent::Due);
-        let [AuditEvent { what: AuditKind::KeysUsed(used), .. }] = &due[..] else { panic!("{due:?}") };
+        let due = journal.take(&Extent::Due);
+        let Some(AuditEvent { what: AuditKind::KeysUsed(used), .. }) = due.front().filter(|_| due.len() == 1) else {
+            panic!("{due:?}")
+        };
         assert_eq!((used.keys.len(), used.keys[0].1.seals), (2, 15));
     }
 }

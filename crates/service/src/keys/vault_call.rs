@@ -18,8 +18,7 @@ use crate::core::Core;
 use crate::options::Options;
 use crate::seeded_bug::SeededBug;
 
-/// The name under which the service itself stands in audit records.
-pub(crate) const SERVICE: &str = "service";
+pub(crate) use domain::audit::SERVICE;
 
 /// How much time a piece of work has left for all its calls together.
 pub(crate) struct Budget<'a> {

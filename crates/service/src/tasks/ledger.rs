@@ -3,6 +3,7 @@
 //! Nothing here is waited for by a request. What cannot be written is written later; an event whose commit was in doubt may
 //! stand twice. A chain is signed when it has grown, at most once an hour by whichever replica comes first.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use std::time::Duration;
 use domain::audit::{AuditEvent, AuditKind};
 use domain::ledger::{ChainName, Checkpoint, START, SignedCheckpoint};
 use domain::{Timestamp, WorkspaceId};
-use futures::StreamExt;
+use futures::future::join_all;
 use store::StoreError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::Service;
 use crate::core::Core;
-use crate::keys::journal::Extent;
+use crate::keys::journal::{Extent, Journal};
 use crate::keys::lock;
 use crate::keys::table::LeaseNews;
 use crate::keys::vault_call::SERVICE;
@@ -49,7 +50,7 @@ impl Service {
             for _ in 0..LOOKS_BETWEEN_CHAINS {
                 ticks.tick().await;
                 self.look_at_leases();
-                if let Err(why) = self.0.write_journal(Extent::Due).await {
+                if let Err(why) = self.0.write_journal(&Extent::Due).await {
                     tracing::warn!(%why, "the ledger could not be written yet");
                 }
             }
@@ -84,7 +85,7 @@ impl Service {
 
     /// Writes everything that waits to be written.
     pub async fn flush_ledger(&self) -> Result<(), StoreError> {
-        self.0.write_journal(Extent::Everything).await
+        self.0.write_journal(&Extent::Everything).await
     }
 
     /// Signs every chain that grew and was not signed in the last hour.
@@ -108,30 +109,49 @@ impl Service {
     }
 }
 
+/// Events on their way into the chains. Whatever becomes of the one who writes them, what is not known to be written is put back.
+struct Waiting<'a> {
+    journal: &'a Journal,
+    events: VecDeque<AuditEvent>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.events.drain(..).for_each(|event| self.journal.put(event));
+    }
+}
+
 impl Core {
-    async fn write_journal(&self, extent: Extent) -> Result<(), StoreError> {
-        let due = self.journal.take(extent);
-        let write = |event: AuditEvent| async move {
-            match self.store.record(event.clone()).await {
-                Ok(()) => Ok(()),
-                // It will not be better the next time: there is no such workspace.
-                Err(StoreError::Conflict(why)) => {
-                    tracing::error!(%why, "an event for the ledger fits no chain");
-                    Ok(())
-                }
-                Err(why) => {
-                    self.journal.put(event);
-                    Err(why)
+    async fn write_journal(&self, extent: &Extent) -> Result<(), StoreError> {
+        let mut waiting = Waiting { journal: &self.journal, events: self.journal.take(extent) };
+        while !waiting.events.is_empty() {
+            let lot: Vec<AuditEvent> = waiting.events.iter().take(WRITTEN_TOGETHER).cloned().collect();
+            let written = join_all(lot.into_iter().map(|event| self.store.record(event))).await;
+            let mut failed = None;
+            for outcome in written {
+                let Some(event) = waiting.events.pop_front() else { break };
+                match outcome {
+                    Ok(()) => {}
+                    // It will not be better the next time: there is no such workspace.
+                    Err(StoreError::Conflict(why)) => tracing::error!(%why, "an event for the ledger fits no chain"),
+                    Err(why) => {
+                        self.journal.put(event);
+                        failed = Some(why);
+                    }
                 }
             }
-        };
-        let written: Vec<_> = futures::stream::iter(due).map(write).buffered(WRITTEN_TOGETHER).collect().await;
-        written.into_iter().collect()
+            if let Some(why) = failed {
+                return Err(why);
+            }
+        }
+        Ok(())
     }
 
-    /// So that whoever reads a chain sees what this replica did until now. Where it cannot be written in time, they see the rest.
-    pub(crate) async fn write_journal_for_reading(&self) {
-        match timeout(PATIENCE, self.write_journal(Extent::ForReading)).await {
+    /// So that whoever reads a workspace's chain sees what this replica did until now. Where it cannot be written in time, they see
+    /// the rest.
+    pub(crate) async fn write_journal_for_reading(&self, chain: Option<&WorkspaceId>) {
+        let Some(workspace) = chain else { return };
+        match timeout(PATIENCE, self.write_journal(&Extent::ForReading(workspace.clone()))).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => tracing::warn!(%why, "a chain is read without this replica's latest events"),
             Err(_) => tracing::warn!("a chain is read without this replica's latest events: the database is busy"),
@@ -145,7 +165,8 @@ impl Core {
         }
         let last = self.store.newest_event(chain, Some(SignedCheckpoint::EVENT)).await?;
         let now = self.clock.now().wall;
-        if last.is_some_and(|last| now < last.at.saturating_add(CHECKPOINT_EVERY)) {
+        // One of a clock that was ahead must not keep the others from signing.
+        if last.is_some_and(|last| last.at <= now && now < last.at.saturating_add(CHECKPOINT_EVERY)) {
             return Ok(());
         }
         self.checkpoint(chain, SERVICE).await.map(drop)
