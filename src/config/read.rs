@@ -468,6 +468,8 @@ level = "debug"
             ("idle = \"5m\"", "idle = 300", "line 25: limits.idle: is an integer where a text in quotes belongs"),
             ("idle = \"5m\"", "idle = \"5 minutes\"", "line 25: limits.idle: is not a duration within its bounds"),
             ("name = \"platform\"", "name = \"a\\nb\"", "line 29: callers[0].name: is not a caller's name"),
+            ("name = \"platform\"", "name = \"service\"", "line 29: callers[0].name: is not a caller's name"),
+            ("name = \"platform\"", "name = \"plat\\u200bform\"", "line 29: callers[0].name: is not a caller's name"),
             ("token_sha256 =", "token =", "callers[0].token_sha256: is missing"),
             ("grants =", "# grants =", "callers[0].grants: is missing"),
             ("spiffe://platform.example/chat", "*.example", "callers[1].certificate: is not the name of a certificate"),
