@@ -63,6 +63,23 @@ async fn an_export_is_verified_and_what_was_changed_is_named() {
         (&json!(true), &json!("workspaces/acme"), &json!(false))
     );
 
+    // A part from after the checkpoint that was kept: nothing ties the two, and nobody is told that it is good.
+    let last = told["last"].as_u64().unwrap().to_string();
+    ctl.run(&["audit", "checkpoint", "acme", "--now", "-o", &path("newer")]).await.good();
+    ctl.run(&["audit", "export", "acme", "--after", &last, "-o", &path("part")]).await.good();
+    verify("part", &["--checkpoint", &path("newer")]).await.good();
+    let untied = verify("part", &[&kept[..], &["--output", "json"]].concat()).await;
+    assert_eq!((untied.code, untied.json()["good"].clone()), (Some(4), json!(false)));
+    assert_eq!((&untied.json()["kept_is_older"], &untied.json()["findings"]), (&json!(true), &json!([])));
+    assert!(verify("part", &kept).await.bad(4).stderr.contains("nothing ties this part"));
+
+    // Bytes that are no text are no text, wherever they stand.
+    let mut bytes = whole.clone();
+    let at = bytes.windows(11).position(|name| name == b"support-bot").unwrap();
+    bytes[at] = 0xff;
+    std::fs::write(path("bytes"), bytes).unwrap();
+    assert!(verify("bytes", &[]).await.bad(4).stderr.contains("not UTF-8"));
+
     let text = String::from_utf8(whole).unwrap();
     std::fs::write(path("changed"), text.replacen("support-bot", "support-bat", 1)).unwrap();
     let bad = verify("changed", &[]).await.bad(4);
@@ -130,6 +147,15 @@ async fn the_vaults_own_log_agrees_with_the_ledger() {
         uses.count() as u64
     );
     assert!(told["matched"].as_u64().unwrap() > 20, "{told}");
+    // Whose key signed the export is said, and another than the one that was named is refused.
+    let key = told["public_key"].as_str().unwrap().to_owned();
+    assert_eq!((key.len(), &told["key_was_known"]), (64, &json!(false)));
+    let named = ctl.run(&[&reconcile[..], &["--public-key", &key]].concat()).await.good().json();
+    assert_eq!((&named["public_key"], &named["key_was_known"]), (&json!(key), &json!(true)));
+    let table = ctl.run(&reconcile[..reconcile.len() - 2]).await.good().stdout;
+    assert!(String::from_utf8(table).unwrap().contains(&format!("signed by {key}: compare it")));
+    let other = ctl.run(&[&reconcile[..], &["--public-key", &"00".repeat(32)]].concat()).await.bad(2);
+    assert!(other.stderr.contains("which nobody named"), "{}", other.stderr);
 
     let unwraps: Vec<usize> = (0..records.len()).filter(|n| records[*n]["operationName"] == "KeyUnwrap").collect();
     let [removed, planted] = [unwraps[unwraps.len() / 2], unwraps[unwraps.len() / 3]];

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Verifies an exported ledger, written from docs/ledger.md alone.
 
-    verify_ledger.py EXPORT [CHECKPOINT]
+    verify_ledger.py EXPORT [CHECKPOINT...]
 
-EXPORT is what `byokctl audit export` wrote, CHECKPOINT what `byokctl audit checkpoint -o` did. Needs Python 3.9 or newer with
+EXPORT is what `byokctl audit export` wrote, each CHECKPOINT what `byokctl audit checkpoint -o` did. Needs Python 3.9 or newer with
 `cryptography`. Prints each finding and exits with 1, or says that all is well.
 """
+import datetime
 import hashlib
 import json
 import struct
@@ -15,6 +16,22 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 START = "00" * 32
+EPOCH = datetime.datetime(1970, 1, 1)
+CHECKPOINTED = ["number", "head", "at_micros", "public_key", "signature"]
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, struct.error)
+
+
+def once(members):
+    """L-30: no member comes twice."""
+    one = dict(members)
+    if len(one) != len(members):
+        raise ValueError("a member comes twice")
+    return one
+
+
+def time_text(micros):
+    """L-32."""
+    return (EPOCH + datetime.timedelta(microseconds=micros)).isoformat(timespec="milliseconds") + "Z"
 
 
 def lp(data):
@@ -42,34 +59,36 @@ def event_hash(chain, event):
 
 def signature_holds(point):
     """L-20."""
-    data = lp("byokd/checkpoint/v1") + lp(bytes.fromhex(point["cluster"])) + lp(point["chain"])
-    data += u64(point["number"]) + lp(bytes.fromhex(point["head"])) + i64(point["time_micros"])
     try:
+        data = lp("byokd/checkpoint/v1") + lp(bytes.fromhex(point["cluster"])) + lp(point["chain"])
+        data += u64(point["number"]) + lp(bytes.fromhex(point["head"])) + i64(point["time_micros"])
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(point["public_key"]))
         key.verify(bytes.fromhex(point["signature"]), data)
-    except (InvalidSignature, ValueError):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 
 
-def verify(lines, kept=None):
-    """The findings of L-40 to L-42."""
+def verify(lines, kept=()):
+    """The findings of L-40 to L-42. Lines are bytes without their line feed; `kept` are checkpoints."""
     findings = []
     head, points, last, previous, hashes, end = None, [], 0, START, {0: START}, None
     for place, line in enumerate(lines, 1):
         try:
-            one = json.loads(line)
+            one = json.loads(line.decode(), object_pairs_hook=once)
             if end is not None:
                 findings.append(f"line {place}: something follows the end")
             elif place == 1:
-                head = one
-                last, previous = head["after"], None if head["after"] else START
-                if head["byokd_ledger"] != 1:
-                    return [f"line 1: format {head['byokd_ledger']} is not known here"]
+                if one["byokd_ledger"] != 1:
+                    return [f"line 1: format {one['byokd_ledger']} is not known here"]
+                if not isinstance(one["after"], int):
+                    raise TypeError("after is no number")
+                last, previous = one["after"], None if one["after"] else START
+                head = {name: one[name] for name in ("cluster", "chain", "public_key", "after")}
             elif "number" in one:
                 if one["number"] != last + 1:
                     findings.append(f"line {place}: event {one['number']} where {last + 1} belongs")
-                if event_hash(head["chain"], one) != one["hash"]:
+                if event_hash(head["chain"], one) != one["hash"] or time_text(one["time_micros"]) != one["time"]:
                     findings.append(f"event {one['number']} was altered")
                 elif previous not in (None, one["previous"]):
                     findings.append(f"event {one['number']} does not follow the one before")
@@ -78,45 +97,60 @@ def verify(lines, kept=None):
                 last, previous = one["number"], one["hash"]
                 hashes[last] = previous
                 if one["event"] == "ledger.checkpointed":
-                    said = dict(one["details"])
+                    said = once(one["details"])
+                    if list(said) != CHECKPOINTED:
+                        raise ValueError("this is no checkpoint")
                     point = {"cluster": head["cluster"], "chain": head["chain"], "number": int(said["number"])}
+                    if point["number"] >= last:
+                        findings.append(f"the checkpoint in event {last} is about event {said['number']}, not before it")
                     point |= {"time_micros": int(said["at_micros"]), "head": said["head"]}
                     point |= {"public_key": said["public_key"], "signature": said["signature"]}
                     points.append((f"the checkpoint in event {last}", point))
             else:
                 end = one
                 points.append(("the closing checkpoint", end["checkpoint"]))
+                if time_text(end["checkpoint"]["time_micros"]) != end["checkpoint"]["time"]:
+                    findings.append("the closing checkpoint names another time than it is signed for")
+                if end["checkpoint"]["public_key"] != head["public_key"]:
+                    findings.append("the head names another key than the closing checkpoint")
                 if end["events"] != last - head["after"] or end["checkpoint"]["number"] != last:
                     findings.append("the end counts other events than there are")
-        except (ValueError, KeyError, TypeError, AttributeError) as why:
+        except UNREADABLE as why:
             findings.append(f"line {place}: unreadable: {why!r}")
             if head is None:
                 return findings
     if end is None:
         findings.append(f"cut off after event {last}: there is no end")
-    if kept is not None:
-        points.append(("the checkpoint that was kept", kept))
-        if kept["number"] > last:
-            findings.append(f"cut off after event {last}: the checkpoint that was kept has seen {kept['number']}")
+    if head is None:
+        return findings
+    for point in kept:
+        points.append(("the checkpoint that was kept", point))
+        if point["number"] > last:
+            findings.append(f"cut off after event {last}: the checkpoint that was kept has seen {point['number']}")
+        if point["number"] < head["after"]:
+            findings.append("nothing ties this part to the checkpoint that was kept, which is from before it")
+    keys = {point["public_key"] for point in kept} or {head["public_key"]}
     for name, point in points:
         if not signature_holds(point):
             findings.append(f"the signature of {name} does not hold")
-        elif kept is not None and point["public_key"] != kept["public_key"]:
-            findings.append(f"{name} is signed by another key than the one that was kept")
+        elif point["public_key"] not in keys:
+            findings.append(f"{name} is signed by another key than the one that was kept or that the head names")
         elif (point["cluster"], point["chain"]) != (head["cluster"], head["chain"]):
             findings.append(f"{name} is of another chain")
-        elif hashes.get(point["number"], point["head"]) != point["head"]:
+        elif hashes.setdefault(point["number"], point["head"]) != point["head"]:
             findings.append(f"{name} says something else of event {point['number']}")
     return findings
 
 
 def main(args):
-    with open(args[0], encoding="utf-8") as file:
-        lines = file.read().splitlines()
-    kept = None
-    if len(args) > 1:
-        with open(args[1], encoding="utf-8") as file:
-            kept = json.load(file)
+    with open(args[0], "rb") as file:
+        lines = file.read().split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    kept = []
+    for name in args[1:]:
+        with open(name, encoding="utf-8") as file:
+            kept.append(json.load(file, object_pairs_hook=once))
     findings = verify(lines, kept)
     print("\n".join(findings) if findings else f"{max(len(lines) - 2, 0)} events are as they were written")
     return 1 if findings else 0

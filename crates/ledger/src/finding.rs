@@ -52,7 +52,7 @@ pub enum Finding {
         /// Where it stands.
         place: Place,
     },
-    /// A checkpoint that was signed by a key nobody named.
+    /// A checkpoint that was signed by a key nobody named: neither the caller nor, where that said none, the first line.
     OtherKey {
         /// Where it stands.
         place: Place,
@@ -65,6 +65,13 @@ pub enum Finding {
         number: u64,
         /// Where the checkpoint stands.
         place: Place,
+    },
+    /// A checkpoint in the chain about an event that does not come before it.
+    Ahead {
+        /// The event that it is.
+        event: u64,
+        /// The one that it is about.
+        about: u64,
     },
     /// A checkpoint of another chain or installation.
     OtherChain {
@@ -121,6 +128,9 @@ impl fmt::Display for Finding {
             Self::Rewritten { number, place } => {
                 write!(f, "{place} says something else of event {number}: it, or one before it, was replaced since")
             }
+            Self::Ahead { event, about } => {
+                write!(f, "the checkpoint in event {event} is about event {about}, which does not come before it")
+            }
             Self::OtherChain { place } => write!(f, "{place} is of another chain or installation"),
             Self::More => f.write_str("and more"),
         }
@@ -144,13 +154,13 @@ pub struct Report {
     pub public_key: Option<String>,
     /// Whether somebody said from elsewhere which key it has to be.
     pub key_was_known: bool,
-    /// Whether a kept checkpoint lies before the export's first event, so that it says nothing about it.
+    /// Whether a kept checkpoint lies before the event that the export begins after, so that nothing ties the two.
     pub kept_is_older: bool,
 }
 
 impl Report {
-    /// Whether everything is as it was written.
+    /// Whether everything is as it was written, and what follows from each checkpoint that was kept.
     pub fn is_good(&self) -> bool {
-        self.findings.is_empty()
+        self.findings.is_empty() && !self.kept_is_older
     }
 }

@@ -41,6 +41,8 @@ pub struct Verifier {
     /// The hash of the last event, as it says and as its content gives.
     end: [[u8; 32]; 2],
     hashes: HashMap<u64, [u8; 32]>,
+    /// What the checkpoints that hold say of events, of those too that are not here.
+    heads: HashMap<u64, [u8; 32]>,
     missing: Vec<(u64, u64)>,
     inner: Vec<(u64, SignedCheckpoint)>,
     closing: Option<End>,
@@ -64,6 +66,7 @@ impl Verifier {
             events: 0,
             end: [START; 2],
             hashes: HashMap::new(),
+            heads: HashMap::from([(0, START)]),
             missing: Vec::new(),
             inner: Vec::new(),
             closing: None,
@@ -91,10 +94,22 @@ impl Verifier {
         }
     }
 
+    /// Takes the next line, without its line end, in the bytes that stand there.
+    pub fn bytes(&mut self, line: &[u8]) {
+        match str::from_utf8(line) {
+            Ok(text) => self.line(text),
+            Err(_) => {
+                self.line += 1;
+                let why = "it is not UTF-8 text".to_owned();
+                self.found(Finding::Line { line: self.line, expected: self.last.saturating_add(1), why });
+            }
+        }
+    }
+
     /// Takes the next line, without its line end.
     pub fn line(&mut self, text: &str) {
         self.line += 1;
-        let expected = self.last + 1;
+        let expected = self.last.saturating_add(1);
         let wrong = |line, why: String| Finding::Line { line, expected, why };
         let read = match Line::read(text) {
             Err(export::NotALine::OtherForm) if !self.looks_at(Look::Form) => {
@@ -157,7 +172,7 @@ impl Verifier {
         if !whole && self.looks_at(Look::Content) {
             self.found(Finding::Altered { number });
         }
-        if self.looks_at(Look::Order) && number != self.last + 1 {
+        if self.looks_at(Look::Order) && self.last.checked_add(1) != Some(number) {
             if number <= self.last || number < self.first {
                 self.fill(number);
                 return self.found(Finding::Misplaced { number, line });
@@ -248,7 +263,7 @@ impl Verifier {
             self.found(Finding::CutOff { after: self.last, why });
         } else if end.events != self.events || signed.checkpoint.number < self.last {
             let why = format!("it counts {} events where there are {}", end.events, self.events);
-            self.found(Finding::Line { line: self.line, expected: self.last + 1, why });
+            self.found(Finding::Line { line: self.line, expected: self.last.saturating_add(1), why });
         }
         if self.head.as_ref().is_some_and(|(head, ..)| head.public_key != end.checkpoint.public_key) {
             let why = "the first line names another key than the last".to_owned();
@@ -257,7 +272,16 @@ impl Verifier {
         self.checkpoint(&signed, Place::End);
     }
 
-    /// One checkpoint: signed, by a known key, of this chain, and true of the event it is about.
+    /// Whether a checkpoint may be signed by this key. Where nobody said which, all are of the one that the first line names.
+    fn may_sign(&self, public_key: &[u8; 32]) -> bool {
+        match (&self.known_keys[..], &self.head) {
+            ([], None) => true,
+            ([], Some((head, ..))) => export::hash(&head.public_key).as_ref() == Some(public_key),
+            (known, _) => known.contains(public_key),
+        }
+    }
+
+    /// One checkpoint: signed, by a known key, of this chain, about an event before it, and true of that, as are all others of it.
     fn checkpoint(&mut self, signed: &SignedCheckpoint, place: Place) {
         if !self.looks_at(Look::Signature) {
             return;
@@ -267,16 +291,22 @@ impl Verifier {
         if key.verify(&is.signed_bytes(), &signed.signature).is_err() {
             return self.found(Finding::BadSignature { place });
         }
-        if !self.known_keys.is_empty() && !self.known_keys.contains(&signed.public_key) {
+        if !self.may_sign(&signed.public_key) {
             let public_key = hex::encode(signed.public_key);
             return self.found(Finding::OtherKey { place, public_key });
         }
         if self.head.as_ref().is_some_and(|(_, chain, cluster)| (chain, *cluster) != (&is.chain, is.cluster)) {
             return self.found(Finding::OtherChain { place });
         }
+        if let Place::Event(event) = place
+            && is.number >= event
+        {
+            return self.found(Finding::Ahead { event, about: is.number });
+        }
         self.checkpoints += 1;
-        let here = if is.number == 0 { Some(START) } else { self.hashes.get(&is.number).copied() };
-        if here.is_some_and(|hash| hash != is.head) {
+        let said = *self.heads.entry(is.number).or_insert(is.head);
+        let here = self.hashes.get(&is.number).copied().unwrap_or(said);
+        if said != is.head || here != is.head {
             self.found(Finding::Rewritten { number: is.number, place });
         }
     }

@@ -5,7 +5,9 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use support::Chain;
+use domain::ledger::SignedCheckpoint;
+use ledger::CheckpointJson;
+use support::{Chain, verify};
 
 /// What is good is good to both, and what is not to neither.
 ///
@@ -25,15 +27,22 @@ fn the_python_verifier_agrees() {
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("reader/verify_ledger.py");
     let chain = Chain::of(50);
     let lines = chain.export();
-    let kept = serde_json::to_string(&ledger::CheckpointJson::from(&Chain::of(40).checkpoint())).unwrap();
-    std::fs::write(dir.join("kept"), kept).unwrap();
-    let good = |lines: &[String]| {
+    let good_to = |lines: &[String], kept: Option<&SignedCheckpoint>| {
         std::fs::write(dir.join("export"), lines.join("\n") + "\n").unwrap();
-        let ran = Command::new(&python).arg("-B").arg(&reader).args([dir.join("export"), dir.join("kept")]).output();
-        let ran = ran.unwrap();
+        let mut reads = Command::new(&python);
+        reads.arg("-B").arg(&reader).arg(dir.join("export"));
+        if let Some(kept) = kept {
+            std::fs::write(dir.join("kept"), serde_json::to_string(&CheckpointJson::from(kept)).unwrap()).unwrap();
+            reads.arg(dir.join("kept"));
+        }
+        let ran = reads.output().unwrap();
         assert!(ran.stderr.is_empty(), "{}", String::from_utf8_lossy(&ran.stderr));
+        let told = String::from_utf8_lossy(&ran.stdout);
+        assert_eq!(ran.status.success(), verify(lines, kept.cloned()).is_good(), "they do not agree: {told}");
         ran.status.success()
     };
+    let early = Chain::of(40).checkpoint();
+    let good = |lines: &[String]| good_to(lines, Some(&early));
     assert!(good(&lines) && good(&chain.export_after(40)));
     for at in [1, 25, 40, 50] {
         let mut changed = lines.clone();
@@ -50,5 +59,33 @@ fn the_python_verifier_agrees() {
     rewritten.events[10].actor = "bob".to_owned();
     rewritten.follow_through(10);
     assert!(!good(&rewritten.export()));
+
+    // A part that what was kept says nothing of, and a fork where there are no events.
+    assert!(!good(&chain.export_after(41)));
+    assert!(good_to(&chain.export_after(50), Some(&chain.checkpoint())));
+    let mut fork = Chain::of(50);
+    fork.events[49].actor = "bob".to_owned();
+    fork.follow_through(49);
+    assert!(!good_to(&fork.export_after(50), Some(&chain.checkpoint())));
+    // Line ends of other alphabets are characters like any other.
+    let mut lined = Chain::of(3);
+    lined.push("app.upserted", vec![("app".to_owned(), "a\u{2028}b\u{85}c\u{b}d\re".to_owned())]);
+    assert!(good_to(&lined.export(), None));
+    // A member twice, and a time for people that is not the time.
+    let mut doubled = lines.clone();
+    doubled[25] = doubled[25].replacen("\"actor\"", "\"actor\":\"bob\",\"actor\"", 1);
+    assert!(!good(&doubled));
+    let mut timed = lines.clone();
+    timed[25] = timed[25].replacen("\"time\":\"2023", "\"time\":\"2024", 1);
+    assert_ne!(timed, lines);
+    assert!(!good(&timed));
+    // Checkpoints about what comes after them, and of two keys.
+    for (signs, about) in [(1, 31), (2, 30)] {
+        let mut strange = Chain::of(30);
+        let head = ledger::export::hash(&strange.events[29].hash).unwrap();
+        let details = Chain::new(signs).checkpoint_of(about, head).details();
+        strange.push(SignedCheckpoint::EVENT, details.into_iter().map(|(n, v)| (n.to_owned(), v)).collect());
+        assert!(!good_to(&strange.export(), None), "{signs}, {about}");
+    }
     std::fs::remove_dir_all(dir).unwrap();
 }

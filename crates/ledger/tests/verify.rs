@@ -4,11 +4,12 @@ mod support;
 
 use std::ops::Range;
 
+use domain::ledger::SignedCheckpoint;
 use ledger::Finding;
 use ledger::export::Line;
 use ledger::verify::{Look, Place};
 use proptest::prelude::*;
-use support::{Chain, verify, verify_without};
+use support::{Chain, verify, verify_bytes, verify_knowing, verify_without};
 
 /// What was written is found good, the whole and a part of it, with and without a checkpoint that was kept.
 #[test]
@@ -24,8 +25,105 @@ fn an_untouched_export_is_good() {
     }
     assert!(verify(&Chain::of(0).export(), None).is_good(), "a chain without events");
     assert_eq!(verify(&chain.export(), None).checkpoints, 6, "five in the chain, and the closing one");
-    let report = verify(&chain.export_after(80), Some(Chain::of(40).checkpoint()));
-    assert!(report.is_good() && report.kept_is_older);
+}
+
+/// A part to which nothing ties the checkpoint that was kept is not good: anybody with the key could have written it.
+#[test]
+fn a_part_after_the_kept_checkpoint_is_not_good() {
+    let (chain, early) = (Chain::of(100), Chain::of(40).checkpoint());
+    for (after, older) in [(80, true), (41, true), (40, false), (0, false)] {
+        let report = verify(&chain.export_after(after), Some(early.clone()));
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        assert_eq!((report.kept_is_older, report.is_good()), (older, !older), "after {after}");
+    }
+    let report = verify(&chain.export_after(100), Some(early));
+    assert!(report.kept_is_older && !report.is_good(), "a part without events");
+}
+
+/// Two checkpoints that say different things of one event are told apart even where the event itself is not here.
+#[test]
+fn a_fork_is_seen_where_there_are_no_events() {
+    let (ours, mut other) = (Chain::of(42), Chain::of(42));
+    other.events[41].actor = "bob".to_owned();
+    other.follow_through(41);
+    let findings = verify(&other.export_after(42), Some(ours.checkpoint())).findings;
+    assert_eq!(findings, [Finding::Rewritten { number: 42, place: Place::Kept }]);
+    assert!(verify(&ours.export_after(42), Some(ours.checkpoint())).is_good());
+    // Two that were kept, and the events they are about come before the part.
+    let mut longer = Chain::of(42);
+    longer.push("app.upserted", vec![]);
+    let findings = verify_knowing(&longer.export_after(43), Vec::new(), vec![ours.checkpoint(), other.checkpoint()]);
+    assert_eq!(findings.findings, [Finding::Rewritten { number: 42, place: Place::Kept }]);
+    // What is not signed, or by another, accuses nobody.
+    let mut unsigned = other.checkpoint();
+    unsigned.signature[0] ^= 1;
+    let findings = verify(&ours.export_after(42), Some(unsigned)).findings;
+    assert_eq!(findings, [Finding::BadSignature { place: Place::Kept }]);
+}
+
+/// A chain's own checkpoint is about an event before it; no other can be checked by what stands before.
+#[test]
+fn a_checkpoint_about_a_later_event_is_named() {
+    let ahead = |number: u64| {
+        let mut chain = Chain::of(30);
+        let details = chain.checkpoint_of(number, [9; 32]).details();
+        chain.push(SignedCheckpoint::EVENT, details.into_iter().map(|(n, v)| (n.to_owned(), v)).collect());
+        verify(&chain.export(), None).findings
+    };
+    for about in [31, 32, u64::MAX] {
+        let found = ahead(about);
+        assert_eq!(found, [Finding::Ahead { event: 31, about }]);
+    }
+    assert_eq!(ahead(30), [Finding::Rewritten { number: 30, place: Place::Event(31) }]);
+}
+
+/// All checkpoints of an export are of one key, though nobody said which; two keys are good only to whoever named both.
+#[test]
+fn two_keys_in_one_export_are_named() {
+    let mut chain = Chain::of(30);
+    let stranger = Chain::new(2);
+    let head = ledger::export::hash(&chain.events[29].hash).unwrap();
+    let details = stranger.checkpoint_of(30, head).details();
+    chain.push(SignedCheckpoint::EVENT, details.into_iter().map(|(n, v)| (n.to_owned(), v)).collect());
+    let lines = chain.export();
+    let other = |keys| verify_knowing(&lines, keys, Vec::new()).findings;
+    let public_key = hex::encode(stranger.public_key());
+    let named = [Finding::OtherKey { place: Place::Event(31), public_key }];
+    assert_eq!(other(Vec::new()), named);
+    assert_eq!(other(vec![chain.public_key()]), named);
+    assert_eq!(other(vec![chain.public_key(), stranger.public_key()]), []);
+}
+
+/// Bytes that are no text are named, though a reader that puts U+FFFD for them would find what was written.
+#[test]
+fn bytes_that_are_no_text_are_named() {
+    let mut chain = Chain::of(3);
+    chain.push("app.upserted", vec![("app".to_owned(), "\u{fffd}".to_owned())]);
+    let lines = chain.export();
+    let whole: Vec<Vec<u8>> = lines.iter().map(|line| line.clone().into_bytes()).collect();
+    assert!(verify_bytes(&whole).is_good());
+    let mut changed = whole;
+    let at = changed[4].windows(3).position(|three| three == "\u{fffd}".as_bytes()).unwrap();
+    changed[4].splice(at..at + 3, [0xff]);
+    let findings = verify_bytes(&changed).findings;
+    assert!(matches!(findings[..], [Finding::Line { line: 5, expected: 4, .. }, ..]), "{findings:?}");
+}
+
+/// A number that nothing can follow is met with a finding.
+#[test]
+fn the_greatest_number_is_borne() {
+    let mut lines = Chain::of(3).export();
+    let Line::Head(head) = Line::read(&lines[0]).unwrap() else { panic!("{}", lines[0]) };
+    let Line::Event(event) = Line::read(&lines[1]).unwrap() else { panic!("{}", lines[1]) };
+    let greatest = Line::Event(ledger::Event { number: u64::MAX, ..event }).write();
+    for after in [0, u64::MAX - 1, u64::MAX] {
+        lines[0] = Line::Head(ledger::export::Head { after, ..head.clone() }).write();
+        lines[1].clone_from(&greatest);
+        lines[2].clone_from(&greatest);
+        let findings = verify(&lines, None).findings;
+        let twice = Finding::Misplaced { number: u64::MAX, line: 3 };
+        assert!(findings.contains(&twice), "after {after}: {findings:?}");
+    }
 }
 
 /// One event altered is named, whatever of it was altered.
@@ -188,14 +286,13 @@ proptest! {
         let mut bytes = text.into_bytes();
         let place = place % bytes.len();
         bytes[place] ^= flip;
-        let mut lines: Vec<String> =
-            bytes.split(|byte| *byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-        if lines.last().is_some_and(String::is_empty) {
+        let mut lines: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+        if lines.last().is_some_and(Vec::is_empty) {
             lines.pop();
         }
         // The last line end alone says nothing: without it every line is still there.
         prop_assume!(lines.len() > 1 && (place + 1 < bytes.len()));
-        prop_assert!(!verify(&lines, None).is_good(), "byte {place} ^ {flip}");
+        prop_assert!(!verify_bytes(&lines).is_good(), "byte {place} ^ {flip}");
     }
 
     /// Any events dropped, moved or doubled are found.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use domain::ledger::ChainName;
 
 #[derive(Subcommand)]
@@ -41,12 +41,8 @@ pub(crate) enum AuditVerb {
     Verify {
         /// The export; - for standard input
         export: PathBuf,
-        /// A checkpoint that was kept (audit checkpoint -o FILE): what it has seen must be there, and by its key
-        #[arg(long, value_name = "FILE")]
-        checkpoint: Vec<PathBuf>,
-        /// The key that checkpoints must be signed by, as it was told before: 64 hexadecimal digits
-        #[arg(long, value_name = "HEX", value_parser = public_key)]
-        public_key: Vec<[u8; 32]>,
+        #[command(flatten)]
+        known: Known,
     },
     /// Hold the customer's own Key Vault log against an export, without the service: what one side only has is named
     Reconcile {
@@ -58,6 +54,8 @@ pub(crate) enum AuditVerb {
         /// The service's application (client) id, as the customer's directory shows it
         #[arg(long, value_name = "GUID")]
         application: String,
+        #[command(flatten)]
+        known: Known,
     },
     /// Show a chain's newest checkpoint, which says how far it had come; keep it apart from the service
     Checkpoint {
@@ -74,6 +72,17 @@ pub(crate) enum AuditVerb {
         #[arg(long, requires = "out")]
         force: bool,
     },
+}
+
+/// What whoever judges an export knows from elsewhere than the export.
+#[derive(Args)]
+pub(crate) struct Known {
+    /// A checkpoint that was kept (audit checkpoint -o FILE): what it has seen must be there, and by its key
+    #[arg(long, value_name = "FILE")]
+    pub(super) checkpoint: Vec<PathBuf>,
+    /// The key that checkpoints must be signed by, as it was told before: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = public_key)]
+    pub(super) public_key: Vec<[u8; 32]>,
 }
 
 fn chain(text: &str) -> Result<ChainName, String> {

@@ -25,9 +25,9 @@ pub(crate) async fn run(global: &Global, verb: AuditVerb) -> Result<(), Failure>
     match verb {
         AuditVerb::List { chain, after, last, event } => list(global, &chain, after, last, event.as_deref()).await,
         AuditVerb::Export { chain, out, after, force } => export::run(global, &chain, &out, after, force).await,
-        AuditVerb::Verify { export, checkpoint, public_key } => verify::run(global, &export, &checkpoint, public_key),
-        AuditVerb::Reconcile { export, vault_log, application } => {
-            reconcile::run(global, &export, &vault_log, &application)
+        AuditVerb::Verify { export, known } => verify::run(global, &export, known),
+        AuditVerb::Reconcile { export, vault_log, application, known } => {
+            reconcile::run(global, &export, &vault_log, &application, known)
         }
         AuditVerb::Checkpoint { chain, now, out, force } => {
             checkpoint(global, &chain, now, out.as_deref(), force).await

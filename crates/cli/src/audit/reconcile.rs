@@ -2,23 +2,31 @@
 
 use std::path::Path;
 
-use ledger::Verifier;
+use ledger::Report;
 use ledger::export::Line;
 use ledger::reconcile::{Calls, OneSided, Reconciled, VaultLog};
 use serde::Serialize;
 
+use super::args::Known;
 use super::{unreadable, verify};
 use crate::args::{Global, Output};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
-pub(crate) fn run(global: &Global, export: &Path, vault_log: &Path, application: &str) -> Result<(), Failure> {
-    let mut verifier = Verifier::new(Vec::new(), Vec::new());
+pub(crate) fn run(
+    global: &Global,
+    export: &Path,
+    vault_log: &Path,
+    application: &str,
+    known: Known,
+) -> Result<(), Failure> {
+    let mut verifier = verify::verifier(known)?;
     let mut calls = Calls::default();
     let mut unread = None;
     verify::lines(export, |line| {
-        verifier.line(line);
-        if let Ok(Line::Event(event)) = Line::read(line)
+        verifier.bytes(line);
+        if let Ok(text) = str::from_utf8(line)
+            && let Ok(Line::Event(event)) = Line::read(text)
             && !calls.take(&event)
         {
             unread = Some(event.number);
@@ -26,8 +34,9 @@ pub(crate) fn run(global: &Global, export: &Path, vault_log: &Path, application:
     })?;
     // What was tampered with proves nothing about anybody's log.
     let report = verifier.finish();
-    if let Some(finding) = report.findings.first() {
-        return Err(Failure::caller(format!("{} is no export to rely on: {finding}", export.display()))
+    if !report.is_good() {
+        let why = report.findings.first().map_or_else(|| verify::NOT_TIED.to_owned(), ToString::to_string);
+        return Err(Failure::caller(format!("{} is no export to rely on: {why}", export.display()))
             .hint("see all that is wrong with it: byokctl audit verify"));
     }
     if let Some(number) = unread {
@@ -40,7 +49,7 @@ pub(crate) fn run(global: &Global, export: &Path, vault_log: &Path, application:
             .hint("export the category AuditEvent of the vault's diagnostic settings as JSON")
     })?;
     let sides = (calls.len(), log.len());
-    tell(global, sides, &calls.against(log, application.trim()))
+    tell(global, &report, sides, &calls.against(log, application.trim()))
 }
 
 #[derive(Serialize)]
@@ -57,6 +66,9 @@ struct Told {
     unauthenticated: u64,
     outside: u64,
     left_out: u64,
+    /// The key that signed the export, and whether the caller named it.
+    public_key: Option<String>,
+    key_was_known: bool,
     one_sided: Vec<Row>,
 }
 
@@ -96,7 +108,12 @@ fn row(one: &OneSided) -> Row {
     }
 }
 
-fn tell(global: &Global, (ledger_calls, vault_entries): (usize, usize), found: &Reconciled) -> Result<(), Failure> {
+fn tell(
+    global: &Global,
+    export: &Report,
+    (ledger_calls, vault_entries): (usize, usize),
+    found: &Reconciled,
+) -> Result<(), Failure> {
     let told = Told {
         good: found.one_sided.is_empty() && (found.window.is_some() || found.matched > 0),
         from: found.window.map(|(from, _)| from.to_string()),
@@ -110,11 +127,13 @@ fn tell(global: &Global, (ledger_calls, vault_entries): (usize, usize), found: &
         unauthenticated: found.unauthenticated,
         outside: found.outside,
         left_out: found.left_out,
+        public_key: export.public_key.clone(),
+        key_was_known: export.key_was_known,
         one_sided: found.one_sided.iter().map(row).collect(),
     };
     match global.output {
         Output::Json => output::print(&output::document(&told)?)?,
-        Output::Table => output::print(&table(&told))?,
+        Output::Table => output::print(&format!("{}\n{}", verify::signed_by(export), table(&told)))?,
     }
     if told.good {
         return Ok(());

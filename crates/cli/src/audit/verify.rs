@@ -8,21 +8,22 @@ use domain::ledger::SignedCheckpoint;
 use ledger::{CheckpointJson, Report, Verifier};
 use serde::Serialize;
 
+use super::args::Known;
 use super::unreadable;
 use crate::args::{Global, Output};
 use crate::failure::{Exit, Failure, one_line};
 use crate::output;
 
-pub(crate) fn run(
-    global: &Global,
-    export: &Path,
-    kept: &[std::path::PathBuf],
-    public_keys: Vec<[u8; 32]>,
-) -> Result<(), Failure> {
-    let kept = kept.iter().map(|path| read_kept(path)).collect::<Result<Vec<_>, _>>()?;
-    let mut verifier = Verifier::new(public_keys, kept);
-    lines(export, |line| verifier.line(line))?;
+pub(crate) fn run(global: &Global, export: &Path, known: Known) -> Result<(), Failure> {
+    let mut verifier = verifier(known)?;
+    lines(export, |line| verifier.bytes(line))?;
     tell(global, &verifier.finish())
+}
+
+/// One that knows what the caller knows from elsewhere.
+pub(super) fn verifier(known: Known) -> Result<Verifier, Failure> {
+    let kept = known.checkpoint.iter().map(|path| read_kept(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Verifier::new(known.public_key, kept))
 }
 
 /// The checkpoint in a file.
@@ -35,8 +36,8 @@ fn read_kept(path: &Path) -> Result<SignedCheckpoint, Failure> {
     })
 }
 
-/// Every line of a file or of standard input, without its line end. Bytes that are no text come as what is no line of an export.
-pub(super) fn lines(path: &Path, mut take: impl FnMut(&str)) -> Result<(), Failure> {
+/// Every line of a file or of standard input, without its line end, in the bytes that are there.
+pub(super) fn lines(path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), Failure> {
     let input: Box<dyn Read> = match path.as_os_str() == "-" {
         true => Box::new(io::stdin().lock()),
         false => Box::new(File::open(path).map_err(|error| unreadable(path, &error))?),
@@ -47,11 +48,14 @@ pub(super) fn lines(path: &Path, mut take: impl FnMut(&str)) -> Result<(), Failu
         line.clear();
         match reader.read_until(b'\n', &mut line) {
             Ok(0) => return Ok(()),
-            Ok(_) => take(&String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(&line))),
+            Ok(_) => take(line.strip_suffix(b"\n").unwrap_or(&line)),
             Err(error) => return Err(unreadable(path, &error)),
         }
     }
 }
+
+/// What is said of an export whose [`Report::kept_is_older`].
+pub(super) const NOT_TIED: &str = "nothing ties this part to the checkpoint that was kept, which is from before it";
 
 #[derive(Serialize)]
 struct Verdict {
@@ -63,6 +67,7 @@ struct Verdict {
     checkpoints: u64,
     public_key: Option<String>,
     key_was_known: bool,
+    kept_is_older: bool,
     findings: Vec<String>,
 }
 
@@ -77,8 +82,19 @@ impl From<&Report> for Verdict {
             checkpoints: report.checkpoints,
             public_key: report.public_key.clone(),
             key_was_known: report.key_was_known,
+            kept_is_older: report.kept_is_older,
             findings: report.findings.iter().map(ToString::to_string).collect(),
         }
+    }
+}
+
+/// How many checkpoints hold and by which key, and whether the caller named it.
+pub(super) fn signed_by(report: &Report) -> String {
+    let key = report.public_key.as_deref().unwrap_or("?");
+    let signed = format!("{} checkpoints signed by {key}", report.checkpoints);
+    match report.key_was_known {
+        true => signed,
+        false => format!("{signed}: compare it with the one you kept (--checkpoint, --public-key)"),
     }
 }
 
@@ -93,17 +109,7 @@ fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
                     report.range.map_or_else(|| "no events".to_owned(), |(from, to)| format!("events {from} to {to}"));
                 let chain = verdict.chain.as_deref().unwrap_or("?");
                 text.push_str(&format!("{chain}: {range} are as they were written\n"));
-                let key = verdict.public_key.as_deref().unwrap_or("?");
-                text.push_str(&match report.key_was_known {
-                    true => format!("{} checkpoints signed by {key}\n", report.checkpoints),
-                    false => format!(
-                        "{} checkpoints signed by {key}: compare it with the one you kept (--checkpoint, --public-key)\n",
-                        report.checkpoints
-                    ),
-                });
-            }
-            if report.kept_is_older {
-                text.push_str("the kept checkpoint is from before this part, and says nothing of it\n");
+                text.push_str(&format!("{}\n", signed_by(report)));
             }
             output::print(&text)?;
         }
@@ -112,6 +118,11 @@ fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
         return Ok(());
     }
     let message = match &verdict.findings[..] {
+        [] => {
+            let hint =
+                "take an export that begins where the checkpoint was made, or earlier: audit export --after".to_owned();
+            return Err(Failure { exit: Exit::Service, message: NOT_TIED.to_owned(), hint });
+        }
         [one] => format!("this is not the ledger as it was written: {one}"),
         more => format!("this is not the ledger as it was written: {} findings, first: {}", more.len(), more[0]),
     };

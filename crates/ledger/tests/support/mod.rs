@@ -74,8 +74,12 @@ impl Chain {
     /// Signs how far it has come.
     pub(crate) fn checkpoint(&self) -> SignedCheckpoint {
         let head = self.events.last().map_or(START, |last| ledger::export::hash(&last.hash).unwrap());
+        self.checkpoint_of(self.events.len() as u64, head)
+    }
+
+    /// Signs whatever it is told.
+    pub(crate) fn checkpoint_of(&self, number: u64, head: [u8; 32]) -> SignedCheckpoint {
         let at = Timestamp::from_micros(1_800_000_000_000_000);
-        let number = self.events.len() as u64;
         let checkpoint = Checkpoint { cluster: CLUSTER, chain: self.name.clone(), number, head, at };
         let signature = self.key.sign(&checkpoint.signed_bytes()).as_ref().try_into().unwrap();
         SignedCheckpoint { checkpoint, public_key: self.public_key(), signature }
@@ -119,6 +123,20 @@ pub(crate) fn verify_without(look: Option<Look>, lines: &[String], kept: Option<
     if let Some(look) = look {
         verifier = verifier.without(look);
     }
+    lines.iter().for_each(|line| verifier.line(line));
+    verifier.finish()
+}
+
+/// As [`verify`], of bytes.
+pub(crate) fn verify_bytes(lines: &[Vec<u8>]) -> Report {
+    let mut verifier = Verifier::new(Vec::new(), Vec::new());
+    lines.iter().for_each(|line| verifier.bytes(line));
+    verifier.finish()
+}
+
+/// As [`verify`], for somebody who knows these keys and kept these checkpoints.
+pub(crate) fn verify_knowing(lines: &[String], keys: Vec<[u8; 32]>, kept: Vec<SignedCheckpoint>) -> Report {
+    let mut verifier = Verifier::new(keys, kept);
     lines.iter().for_each(|line| verifier.line(line));
     verifier.finish()
 }
