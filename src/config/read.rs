@@ -521,21 +521,21 @@ level = "debug"
                  look_for_versions = \"1s\"\n[kept]\nbackups_days = 0\nusage_days = 3651"
             )),
             [
-                "line 35: leases.key: is not a duration within its bounds",
-                "line 36: leases.control: is not a duration within its bounds",
-                "line 37: leases.probe: is not known",
-                "line 39: vaults.share_percent: is out of its bounds",
-                "line 40: vaults.replicas: is a string where a whole number belongs",
-                "line 41: vaults.look_for_versions: is not a duration within its bounds",
-                "line 43: kept.backups_days: is out of its bounds",
-                "line 44: kept.usage_days: is out of its bounds",
+                "line 44: leases.key: is not a duration within its bounds",
+                "line 45: leases.control: is not a duration within its bounds",
+                "line 46: leases.probe: is not known",
+                "line 48: vaults.share_percent: is out of its bounds",
+                "line 49: vaults.replicas: is a string where a whole number belongs",
+                "line 50: vaults.look_for_versions: is not a duration within its bounds",
+                "line 52: kept.backups_days: is out of its bounds",
+                "line 53: kept.usage_days: is out of its bounds",
             ]
         );
         assert_eq!(
             faults(&with("[leases]\nkey = \"60s\"\ncontrol = \"61s\"")),
-            ["line 36: leases.control: is longer than the key lease"]
+            ["line 45: leases.control: is longer than the key lease"]
         );
-        assert_eq!(faults(&with("[leases]\nkey = \"1s\"")), ["line 34: leases.control: would be shorter than 2s"]);
+        assert_eq!(faults(&with("[leases]\nkey = \"1s\"")), ["line 43: leases.control: would be shorter than 2s"]);
     }
 
     /// The place for Event Grid is TLS with a secret, and nothing listens there unless it is asked for.
@@ -548,15 +548,15 @@ level = "debug"
         assert_eq!(
             faults(&with("http = \"0.0.0.0:7481\"\nkey = \"key.pem\"")),
             [
-                "line 34: webhook.tls: is missing",
-                "line 34: webhook.certificate: is missing",
-                "line 34: webhook.secret_file: is missing",
-                "line 35: webhook.http: is not known",
+                "line 43: webhook.tls: is missing",
+                "line 43: webhook.certificate: is missing",
+                "line 43: webhook.secret_file: is missing",
+                "line 44: webhook.http: is not known",
             ]
         );
         assert_eq!(
             faults(&with(&whole.replace("0.0.0.0:7481", "here"))),
-            ["line 35: webhook.tls: is not an address and port"]
+            ["line 44: webhook.tls: is not an address and port"]
         );
     }
 

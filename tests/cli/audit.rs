@@ -133,7 +133,10 @@ async fn the_vaults_own_log_agrees_with_the_ledger() {
             "properties": { "id": format!("https://{}{}", call.host, call.path), "httpStatusCode": call.status },
         })
     };
-    let calls: Vec<_> = first.iter().filter(|call| call.status != 0 && call.principal.is_some()).collect();
+    // The log of acme's own vault, as the export is of acme's own chain.
+    let of_acme = |call: &&azure_emulator::Call| call.host.starts_with("acme-keys.");
+    let calls: Vec<_> =
+        first.iter().filter(of_acme).filter(|call| call.status != 0 && call.principal.is_some()).collect();
     let mut records: Vec<Value> = calls.iter().map(|call| entry(call)).collect();
     let log = |records: &[Value]| std::fs::write(path("log.json"), json!({ "records": records }).to_string()).unwrap();
     log(&records);

@@ -77,6 +77,8 @@ mod tests {
             tenant_id: "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".into(),
             current_version: "workspaces/acme/key/versions/00112233445566778899aabbccddeeff".into(),
             warnings: vec!["purge protection is off".into()],
+            follow_new_versions: true,
+            newest_version_counts: true,
             ownership_tag: "byok-enrol".into(),
             ownership_nonce: "00112233445566778899aabbccddeeff".into(),
             phase: pb::KeyPhase::Enforced.into(),
