@@ -65,6 +65,7 @@ async fn an_export_is_verified_and_what_was_changed_is_named() {
 
     // A part from after the checkpoint that was kept: nothing ties the two, and nobody is told that it is good.
     let last = told["last"].as_u64().unwrap().to_string();
+    ctl.run(&["app", "upsert", "acme/another"]).await.good();
     ctl.run(&["audit", "checkpoint", "acme", "--now", "-o", &path("newer")]).await.good();
     ctl.run(&["audit", "export", "acme", "--after", &last, "-o", &path("part")]).await.good();
     verify("part", &["--checkpoint", &path("newer")]).await.good();
