@@ -215,6 +215,9 @@ async fn chains_are_signed(world: World) -> bool {
     assert_eq!(sign().await, 2);
     let newest = world.service.newest_checkpoint(&chain(&acme)).await.unwrap();
     assert_eq!(newest.checkpoint.chain, ChainName::of(Some(acme.id.clone())));
+    // Whoever asks all the time adds nothing.
+    assert_eq!(world.service.make_checkpoint(&chain(&acme)).await.unwrap(), newest);
+    acme.app("yet-another").await;
     let made = world.service.make_checkpoint(&chain(&acme)).await.unwrap();
     assert!(made.checkpoint.number > newest.checkpoint.number && made.public_key == newest.public_key);
     acme.app("one-more").await;
