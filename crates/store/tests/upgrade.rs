@@ -4,7 +4,7 @@ mod fixture;
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 
 use domain::key_config::VersionChoices;
 use domain::operation::{OperationId, OperationKind};
@@ -107,6 +107,7 @@ async fn configurations_of_older_schemas_chose_what_is_usual() {
             let copy = SqliteFile::new();
             // All of it, wherever the closing store has it now.
             file.raw().execute("VACUUM INTO ?1", [copy.path().to_str().unwrap()]).unwrap();
+            fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o600)).unwrap();
             copy.raw().execute(&format!("UPDATE key_configs SET {edit}"), []).unwrap();
             let found = copy.open().await.key_config(&acme).await;
             assert_eq!(found, Err(StoreError::RowForged { table: "key_configs" }), "{edit}");
