@@ -36,7 +36,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EnforcementDateAmbiguous
         | Reason::EnforcementDateTooSoon
         | Reason::AppUnknown
-        | Reason::SelectionContradictory => Code::InvalidArgument,
+        | Reason::SelectionContradictory
+        | Reason::DomainInvalid => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
         Reason::PermissionDenied => Code::PermissionDenied,
@@ -95,7 +96,12 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::KeyIsInForce
         | Reason::KeyLeft
         | Reason::DataKeyActive
-        | Reason::DataKeyDestroyed => Code::FailedPrecondition,
+        | Reason::DataKeyDestroyed
+        | Reason::SignInOver
+        | Reason::SignInOtherTenant
+        | Reason::SignInGuest
+        | Reason::SignInNotAdministrator
+        | Reason::SignInGroupsOverage => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable
@@ -106,7 +112,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EntraUnreachable
         | Reason::ShuttingDown
         | Reason::StoreUnavailable
-        | Reason::ControlLeaseEnded => Code::Unavailable,
+        | Reason::ControlLeaseEnded
+        | Reason::SigningKeysUnavailable => Code::Unavailable,
         // What the platform's operators have to mend.
         Reason::VaultAnswerInvalid
         | Reason::VaultAudienceWrong
@@ -122,7 +129,9 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::CredentialUnusable
         | Reason::PlatformKeyUnavailable
         | Reason::EnforcementMissed
-        | Reason::Internal => Code::Internal,
+        | Reason::Internal
+        | Reason::SignInUntrusted
+        | Reason::SignInClaimsMissing => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }
 }
