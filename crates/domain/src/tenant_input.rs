@@ -26,7 +26,9 @@ pub enum InvalidTenantInput {
     #[error("that is the tenant of personal Microsoft accounts; type the Tenant ID of your organisation")]
     Personal,
     /// An address of somewhere else, or without a tenant in it.
-    #[error("that address does not say which tenant; type the Tenant ID, which Microsoft Entra ID shows under Overview")]
+    #[error(
+        "that address does not say which tenant; type the Tenant ID, which Microsoft Entra ID shows under Overview"
+    )]
     OtherUrl,
     /// Nearly a GUID.
     #[error("a Tenant ID is a GUID such as 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01: 32 hexadecimal digits and 4 hyphens")]
@@ -87,7 +89,8 @@ fn in_url(rest: &str) -> Result<TenantInput, InvalidTenantInput> {
     if login || host == "sts.windows.net" {
         return one(segment.ok_or(InvalidTenantInput::OtherUrl)?);
     }
-    let portal = matches!(host.as_str(), "portal.azure.com" | "entra.microsoft.com" | "portal.azure.cn" | "portal.azure.us");
+    let portal =
+        matches!(host.as_str(), "portal.azure.com" | "entra.microsoft.com" | "portal.azure.cn" | "portal.azure.us");
     if !portal {
         return Err(InvalidTenantInput::OtherUrl);
     }

@@ -136,7 +136,11 @@ pub struct Freshness {
 impl Default for Freshness {
     /// Refreshed every hour, believed for a day, asked at most every 30 seconds.
     fn default() -> Self {
-        Self { refresh: Duration::from_secs(3_600), longest: Duration::from_secs(86_400), pause: Duration::from_secs(30) }
+        Self {
+            refresh: Duration::from_secs(3_600),
+            longest: Duration::from_secs(86_400),
+            pause: Duration::from_secs(30),
+        }
     }
 }
 
@@ -261,7 +265,10 @@ impl KeySet {
             Ok(Ok(_) | Err(_)) | Err(_) => None,
         };
         let Some(keys) = keys else {
-            tracing::warn!(issuer_host = self.source.host_str(), "an issuer's keys could not be fetched; those known stay");
+            tracing::warn!(
+                issuer_host = self.source.host_str(),
+                "an issuer's keys could not be fetched; those known stay"
+            );
             return;
         };
         let longest = i64::try_from(self.freshness.longest.as_micros()).unwrap_or(i64::MAX);
@@ -278,6 +285,9 @@ impl KeySet {
     /// Any key: what a reader without the rule about key ids would take.
     #[cfg(test)]
     pub(crate) fn any(&self) -> Option<Arc<PublicKey>> {
-        self.fetched.load().as_ref().and_then(|set| set.keys.values().find(|k| k.issuer().is_some_and(|i| i.contains('{'))).cloned())
+        self.fetched
+            .load()
+            .as_ref()
+            .and_then(|set| set.keys.values().find(|k| k.issuer().is_some_and(|i| i.contains('{'))).cloned())
     }
 }

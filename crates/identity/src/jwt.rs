@@ -204,7 +204,10 @@ impl Claims {
         let value = self.0.get(name)?;
         let whole = value.as_i64().or_else(|| {
             let fraction = value.as_f64().filter(|s| s.is_finite() && (0.0..1e12).contains(s))?;
-            #[expect(clippy::cast_possible_truncation, reason = "the fraction is what is to be cut, and the range is checked")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the fraction is what is to be cut, and the range is checked"
+            )]
             Some(fraction as i64)
         })?;
         (0..=253_402_300_799).contains(&whole).then_some(whole)

@@ -177,7 +177,8 @@ pub(super) fn id_token(world: &World, met: &[Met], mut claims: Value) -> String 
         IdTokenFault::WrongNonce => claims["nonce"] = json!("of another sign-in"),
         IdTokenFault::NoNonce => absent(&mut claims, "nonce"),
         IdTokenFault::Expired => {
-            (claims["iat"], claims["nbf"], claims["exp"]) = (json!(now - 7_200), json!(now - 7_200), json!(now - 3_600));
+            (claims["iat"], claims["nbf"], claims["exp"]) =
+                (json!(now - 7_200), json!(now - 7_200), json!(now - 3_600));
         }
         IdTokenFault::NoExpiry => absent(&mut claims, "exp"),
         IdTokenFault::NotYetValid => claims["nbf"] = json!(now + 3_600),

@@ -31,7 +31,11 @@ pub(super) fn answer(world: &World, cloud: Cloud, request: &Request) -> Answer {
         Ok(()) if request.method == http::Method::POST => match signed_in(world, cloud, request, &app, &whose) {
             Ok(granted) => {
                 let code = format!("1.{}{}", world.random.version(), world.random.version());
-                world.codes.give(code.clone(), Granted { redirect_uri: redirect_uri.clone(), ..granted }, world.seconds());
+                world.codes.give(
+                    code.clone(),
+                    Granted { redirect_uri: redirect_uri.clone(), ..granted },
+                    world.seconds(),
+                );
                 Ok(code)
             }
             Err(Refused::Page(refusal)) => return page::refused(refusal, request),
@@ -114,19 +118,18 @@ fn offered(world: &World, cloud: Cloud, request: &Request, whose: &Whose) -> Vec
         }
     };
     let mut seen = Vec::new();
-    users.retain(|user| !seen.contains(&user.object_id) && { seen.push(user.object_id.clone()); true });
+    users.retain(|user| {
+        !seen.contains(&user.object_id) && {
+            seen.push(user.object_id.clone());
+            true
+        }
+    });
     let hint = parameter(request, "login_hint");
     users.sort_by_key(|user| !user.answers_to(hint));
     users
 }
 
-fn signed_in(
-    world: &World,
-    cloud: Cloud,
-    request: &Request,
-    app: &App,
-    whose: &Whose,
-) -> Result<Granted, Refused> {
+fn signed_in(world: &World, cloud: Cloud, request: &Request, app: &App, whose: &Whose) -> Result<Granted, Refused> {
     let fields = form::pairs(&String::from_utf8_lossy(&request.body));
     let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
     if field("action") == "cancel" {

@@ -154,8 +154,8 @@ async fn perform(world: &Arc<World>, request: &Request, route: &Route, site: &Si
         | Operation::Token
         | Operation::Discovery
         | Operation::Jwks
-            | Operation::AdminConsent
-            | Operation::Authorize
+        | Operation::AdminConsent
+        | Operation::Authorize
         | Operation::Unknown => Err(VaultRefusal::NoSuchPath.into()),
     }
 }

@@ -179,8 +179,7 @@ impl Directory for EntraDirectory {
         let form = form(&self.app, code, verifier, &proof);
         let answer = self.ask(WebRequest::post(endpoint, form)).await?;
         let token = answer::id_token(&answer)?;
-        let expected =
-            Expected { client_id: &self.app.client_id, login_host: cloud.login_host(), tenant, nonce };
+        let expected = Expected { client_id: &self.app.client_id, login_host: cloud.login_host(), tenant, nonce };
         let keys = self.signing_keys(cloud);
         let signed_in = self.rules.check(&token, &keys, &expected, self.clock.now().wall).await;
         signed_in.map_err(|why| match why {
