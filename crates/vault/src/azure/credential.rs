@@ -14,13 +14,13 @@ use azure_identity::{
 };
 use domain::{Clock, Cloud, Entropy, TenantId};
 use futures::{FutureExt, future::BoxFuture};
+use outbound::Sender;
 use zeroize::Zeroizing;
 
 use super::{
     assertion::{CertificateAssertion, CertificateKey, FederatedAssertion},
     entra_answer,
     entra_transport::{EntraTransport, token_endpoint},
-    http::Sender,
     token::{Fetch, Fetched},
     vault_answer::Answer,
 };
