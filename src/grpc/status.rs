@@ -95,7 +95,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::KeyIsInForce
         | Reason::KeyLeft
         | Reason::DataKeyActive
-        | Reason::DataKeyDestroyed => Code::FailedPrecondition,
+        | Reason::DataKeyDestroyed
+        | Reason::VaultAddressNotApproved => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable
@@ -122,6 +123,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::CredentialUnusable
         | Reason::PlatformKeyUnavailable
         | Reason::EnforcementMissed
+        | Reason::VaultAddressForbidden
         | Reason::Internal => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }

@@ -311,6 +311,12 @@ reasons! {
     // Callers: 360 to 379 in the contract.
     PermissionDenied "PERMISSION_DENIED" Caller "the caller was not granted this action here"
         => "have the platform's operators grant the action named, or a role that has it (docs/permissions.md)";
+
+    // The way out to vaults.
+    VaultAddressNotApproved "VAULT_ADDRESS_NOT_APPROVED" Service "the vault's name leads to a private address that is not approved for this workspace"
+        => "tell the platform's operators the address range of your private endpoint; they approve it for this workspace (vaults.private in docs/configuration.md)";
+    VaultAddressForbidden "VAULT_ADDRESS_FORBIDDEN" Service "the vault's name leads to an address at which no vault is"
+        => "the platform's operators check what their resolver answers for the vault's name: an address of their own machines or networks is among it";
 }
 
 impl fmt::Display for Reason {
