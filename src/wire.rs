@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::{Clock, Entropy};
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
+use outbound::Rules;
 use service::{Options, Parts, Service, StartFailed};
 use store::Store;
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
@@ -18,7 +19,7 @@ use vault::{CustomerKeys, KeyRef};
 use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
-use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, PlatformKey};
+use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, PlatformKey, WayOut};
 use crate::entropy::SystemEntropy;
 use crate::files;
 use crate::grpc::{Grpc, Health};
@@ -80,7 +81,7 @@ impl Assembly {
 
     /// The parts a configuration names. Opens the platform root and the database; asks no customer's vault.
     pub async fn of(config: &Config) -> Result<Self, Troubles> {
-        let customer_keys = Arc::new(azure(&config.azure)?);
+        let customer_keys = Arc::new(azure(config)?);
         let platform = Arc::new(platform_root(&config.platform_key, &*customer_keys).await?);
         let store = Arc::new(SqliteStore::create_or_open(sqlite(&config.database, &platform))?);
         let callers = Arc::new(callers(&config.callers)?);
@@ -267,8 +268,8 @@ pub async fn init_platform_root(config: &Config) -> Result<PlatformRoot, Trouble
     match vault_key {
         None => init_platform_file(file),
         Some(key) => {
-            let at = KeyRef { tenant: key.tenant.clone(), location: key.location.clone() };
-            let vault = azure(&config.azure)?;
+            let at = KeyRef::new(key.tenant.clone(), key.location.clone());
+            let vault = azure(config)?;
             let made = PlatformRoot::init_wrapped(file, &vault, &at, &SystemEntropy, PLATFORM_VAULT).await;
             made.map_err(|refused| root_trouble(file, &refused))
         }
@@ -284,7 +285,7 @@ pub fn init_platform_file(file: &Path) -> Result<PlatformRoot, Trouble> {
 pub async fn open_database(config: &Config) -> Result<SqliteStore, Troubles> {
     let platform = match &config.platform_key.vault_key {
         None => platform_file(&config.platform_key.file)?,
-        Some(_) => platform_root(&config.platform_key, &azure(&config.azure)?).await?,
+        Some(_) => platform_root(&config.platform_key, &azure(config)?).await?,
     };
     Ok(SqliteStore::open(sqlite(&config.database, &platform))?)
 }
@@ -303,7 +304,7 @@ async fn platform_root(config: &PlatformKey, vault: &dyn CustomerKeys) -> Result
     match &config.vault_key {
         None => platform_file(&config.file),
         Some(key) => {
-            let at = KeyRef { tenant: key.tenant.clone(), location: key.location.clone() };
+            let at = KeyRef::new(key.tenant.clone(), key.location.clone());
             let opened = PlatformRoot::open_wrapped(&config.file, vault, &at, PLATFORM_VAULT).await;
             opened.map_err(|refused| root_trouble(&config.file, &refused))
         }
@@ -319,11 +320,13 @@ fn root_trouble(file: &Path, refused: &RootRefused) -> Trouble {
     Trouble::new(format_args!("{}: {refused}{cause}", file.display()), refused.remedy())
 }
 
-fn azure(config: &config::Azure) -> Result<AzureKeys, Trouble> {
-    let credential = credential(&config.credential)?;
+fn azure(config: &Config) -> Result<AzureKeys, Trouble> {
+    let credential = credential(&config.azure.credential)?;
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    let options = AzureOptions::new(&config.client_id, credential, clock, entropy);
-    let keys = options.and_then(AzureKeys::new);
+    let WayOut { never, approved, proxy } = config.way_out.clone();
+    let rules = Rules::new(never, proxy);
+    let options = AzureOptions::new(&config.azure.client_id, credential, clock, entropy);
+    let keys = options.and_then(|options| AzureKeys::new(options.by_rules(rules, approved)));
     keys.map_err(|refused| Trouble::new(refused, "check the [azure] table and the system's CA certificates"))
 }
 

@@ -2,12 +2,14 @@
 //!
 //! A configuration is read whole before anything is said: every fault is reported, with its line and key. Unknown keys are
 //! faults, because a misspelt limit would otherwise be no limit. No secret stands in the file, only paths of files that hold
-//! one, and hashes of tokens. Nothing in it can change where a vault is reached.
+//! one, and hashes of tokens. Nothing in it can change where a vault is reached: only
+//! which addresses its name may lead to.
 
 mod document;
 mod fault;
 mod read;
 mod service;
+mod way_out;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -20,6 +22,7 @@ use identity::CertificateName;
 use secmem::MemoryLock;
 
 pub use fault::{ConfigRefused, Fault};
+pub use way_out::WayOut;
 pub use webhook::Webhook;
 
 use crate::serve::{Limits, TlsFiles};
@@ -52,6 +55,8 @@ pub struct Config {
     pub log_format: Format,
     /// Down to which level lines are logged.
     pub log_level: tracing::Level,
+    /// Where vaults may be reached besides the internet, where never, and through which proxy.
+    pub way_out: WayOut,
 }
 
 /// One place to listen on.

@@ -15,6 +15,7 @@ use toml::de::DeTable;
 use super::document::{Faults, Section};
 use super::fault::Fault;
 use super::service;
+use super::way_out::{WayOut, private, proxy};
 use super::webhook::webhook;
 use super::{Azure, AzureCredential, Config, ConfiguredCaller, LONGEST, Listen, PlatformKey, VaultKey};
 use crate::serve::{ClientCertificates, Limits, TlsFiles};
@@ -44,10 +45,12 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
     }
     let webhook = webhook(whole.section("webhook"), &file);
     let limits = limits(whole.section("limits"));
-    let options = service::options(&mut whole);
+    let mut way_out = WayOut::default();
+    let options = service::options(&mut whole, &mut way_out);
+    way_out.proxy = proxy(whole.section("outbound"));
     let workers = whole.count("workers", 1..1_025).and_then(|count| usize::try_from(count).ok());
     let database = whole.required("database", "write the path of the database file").map(file);
-    let platform_key = platform_key(whole.section("platform_key"), &file);
+    let platform_key = platform_key(whole.section("platform_key"), &file, &mut way_out);
     let locks = [("required", MemoryLock::Required), ("preferred", MemoryLock::Preferred)];
     let memory_lock = whole.one_of("memory_lock", &locks).unwrap_or(MemoryLock::Required);
     let azure = azure(whole.section("azure"), &file);
@@ -82,6 +85,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
             callers,
             log_format,
             log_level,
+            way_out,
         }),
         _ => Err(faults.into_sorted()),
     }
@@ -168,7 +172,11 @@ fn limits(mut section: Section<'_, '_>) -> Limits {
     limits
 }
 
-fn platform_key(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Option<PlatformKey> {
+fn platform_key(
+    mut section: Section<'_, '_>,
+    file: &impl Fn(&str) -> PathBuf,
+    way_out: &mut WayOut,
+) -> Option<PlatformKey> {
     let path = section.required("file", "write the path of the platform key; `byokd platform-key init` creates it");
     let key = section.text("vault_key").and_then(|text| {
         let parsed = KeyIdentifier::parse(text);
@@ -203,6 +211,7 @@ fn platform_key(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -
             "write both, or neither for a root kept in the file",
         );
     }
+    way_out.approved.platform = private(&mut section, "private", &way_out.never);
     section.close();
     let vault_key = key.zip(tenant).map(|(location, tenant)| VaultKey { location, tenant });
     Some(PlatformKey { file: file(path?), vault_key })
@@ -536,6 +545,42 @@ level = "debug"
             ["line 45: leases.control: is longer than the key lease"]
         );
         assert_eq!(faults(&with("[leases]\nkey = \"1s\"")), ["line 43: leases.control: would be shorter than 2s"]);
+    }
+
+    /// Where vaults may be is said range by range and workspace by workspace; what would approve more than was meant is a fault.
+    #[test]
+    fn the_way_out_is_read() {
+        let with = |tables: &str| format!("{GOOD}\n{tables}");
+        let whole = "[vaults]\nnever = [\"10.0.0.0/24\"]\n[[vaults.private]]\nworkspace = \"acme\"\n\
+                     ranges = [\"10.20.0.0/16\", \"fd12::/16\"]\n[outbound]\nproxy = \"http://proxy.example:3128\"";
+        let read = config(&with(whole), Path::new("/etc/byokd")).unwrap().way_out;
+        let approved = &read.approved.workspaces[&"acme".parse().unwrap()];
+        assert_eq!(approved.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.20.0.0/16", "fd12::/16"]);
+        assert!(read.never.contain("10.0.0.9".parse().unwrap()) && read.approved.platform.is_empty());
+        assert_eq!(read.proxy.unwrap().to_string(), "proxy.example:3128");
+        let nothing = config(GOOD, Path::new("/etc/byokd")).unwrap().way_out;
+        assert!(nothing.never.is_empty() && nothing.approved.workspaces.is_empty() && nothing.proxy.is_none());
+        assert_eq!(
+            faults(&with(
+                "[vaults]\nnever = [\"10.0.0.0\", \"10.0.0.0/24\"]\n[[vaults.private]]\nworkspace = \"*\"\nranges = [\"10.20.0.0/16\"]\n\
+                 [[vaults.private]]\nworkspace = \"acme\"\nranges = [\"20.0.0.0/8\", \"10.0.0.0/25\", \"0.0.0.0/0\", \"10.1.0.1/16\"]\n\
+                 [[vaults.private]]\nworkspace = \"acme\"\n[outbound]\nproxy = \"https://proxy.example\""
+            )),
+            [
+                "line 43: vaults.never: entry 1 is not a range of addresses",
+                "line 45: vaults.private[0].workspace: is not a workspace",
+                "line 49: vaults.private[1].ranges: entry 1 is not private: addresses of the internet need no approval",
+                "line 49: vaults.private[1].ranges: entry 2 lies in 10.0.0.0/24, which vaults.never excludes",
+                "line 49: vaults.private[1].ranges: entry 3 is not a range of addresses",
+                "line 49: vaults.private[1].ranges: entry 4 is not a range of addresses",
+                "line 50: vaults.private[2].ranges: is missing",
+                "line 51: vaults.private[2].workspace: is named twice",
+                "line 53: outbound.proxy: is not a proxy that can be used",
+            ]
+        );
+        let platform = GOOD.replace("/platform.key\"", "/platform.key\"\nprivate = [\"10.0.5.0/28\"]");
+        let read = config(&platform, Path::new("/etc/byokd")).unwrap().way_out.approved;
+        assert!(read.platform.contain("10.0.5.1".parse().unwrap()) && read.workspaces.is_empty());
     }
 
     /// The place for Event Grid is TLS with a secret, and nothing listens there unless it is asked for.

@@ -7,17 +7,18 @@ use service::Options;
 
 use super::LONGEST;
 use super::document::Section;
+use super::way_out::{WayOut, ranges};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that a number of days may name: ten years.
 const MOST_DAYS: u64 = 3_650;
 
-/// The tables `[leases]`, `[vaults]` and `[kept]`; whatever is left out is as usual.
-pub(super) fn options(whole: &mut Section<'_, '_>) -> Options {
+/// The tables `[leases]`, `[vaults]` and `[kept]`; whatever is left out is as usual. Of `[vaults]`, where they may be, too.
+pub(super) fn options(whole: &mut Section<'_, '_>, way_out: &mut WayOut) -> Options {
     let mut options = Options::default();
     leases(whole.section("leases"), &mut options);
-    vaults(whole.section("vaults"), &mut options);
+    vaults(whole.section("vaults"), &mut options, way_out);
     kept(whole.section("kept"), &mut options);
     options
 }
@@ -44,7 +45,8 @@ fn leases(mut section: Section<'_, '_>, options: &mut Options) {
     section.close();
 }
 
-fn vaults(mut section: Section<'_, '_>, options: &mut Options) {
+fn vaults(mut section: Section<'_, '_>, options: &mut Options, way_out: &mut WayOut) {
+    (way_out.never, way_out.approved.workspaces) = ranges(&mut section);
     let narrow = |count: Option<u64>| count.and_then(|count| u32::try_from(count).ok());
     if let Some(share) = narrow(section.count("share_percent", 1..101)) {
         options.vault_share_percent = share;

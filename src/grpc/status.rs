@@ -101,7 +101,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::SignInOtherTenant
         | Reason::SignInGuest
         | Reason::SignInNotAdministrator
-        | Reason::SignInGroupsOverage => Code::FailedPrecondition,
+        | Reason::SignInGroupsOverage
+        | Reason::VaultAddressNotApproved => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable
@@ -131,7 +132,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EnforcementMissed
         | Reason::Internal
         | Reason::SignInUntrusted
-        | Reason::SignInClaimsMissing => Code::Internal,
+        | Reason::SignInClaimsMissing
+        | Reason::VaultAddressForbidden => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }
 }

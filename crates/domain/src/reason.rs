@@ -331,6 +331,11 @@ reasons! {
         => "try again in a minute; check the way out to the issuer if it lasts";
     DomainInvalid "DOMAIN_INVALID" Caller "the text is no domain, or names no one directory"
         => "write a domain such as contoso.com, or the Tenant ID that Microsoft Entra ID shows under Overview";
+    // The way out to vaults.
+    VaultAddressNotApproved "VAULT_ADDRESS_NOT_APPROVED" Service "the vault's name leads to a private address that is not approved for this workspace"
+        => "tell the platform's operators the address range of your private endpoint; they approve it for this workspace (vaults.private in docs/configuration.md)";
+    VaultAddressForbidden "VAULT_ADDRESS_FORBIDDEN" Service "the vault's name leads to an address at which no vault is"
+        => "the platform's operators check what their resolver answers for the vault's name: an address of their own machines or networks is among it";
 }
 
 impl fmt::Display for Reason {

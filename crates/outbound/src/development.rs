@@ -1,13 +1,18 @@
 //! How an emulator on this machine is reached under the real names. In development builds only; a production build has no
 //! way to say where a vault is reached.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use futures::{FutureExt, future::BoxFuture};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use crate::{
     resolve::{Names, NotResolved},
-    sender::{ConnectorRefused, Sender},
+    rules::Rules,
+    sender::{ConnectorRefused, Sender, tls},
 };
 
 /// Leads every vault's and login host's real name to an emulator on this machine.
@@ -22,21 +27,42 @@ pub struct DevelopmentConnector {
 /// Which of the names exist; all of them when left out.
 pub type KnownNames = Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>;
 
+/// What a resolver would say of a name, addresses no real one has included. They are checked as in production, and a
+/// connection to one of them is made to the emulator.
+pub type Answers = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
+
 impl Sender {
     /// Reaches an emulator on this machine, and nothing else: names lead to its address, and only its CA is trusted.
     ///
     /// # Errors
     /// [`ConnectorRefused`].
     pub fn development(connector: &DevelopmentConnector, known: KnownNames) -> Result<Self, ConnectorRefused> {
+        Self::development_by(connector, known, None, Rules::default())
+    }
+
+    /// The same, by an operator's rules; and where `answers` are given, names lead to those addresses as far as the rules see.
+    ///
+    /// # Errors
+    /// [`ConnectorRefused`].
+    pub fn development_by(
+        connector: &DevelopmentConnector,
+        known: KnownNames,
+        answers: Option<Answers>,
+        rules: Rules,
+    ) -> Result<Self, ConnectorRefused> {
         if !connector.addr.ip().is_loopback() {
             return Err(ConnectorRefused::NotLoopback);
         }
-        let roots = reqwest::Certificate::from_pem_bundle(&connector.ca_pem)
-            .ok()
-            .filter(|roots| !roots.is_empty())
-            .ok_or(ConnectorRefused::CertificateUnreadable)?;
-        let names = Arc::new(LoopbackNames { address: connector.addr, known });
-        Self::with(names, move || Self::builder().tls_certs_only(roots.clone()))
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&connector.ca_pem).collect();
+        let authorities = read.ok().filter(|all| !all.is_empty()).ok_or(ConnectorRefused::CertificateUnreadable)?;
+        let mut roots = rustls::RootCertStore::empty();
+        for authority in authorities {
+            roots.add(authority).map_err(|_| ConnectorRefused::CertificateUnreadable)?;
+        }
+        let roots = Arc::new(roots);
+        let names = Arc::new(LoopbackNames { address: connector.addr, known, answers });
+        let make = move || Ok(tls()?.with_root_certificates(Arc::clone(&roots)).with_no_client_auth());
+        Self::with(names, rules, Box::new(make))
     }
 }
 
@@ -45,13 +71,26 @@ impl Sender {
 struct LoopbackNames {
     address: SocketAddr,
     known: KnownNames,
+    answers: Option<Answers>,
 }
 
 impl Names for LoopbackNames {
-    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, NotResolved>> {
+    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<IpAddr>, NotResolved>> {
         let real = |cloud: &domain::Cloud| host == cloud.login_host() || host.ends_with(cloud.vault_suffix());
         let known = domain::Cloud::ALL.iter().any(real) && self.known.as_ref().is_none_or(|known| known(host));
-        let found = if known { Ok(vec![self.address]) } else { Err(NotResolved::NameUnknown) };
+        let found = match &self.answers {
+            _ if !known => Err(NotResolved::NameUnknown),
+            Some(answers) => Ok(answers(host)),
+            None => Ok(vec![self.address.ip()]),
+        };
         std::future::ready(found).boxed()
+    }
+
+    fn socket(&self, _: IpAddr) -> SocketAddr {
+        self.address
+    }
+
+    fn is_the_only_place(&self, address: IpAddr) -> bool {
+        self.answers.is_none() && address == self.address.ip()
     }
 }

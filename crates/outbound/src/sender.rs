@@ -1,18 +1,38 @@
 //! The one HTTP client for all vaults and directories, and the only place that sends.
 //!
 //! Shared, because an SDK would otherwise make a client for each credential and each vault. It follows no redirect, asks
-//! no proxy of the environment, speaks nothing but TLS, and reads no answer longer than any real one.
+//! no proxy of the environment, speaks nothing but TLS, and reads no answer longer than any real one. Who may go to other private
+//! addresses than others has a client of its own, with connections of its own.
 
-use std::{error::Error as StdError, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    error::Error as StdError,
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use bytes::Bytes;
+use http::{HeaderValue, Uri, header::ACCEPT, uri::Scheme};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{ClientConfig, ConfigBuilder, WantsVerifier, client::WantsClientCert};
+use rustls_platform_verifier::BuilderVerifierExt;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::{
+    connect::{Connector, MakeTls, Way},
     message::{Received, Request, Wiped, wipe},
-    resolve::{CheckedNames, Names, NotResolved, Resolver},
+    range::Ranges,
+    resolve::{Names, NotResolved, SystemNames},
+    rules::{Bug, Rules},
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The last resort: every caller has a deadline of its own, and a shorter one.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A page of 25 versions is the longest answer, some 10 KiB.
@@ -49,52 +69,52 @@ pub enum ConnectorRefused {
     Tls,
 }
 
-/// Makes a client of the same kind.
-type Make = dyn Fn() -> Result<reqwest::Client, ConnectorRefused> + Send + Sync;
-
 /// The shared client.
 #[derive(Clone)]
 pub struct Sender {
-    client: reqwest::Client,
-    make: Arc<Make>,
-    names: Arc<dyn Names>,
+    client: PooledClient,
+    way: Arc<Way>,
+    approved: Ranges,
+    /// For each set of ranges that was asked for, its client: an operator wrote them all into one file, so they are few.
+    clients: Arc<Mutex<HashMap<Ranges, PooledClient>>>,
 }
 
-impl Sender {
-    pub(crate) fn builder() -> reqwest::ClientBuilder {
-        reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .https_only(true)
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            // One request a connection at a time: a call that is given up takes its connection with it. Over HTTP/2 the next
-            // calls would go into the same silent connection.
-            .http1_only()
-            .tcp_keepalive(Duration::from_secs(15))
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(32)
-            .tcp_nodelay(true)
-            .tls_backend_rustls()
-    }
+type PooledClient = Client<Connector, Full<Bytes>>;
 
-    /// Reaches vaults and directories where they are.
+impl Sender {
+    /// Reaches vaults and directories where they are, at public addresses.
     ///
     /// # Errors
     /// [`ConnectorRefused::Tls`].
     pub fn production() -> Result<Self, ConnectorRefused> {
-        Self::with(Arc::new(CheckedNames), Self::builder)
+        Self::production_by(Rules::default())
     }
 
-    pub(crate) fn with(
-        names: Arc<dyn Names>,
-        builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static,
-    ) -> Result<Self, ConnectorRefused> {
-        let resolver = Arc::new(Resolver(Arc::clone(&names)));
-        let make: Arc<Make> =
-            Arc::new(move || builder().dns_resolver(Arc::clone(&resolver)).build().map_err(|_| ConnectorRefused::Tls));
-        Ok(Self { client: make()?, make, names })
+    /// The same, by an operator's rules.
+    ///
+    /// # Errors
+    /// [`ConnectorRefused::Tls`].
+    pub fn production_by(rules: Rules) -> Result<Self, ConnectorRefused> {
+        let trusting = |tls: ConfigBuilder<ClientConfig, WantsVerifier>| -> Result<
+            ConfigBuilder<ClientConfig, WantsClientCert>,
+            rustls::Error,
+        > { tls.with_platform_verifier() };
+        let make = move || Ok(trusting(tls()?).map_err(|_| ConnectorRefused::Tls)?.with_no_client_auth());
+        Self::with(Arc::new(SystemNames), rules, Box::new(make))
+    }
+
+    pub(crate) fn with(names: Arc<dyn Names>, rules: Rules, tls: Box<MakeTls>) -> Result<Self, ConnectorRefused> {
+        let (way, approved) = (Arc::new(Way { names, rules, tls }), Ranges::default());
+        Ok(Self { client: Self::client(&way, &approved)?, way, approved, clients: Arc::default() })
+    }
+
+    fn client(way: &Arc<Way>, approved: &Ranges) -> Result<PooledClient, ConnectorRefused> {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(32)
+            .build(Connector::new(way, approved)?);
+        Ok(client)
     }
 
     /// The same way, with nothing kept from before: no connection, and no TLS session, whose resumption would show no
@@ -103,7 +123,25 @@ impl Sender {
     /// # Errors
     /// [`ConnectorRefused::Tls`].
     pub fn anew(&self) -> Result<Self, ConnectorRefused> {
-        Ok(Self { client: (self.make)()?, ..self.clone() })
+        Ok(Self { client: Self::client(&self.way, &self.approved)?, ..self.clone() })
+    }
+
+    /// The same way for who may reach these private addresses as well, and no others. It shares no connection with this one.
+    ///
+    /// # Errors
+    /// [`ConnectorRefused::Tls`].
+    pub fn approving(&self, approved: Ranges) -> Result<Self, ConnectorRefused> {
+        let for_all = self.way.rules.has(Bug::OneClientForAll);
+        if self.approved == approved && !for_all {
+            return Ok(self.clone());
+        }
+        let whose = if for_all { Ranges::default() } else { approved.clone() };
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = match clients.entry(whose) {
+            Entry::Occupied(made) => made.get().clone(),
+            Entry::Vacant(room) => room.insert(Self::client(&self.way, &approved)?).clone(),
+        };
+        Ok(Self { client, approved, way: Arc::clone(&self.way), clients: Arc::clone(&self.clients) })
     }
 
     /// The addresses that a connection to this name would be made to.
@@ -111,7 +149,7 @@ impl Sender {
     /// # Errors
     /// [`NotResolved`].
     pub async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, NotResolved> {
-        Ok(self.names.look_up(host).await?.into_iter().map(|address| address.ip()).collect())
+        self.way.look_up(host, &self.approved).await
     }
 
     /// Sends one request and reads its whole answer. The caller has checked where it goes.
@@ -119,18 +157,26 @@ impl Sender {
     /// # Errors
     /// [`NoAnswer`]. A status that says no is an answer.
     pub async fn send(&self, request: &Request) -> Result<Received, NoAnswer> {
-        let Request { method, url, headers, body } = request;
-        let sent = self.client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
-        let mut response = sent.send().await.map_err(|why| no_answer(&why))?;
+        tokio::time::timeout(TOTAL_TIMEOUT, self.exchange(request)).await.unwrap_or(Err(NoAnswer::TimedOut))
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Received, NoAnswer> {
+        let mut sent = http::Request::new(Full::new(request.body.clone()));
+        *sent.method_mut() = request.method.clone();
+        *sent.uri_mut() = destination(&request.url)?;
+        *sent.headers_mut() = request.headers.clone();
+        sent.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        let mut response = self.client.request(sent).await.map_err(|why| no_answer(&why))?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let expected = response.content_length().and_then(|len| usize::try_from(len).ok());
+        let expected = response.body().size_hint().exact().map(|len| usize::try_from(len).unwrap_or(usize::MAX));
         if expected.is_some_and(|len| len > LONGEST_BODY) {
             return Err(NoAnswer::TooLarge);
         }
         // Room for all of it from the start, where the length is said: a buffer that grows leaves copies behind.
         let mut body = Zeroizing::new(Vec::with_capacity(expected.unwrap_or(16 * 1024)));
-        while let Some(chunk) = response.chunk().await.map_err(|why| no_answer(&why))? {
+        while let Some(frame) = response.frame().await {
+            let Ok(chunk) = frame.map_err(|_| NoAnswer::Unreachable)?.into_data() else { continue };
             if body.len() + chunk.len() > LONGEST_BODY {
                 return Err(NoAnswer::TooLarge);
             }
@@ -146,14 +192,36 @@ impl Sender {
     }
 }
 
-fn no_answer(why: &reqwest::Error) -> NoAnswer {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(why);
+/// `https`, a host that is a name, the standard port, and nobody's name or password in it: an address instead of a name would be
+/// connected to without being looked up.
+fn destination(url: &Url) -> Result<Uri, NoAnswer> {
+    let forbidden = NoAnswer::NotResolved(NotResolved::AddressForbidden);
+    let Some(Host::Domain(host)) = url.host() else { return Err(forbidden) };
+    let plain =
+        url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
+    if !plain {
+        return Err(forbidden);
+    }
+    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    let uri = Uri::builder().scheme(Scheme::HTTPS).authority(host).path_and_query(path).build();
+    uri.map_err(|_| forbidden)
+}
+
+/// TLS with the one provider of cryptography, trusting nobody yet.
+pub(crate) fn tls() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, ConnectorRefused> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| ConnectorRefused::Tls)
+}
+
+fn no_answer(why: &(dyn StdError + 'static)) -> NoAnswer {
+    let mut cause = Some(why);
     while let Some(error) = cause {
         if let Some(not_resolved) = error.downcast_ref::<NotResolved>() {
             return NoAnswer::NotResolved(*not_resolved);
         }
         cause = error.source();
     }
-    // A connection that does not come about in time is no connection; only a request that was sent times out.
-    if why.is_timeout() && !why.is_connect() { NoAnswer::TimedOut } else { NoAnswer::Unreachable }
+    NoAnswer::Unreachable
 }

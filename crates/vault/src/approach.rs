@@ -14,8 +14,8 @@ pub trait Approach: Send + Sync {
     /// Where the vault's name leads: at least one address, and only such as a vault can have.
     ///
     /// # Errors
-    /// [`NameUnknown`](KeyUnavailable::NameUnknown), [`AddressForbidden`](KeyUnavailable::AddressForbidden), or what kept it
-    /// from being looked up.
+    /// [`NameUnknown`](KeyUnavailable::NameUnknown), [`AddressForbidden`](KeyUnavailable::AddressForbidden),
+    /// [`AddressNotApproved`](KeyUnavailable::AddressNotApproved), or what kept it from being looked up.
     async fn resolve(&self, at: &KeyRef, deadline: Duration) -> Result<Vec<IpAddr>, KeyUnavailable>;
 
     /// Makes a TLS connection and asks the vault, without a token, how it sees us.

@@ -53,13 +53,13 @@ use futures::TryStreamExt;
 pub use outbound::ConnectorRefused;
 #[cfg(feature = "development-connector")]
 pub use outbound::DevelopmentConnector;
-use outbound::{Sender, wipe};
+use outbound::{Ranges, Sender, wipe};
 use secmem::Secret;
 
 pub use self::{
     assertion::{CertificateKey, CertificateRefused},
     credential::{ClientSecret, PlatformCredential},
-    options::{AzureOptions, AzureRefused},
+    options::{Approved, AzureOptions, AzureRefused},
 };
 use self::{credential::AskDirectory, token::TokenSource, vault_transport::VaultTransport};
 use crate::{
@@ -82,8 +82,9 @@ pub struct AzureKeys {
     vaults: Mutex<HashMap<VaultName, Arc<Vault>>>,
 }
 
-/// A vault is known by its tenant too: the same name under another tenant's token is another client.
-type VaultName = (TenantId, Cloud, Box<str>);
+/// A vault is known by its tenant too: the same name under another tenant's token is another client. So it is under another
+/// workspace's approval of private addresses: no connection of one serves the other.
+type VaultName = (TenantId, Cloud, Box<str>, Ranges);
 
 /// One vault as one tenant's token reaches it.
 struct Vault {
@@ -125,10 +126,11 @@ impl AzureKeys {
     }
 
     fn vault(&self, at: &KeyRef) -> Result<Arc<Vault>, KeyUnavailable> {
-        let KeyRef { tenant, location } = at;
+        let KeyRef { tenant, location, workspace } = at;
+        let approved = self.options.approved(workspace.as_ref());
+        let sender = self.sender.approving(approved.clone()).map_err(|_| KeyUnavailable::Unreachable)?;
         let tokens = self.tokens(tenant, location.cloud());
-        let transport =
-            || Arc::new(VaultTransport::new(self.sender.clone(), location, tenant.clone(), Arc::clone(&tokens)));
+        let transport = || Arc::new(VaultTransport::new(sender.clone(), location, tenant.clone(), Arc::clone(&tokens)));
         let make = || {
             let transport = transport();
             let client_options = ClientOptions {
@@ -145,7 +147,7 @@ impl AzureKeys {
                 .expect("a vault's URI, put together from checked parts, is an https URL");
             Arc::new(Vault { client, transport, tokens: Arc::clone(&tokens) })
         };
-        Ok(cached(&self.vaults, (tenant.clone(), location.cloud(), location.vault().into()), make))
+        Ok(cached(&self.vaults, (tenant.clone(), location.cloud(), location.vault().into(), approved.clone()), make))
     }
 
     /// Does one thing at a vault within the deadline: has it name its tenant, has a token ready, and calls. What is late

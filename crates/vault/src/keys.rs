@@ -1,6 +1,11 @@
 //! The seam to a provider of customer keys: what may be asked of one, and what it answers.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use domain::{KeyLocation, KeyVersion, KeyVersionId, KeyVersionLocation, Reason, TenantId, Timestamp, WorkspaceId};
 use secmem::Secret;
@@ -72,12 +77,44 @@ pub trait CustomerKeys: Send + Sync + 'static {
 
 /// A key, and the tenant whose directory is asked for the way to it. The tenant comes from the proven binding and from
 /// nowhere else: never from a request, a challenge or a `kid`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct KeyRef {
     /// The bound tenant.
     pub tenant: TenantId,
     /// Vault and key name.
     pub location: KeyLocation,
+    /// The workspace whose call it is: a vault's private address is used only where it was approved for that one. None for the
+    /// platform's own vault.
+    pub workspace: Option<WorkspaceId>,
+}
+
+/// A key is the same key whoever asks for it.
+impl PartialEq for KeyRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.tenant == other.tenant && self.location == other.location
+    }
+}
+
+impl Eq for KeyRef {}
+
+impl Hash for KeyRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.tenant.hash(state);
+        self.location.hash(state);
+    }
+}
+
+impl KeyRef {
+    /// A key that no workspace asks for.
+    pub fn new(tenant: TenantId, location: KeyLocation) -> Self {
+        Self { tenant, location, workspace: None }
+    }
+
+    /// The same, asked for by a workspace.
+    #[must_use]
+    pub fn of(self, workspace: &WorkspaceId) -> Self {
+        Self { workspace: Some(workspace.clone()), ..self }
+    }
 }
 
 /// One version of a key as its vault describes it.

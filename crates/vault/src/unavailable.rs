@@ -147,8 +147,10 @@ pub enum KeyUnavailable {
     Unreachable,
     /// The name does not resolve.
     NameUnknown,
-    /// The name resolves only to addresses no vault has (loopback, link-local, the host's own metadata service).
+    /// The name leads to an address no vault has (loopback, link-local, the host's own metadata service, the platform's networks).
     AddressForbidden,
+    /// The name leads to a private address that was not approved for the workspace.
+    AddressNotApproved,
 
     // -- Ours.
     /// 401 AKV10022.
@@ -246,7 +248,8 @@ impl KeyUnavailable {
             Self::TimedOut { .. } => (Class::Transient, Reason::VaultTimeout),
             Self::Unreachable => (Class::Transient, Reason::VaultUnreachable),
             Self::NameUnknown => (Class::Transient, Reason::VaultNameUnknown),
-            Self::AddressForbidden => (Class::Ours, Reason::VaultNameUnknown),
+            Self::AddressForbidden => (Class::Ours, Reason::VaultAddressForbidden),
+            Self::AddressNotApproved => (Class::Ours, Reason::VaultAddressNotApproved),
             Self::AudienceWrong(_) => (Class::Ours, Reason::VaultAudienceWrong),
             Self::BadParameter(_) => (Class::Ours, Reason::VaultBadParameter),
             Self::Refused { .. } => (Class::Ours, Reason::VaultRefusedUnknown),
@@ -333,6 +336,7 @@ impl KeyUnavailable {
             | Self::Unreachable
             | Self::NameUnknown
             | Self::AddressForbidden
+            | Self::AddressNotApproved
             | Self::OutOfLockedMemory
             | Self::DirectoryUnreachable
             | Self::CredentialUnusable(_) => (None, None),

@@ -169,7 +169,7 @@ impl Fixture for Wrong {
 
     async fn create_key(&self) -> (KeyRef, KeyVersionId) {
         let location = KeyLocation::from_vault_uri("https://contoso.vault.azure.net", "byok").unwrap();
-        let at = KeyRef { tenant: tenant(), location };
+        let at = KeyRef::new(tenant(), location);
         let version = self.inner.create_key(&at);
         (at, version)
     }

@@ -106,7 +106,7 @@ pub(crate) const RESERVED: &[Reserved] = &[
         why: "every weakness of the SDK is wrapped in one place; no other crate can forget a wrapping",
     },
     Reserved {
-        packages: &["reqwest"],
+        packages: &["reqwest", "rustls-platform-verifier"],
         for_: &["outbound"],
         why: "the one way out of the process checks every address it connects to; no other crate can forget to",
     },
@@ -122,8 +122,8 @@ pub(crate) const RESERVED: &[Reserved] = &[
     },
     Reserved {
         packages: &["axum*", "tower*", "hyper*", "http-body*"],
-        for_: &["azure-emulator", "client", "byokd", "testkit", "xtask"],
-        why: "HTTP servers and their layers belong to the listeners and the emulator",
+        for_: &["azure-emulator", "client", "outbound", "byokd", "testkit", "xtask"],
+        why: "HTTP servers and their layers belong to the listeners and the emulator, HTTP's client to the way out",
     },
     Reserved {
         packages: &["rcgen"],

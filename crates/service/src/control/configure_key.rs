@@ -68,7 +68,7 @@ impl Service {
         request: ConfigureKey,
     ) -> Result<Configured, Refusal> {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
-        let wanted = Wanted::parse(&request)?;
+        let wanted = Wanted::parse(&workspace, &request)?;
         to_the_end(async move { core.configure(workspace, wanted, &actor).await }).await
     }
 }
@@ -109,7 +109,7 @@ impl Wanted {
         Self { key, version: Some(version), terms: Terms::default() }
     }
 
-    pub(super) fn parse(request: &ConfigureKey) -> Result<Self, Refusal> {
+    pub(super) fn parse(workspace: &WorkspaceId, request: &ConfigureKey) -> Result<Self, Refusal> {
         let identifier = match &request.key_name {
             None => KeyIdentifier::parse(&request.key_identifier),
             Some(name) => KeyLocation::from_vault_uri(&request.key_identifier, name)
@@ -139,7 +139,7 @@ impl Wanted {
             return Err(Refusal::because(Reason::RequestInvalid).detail("a lease lasts 1 s to 300 s"));
         }
         Ok(Self {
-            key: KeyRef { tenant, location: identifier.location },
+            key: KeyRef::new(tenant, identifier.location).of(workspace),
             version: identifier.version,
             terms: Terms {
                 lease: request.lease,

@@ -63,7 +63,8 @@ impl Service {
     ) -> Result<ReplacementStarted, Refusal> {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
         let ReplaceKey { key_identifier, key_name, tenant_id, validate_only } = request;
-        let wanted = Wanted::parse(&ConfigureKey { key_identifier, key_name, tenant_id, ..Default::default() })?;
+        let asked = ConfigureKey { key_identifier, key_name, tenant_id, ..Default::default() };
+        let wanted = Wanted::parse(&workspace, &asked)?;
         to_the_end(core.start_replacement(workspace, wanted, validate_only, actor)).await
     }
 }
@@ -209,7 +210,7 @@ impl Core {
             return Err(Stopped::Hopeless(Reason::KeyConfigurationMoved));
         }
         let (state, budget) = (self.table.existing_workspace(id), self.budget());
-        let other = Wanted::of(KeyRef { tenant: tenant.clone(), location: key.clone() }, *to);
+        let other = Wanted::of(KeyRef::new(tenant.clone(), key.clone()).of(id), *to);
         let checked = async {
             self.shows_our_tag(id, &state, &in_force(&config), Some(*from), &budget).await?;
             let key = self.is_ours_and_fit(id, &state, &other, &budget).await?;
@@ -224,7 +225,7 @@ impl Core {
 }
 
 fn in_force(config: &KeyConfig) -> KeyRef {
-    KeyRef { tenant: config.tenant.clone(), location: config.location.clone() }
+    KeyRef::new(config.tenant.clone(), config.location.clone()).of(&config.workspace)
 }
 
 /// Whether a key is in another vault or tenant than the one in force.

@@ -107,7 +107,7 @@ impl Core {
         version: Option<KeyVersionId>,
         budget: &Budget<'_>,
     ) -> Result<KeyDescription, Refusal> {
-        let at = KeyRef { tenant: config.tenant.clone(), location: config.location.clone() };
+        let at = KeyRef::new(config.tenant.clone(), config.location.clone()).of(&config.workspace);
         let _place = self.place(state, budget).await?;
         let left = budget.left();
         let answer = timeout(left, self.customer_keys.describe(&at, version, left)).await;

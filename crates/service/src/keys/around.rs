@@ -137,7 +137,7 @@ impl Core {
         let seen = match seen {
             Some(seen) => Some(seen),
             None => {
-                let key = KeyRef { tenant: config.tenant.clone(), location: config.location.clone() };
+                let key = KeyRef::new(config.tenant.clone(), config.location.clone()).of(&config.workspace);
                 let left = self.budget().left();
                 let asked = timeout(left, self.customer_keys.describe(&key, None, left)).await;
                 asked.ok().and_then(Result::ok).map(|newest| newest.kid.version())

@@ -50,7 +50,7 @@ impl At {
     /// A version of the key that is in force, or of one before it, at the place where it was recorded.
     pub(crate) fn of(config: &KeyConfig, recorded: &KeyVersion) -> Self {
         let tenant = recorded.tenant.as_ref().unwrap_or(&config.tenant).clone();
-        let key = vault::KeyRef { tenant, location: recorded.location.key().clone() };
+        let key = vault::KeyRef::new(tenant, recorded.location.key().clone()).of(&config.workspace);
         Self { key, version: recorded.id, lease: config.lease, limit: VaultLimit::of(recorded) }
     }
 }

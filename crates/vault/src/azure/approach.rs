@@ -28,7 +28,7 @@ impl Approach for AzureKeys {
     }
 
     async fn resolve(&self, at: &KeyRef, deadline: Duration) -> Result<Vec<IpAddr>, KeyUnavailable> {
-        let looked_up = async { self.sender.look_up(&at.location.host()).await.map_err(not_resolved) };
+        let looked_up = async { self.way(at)?.look_up(&at.location.host()).await.map_err(not_resolved) };
         within(deadline, KeyUnavailable::TimedOut { waited: deadline }, looked_up).await
     }
 
@@ -36,7 +36,7 @@ impl Approach for AzureKeys {
         let work = async {
             let url = format!("{}healthstatus", at.location.vault_uri());
             let url = Url::parse(&url).expect("a vault's URI and a fixed path make a URL");
-            let received = bridge::send(&self.anew()?, &Request::new(url, Method::Get)).await.map_err(no_answer)?;
+            let received = bridge::send(&self.anew(at)?, &Request::new(url, Method::Get)).await.map_err(no_answer)?;
             if (200..300).contains(&received.status) {
                 return Ok(reached(&received.headers));
             }
@@ -50,13 +50,13 @@ impl Approach for AzureKeys {
     async fn challenge(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
         // A transport of its own has seen no challenge yet.
         let tokens = self.tokens(&at.tenant, at.location.cloud());
-        let anew = VaultTransport::new(self.anew()?, &at.location, at.tenant.clone(), tokens);
+        let anew = VaultTransport::new(self.anew(at)?, &at.location, at.tenant.clone(), tokens);
         within(deadline, KeyUnavailable::TimedOut { waited: deadline }, anew.warm_up(&at.location)).await
     }
 
     async fn sign_in(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
         // A source of its own holds no token yet.
-        let ask = self.ask(&at.tenant, at.location.cloud(), self.anew()?);
+        let ask = self.ask(&at.tenant, at.location.cloud(), anew(&self.sender)?);
         let anew = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
         let given = async { anew.token().await.map(drop) };
         within(deadline, KeyUnavailable::DirectoryUnreachable, given).await
@@ -64,10 +64,20 @@ impl Approach for AzureKeys {
 }
 
 impl AzureKeys {
-    /// The way out with nothing kept from before.
-    fn anew(&self) -> Result<Sender, KeyUnavailable> {
-        self.sender.anew().map_err(|_| KeyUnavailable::Unreachable)
+    /// The way out for who asks.
+    fn way(&self, at: &KeyRef) -> Result<Sender, KeyUnavailable> {
+        let approved = self.options.approved(at.workspace.as_ref());
+        self.sender.approving(approved.clone()).map_err(|_| KeyUnavailable::Unreachable)
     }
+
+    /// The same, with nothing kept from before.
+    fn anew(&self, at: &KeyRef) -> Result<Sender, KeyUnavailable> {
+        anew(&self.way(at)?)
+    }
+}
+
+fn anew(sender: &Sender) -> Result<Sender, KeyUnavailable> {
+    sender.anew().map_err(|_| KeyUnavailable::Unreachable)
 }
 
 async fn within<T>(

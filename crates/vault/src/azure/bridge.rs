@@ -79,6 +79,7 @@ pub(super) fn not_resolved(why: NotResolved) -> KeyUnavailable {
         NotResolved::NameUnknown => KeyUnavailable::NameUnknown,
         NotResolved::LookUpFailed => KeyUnavailable::Unreachable,
         NotResolved::AddressForbidden => KeyUnavailable::AddressForbidden,
+        NotResolved::AddressNotApproved => KeyUnavailable::AddressNotApproved,
     }
 }
 

@@ -1,9 +1,12 @@
 //! How vaults are reached, and as whom: what the daemon says once, at its start.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
-use domain::{Clock, Entropy, TenantId};
-use outbound::{ConnectorRefused, Sender};
+use domain::{Clock, Entropy, TenantId, WorkspaceId};
+use outbound::{ConnectorRefused, Ranges, Rules, Sender};
 #[cfg(feature = "development-connector")]
 use outbound::{DevelopmentConnector, KnownNames};
 
@@ -19,6 +22,19 @@ pub struct AzureOptions {
     connector: Option<DevelopmentConnector>,
     #[cfg(feature = "development-connector")]
     known: KnownNames,
+    #[cfg(feature = "development-connector")]
+    answers: Option<outbound::Answers>,
+    rules: Rules,
+    approved: Approved,
+}
+
+/// Which private addresses may be reached, and by whom. Nobody may reach any but those.
+#[derive(Debug, Clone, Default)]
+pub struct Approved {
+    /// By calls of a workspace.
+    pub workspaces: HashMap<WorkspaceId, Ranges>,
+    /// By calls to the platform's own vault.
+    pub platform: Ranges,
 }
 
 /// A client id has the same form as a tenant's.
@@ -55,7 +71,25 @@ impl AzureOptions {
             connector: None,
             #[cfg(feature = "development-connector")]
             known: None,
+            #[cfg(feature = "development-connector")]
+            answers: None,
+            rules: Rules::default(),
+            approved: Approved::default(),
         })
+    }
+
+    /// By an operator's rules of the way out, and with what they approved.
+    #[must_use]
+    pub fn by_rules(mut self, rules: Rules, approved: Approved) -> Self {
+        (self.rules, self.approved) = (rules, approved);
+        self
+    }
+
+    /// The private addresses that calls of this workspace may reach, or those to the platform's own vault.
+    pub(super) fn approved(&self, workspace: Option<&WorkspaceId>) -> &Ranges {
+        static NONE: LazyLock<Ranges> = LazyLock::new(Ranges::default);
+        let Some(workspace) = workspace else { return &self.approved.platform };
+        self.approved.workspaces.get(workspace).unwrap_or(&NONE)
     }
 
     /// Reaches an emulator instead of Azure.
@@ -74,11 +108,19 @@ impl AzureOptions {
         self
     }
 
+    /// Names lead to these addresses as far as the rules of the way out see, and to the emulator in truth.
+    #[cfg(feature = "development-connector")]
+    #[must_use]
+    pub fn development_answers(mut self, answers: outbound::Answers) -> Self {
+        self.answers = Some(answers);
+        self
+    }
+
     pub(super) fn sender(&self) -> Result<Sender, ConnectorRefused> {
         #[cfg(feature = "development-connector")]
         if let Some(connector) = &self.connector {
-            return Sender::development(connector, self.known.clone());
+            return Sender::development_by(connector, self.known.clone(), self.answers.clone(), self.rules.clone());
         }
-        Sender::production()
+        Sender::production_by(self.rules.clone())
     }
 }

@@ -47,7 +47,10 @@ pub(super) fn may_be_told(why: &KeyUnavailable) -> bool {
     let found_out_without_us = matches!(why, KeyUnavailable::TenantMismatch(_)) || of_the_directory(why);
     // A vault throttles only those it has let in.
     let no_answer = why.class() == Class::Transient && !matches!(why, KeyUnavailable::Throttled { .. });
-    let our_own = matches!(why, KeyUnavailable::OutOfLockedMemory | KeyUnavailable::AddressForbidden);
+    let our_own = matches!(
+        why,
+        KeyUnavailable::OutOfLockedMemory | KeyUnavailable::AddressForbidden | KeyUnavailable::AddressNotApproved
+    );
     found_out_without_us || no_answer || our_own
 }
 

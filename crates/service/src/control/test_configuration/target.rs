@@ -44,15 +44,16 @@ impl Core {
                 );
             }
             let config = present.ok_or_else(|| Refusal::because(Reason::KeyNotConfigured))?;
-            let key = KeyRef { tenant: config.tenant, location: config.location };
+            let key = KeyRef::new(config.tenant, config.location).of(workspace);
             return Ok(Target::new(workspace, key, Some(config.current_version)));
         };
-        let wanted = Wanted::parse(&ConfigureKey {
+        let asked = ConfigureKey {
             key_identifier: key_identifier.clone(),
             key_name: key_name.clone(),
             tenant_id: tenant_id.clone().unwrap_or_default(),
             ..ConfigureKey::default()
-        })?;
+        };
+        let wanted = Wanted::parse(workspace, &asked)?;
         // Said in other words, the workspace's own configuration is still the same one.
         let same = present.filter(|own| own.location == wanted.key.location && own.tenant == wanted.key.tenant);
         let version = wanted.version.or(same.map(|own| own.current_version));
