@@ -4,6 +4,7 @@
 //! faults, because a misspelt limit would otherwise be no limit. No secret stands in the file, only paths of files that hold
 //! one, and hashes of tokens. Nothing in it can change where a vault is reached.
 
+mod callers;
 mod document;
 mod fault;
 mod read;
