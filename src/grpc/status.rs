@@ -39,8 +39,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::SelectionContradictory => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
-        Reason::PermissionDenied => Code::PermissionDenied,
-        Reason::AlreadyExists => Code::AlreadyExists,
+        Reason::PermissionDenied | Reason::GrantNotHeld | Reason::CallerIsYourself => Code::PermissionDenied,
+        Reason::AlreadyExists | Reason::CallerCertificateTaken => Code::AlreadyExists,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::QuotaExceeded => Code::ResourceExhausted,
         // What the customer, or who configures for them, has to change before a retry can help.
@@ -95,7 +95,10 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::KeyIsInForce
         | Reason::KeyLeft
         | Reason::DataKeyActive
-        | Reason::DataKeyDestroyed => Code::FailedPrecondition,
+        | Reason::DataKeyDestroyed
+        | Reason::CallerIsConfigured
+        | Reason::CallerLastAdministrator
+        | Reason::CallerTokensInUse => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

@@ -4,6 +4,7 @@ mod admin;
 mod approvals;
 mod audit;
 mod bad_input;
+mod callers;
 mod certificates;
 mod data;
 mod dev;
