@@ -10,6 +10,7 @@ mod data;
 mod dev;
 mod leave;
 mod memory;
+mod otlp;
 mod program;
 mod rotate;
 #[path = "../daemon/site.rs"]

@@ -229,13 +229,13 @@ fn hands_on(held: &[String], wanted: &str) -> bool {
     })
 }
 
-/// Of 200,000 callers and grants, what may be handed on is what a reading of the words says; and whatever is handed on opens
+/// Of 50,000 callers and grants, what may be handed on is what a reading of the words says; and whatever is handed on opens
 /// nothing that its giver could not open, nor in another capacity.
 #[test]
 fn nobody_hands_on_what_they_do_not_hold() {
     let mut dice = Dice(0x5EED_0F00_D001_61FE);
     let (mut given, mut refused) = (0_u32, 0_u32);
-    for _ in 0..200_000 {
+    for _ in 0..50_000 {
         let held: Vec<String> = (0..=dice.roll(3)).map(|_| any_grant(&mut dice)).collect();
         let wanted = any_grant(&mut dice);
         let parsed: Vec<Grant> = held.iter().map(|grant| grant.parse().unwrap()).collect();
@@ -261,7 +261,7 @@ fn nobody_hands_on_what_they_do_not_hold() {
             }
         }
     }
-    assert!(given > 10_000 && refused > 100_000, "{given} {refused}");
+    assert!(given > 2_000 && refused > 25_000, "{given} {refused}");
 }
 
 /// I-14 for callers as the database keeps them: what was written as text and read again decides the same, a million times.

@@ -10,7 +10,7 @@ use domain::{AppId, CallerId, Reason};
 use envelope::Context;
 use identity::{Admission, Callers, ConfiguredCaller, Credential};
 use service::{CreateCaller, SeededBug, Service, UpdateCaller};
-use store::{Outage, RecordedEvent, Store, StoreError};
+use store::{Outage, RecordedEvent, StoreError};
 use testkit::{TestWorkspace, World};
 
 const SECOND: Duration = Duration::from_secs(1);
