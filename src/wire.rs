@@ -98,6 +98,10 @@ impl Assembly {
         let (grpc_clock, grpc_entropy) = (clock.clone(), entropy.clone());
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
+        // The configuration's come first: it wins where a name stands in both.
+        service.know_configured(callers.configured());
+        let callers = Arc::new(EitherCallers(callers, service.callers()));
+        service.know_callers().await?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
         Ok(Daemon { service, grpc, health, limits, entropy, webhook: None })
     }

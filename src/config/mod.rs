@@ -5,6 +5,7 @@
 //! one, and hashes of tokens. Nothing in it can change where a vault is reached: only
 //! which addresses its name may lead to.
 
+mod callers;
 mod document;
 mod fault;
 mod read;

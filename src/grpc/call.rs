@@ -50,6 +50,10 @@ impl Call {
         self.grpc.stopping.clone()
     }
 
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     pub(super) fn service(&self) -> &Arc<Service> {
         &self.grpc.service
     }

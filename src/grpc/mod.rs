@@ -5,6 +5,7 @@
 
 mod audit;
 mod call;
+mod callers;
 mod deadline;
 mod encryption;
 mod enterprise_keys;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::byok::v1::audit_server::AuditServer;
+use api::byok::v1::callers_server::CallersServer;
 use api::byok::v1::encryption_server::EncryptionServer;
 use api::byok::v1::enterprise_keys_server::EnterpriseKeysServer;
 use api::byok::v1::operations_server::OperationsServer;
@@ -80,12 +82,13 @@ impl Clone for Grpc {
 }
 
 /// The services of the contract, as health knows them.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     <EncryptionServer<Call> as NamedService>::NAME,
     <WorkspacesServer<Call> as NamedService>::NAME,
     <EnterpriseKeysServer<Call> as NamedService>::NAME,
     <OperationsServer<Call> as NamedService>::NAME,
     <AuditServer<Call> as NamedService>::NAME,
+    <CallersServer<Call> as NamedService>::NAME,
 ];
 
 impl Grpc {
@@ -130,7 +133,12 @@ impl Grpc {
                 names.map_or(Credential::None, Credential::Certificate)
             }
         };
-        let caller = self.admission.admit(credential).ok_or_else(|| Refusal::because(Reason::Unauthenticated))?;
+        let caller = self.admission.admit(credential).ok_or_else(|| {
+            // A replica that does not know who may call cannot say of anybody that they may not.
+            let shown = !matches!(credential, Credential::None);
+            let known = !shown || self.admission.is_current();
+            Refusal::because(if known { Reason::Unauthenticated } else { Reason::ControlLeaseEnded })
+        })?;
         Ok(Call::new(self.clone(), caller, deadline::asked_for(request.headers())))
     }
 
@@ -157,6 +165,7 @@ impl Grpc {
             "byok.v1.Encryption" => deadline::within(time, bounded!(EncryptionServer, call).call(request)).await,
             "byok.v1.Workspaces" => deadline::within(time, bounded!(WorkspacesServer, call).call(request)).await,
             "byok.v1.Operations" => deadline::within(time, bounded!(OperationsServer, call).call(request)).await,
+            "byok.v1.Callers" => deadline::within(time, bounded!(CallersServer, call).call(request)).await,
             "byok.v1.Audit" => deadline::within(time, bounded!(AuditServer, call).call(request)).await,
             _ => deadline::within(time, bounded!(EnterpriseKeysServer, call).call(request)).await,
         };

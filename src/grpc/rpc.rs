@@ -87,6 +87,14 @@ pub const RPCS: &[Rpc] = rpcs! {
     "Audit/ExportEvents" ReadAudit Workspace;
     "Audit/GetCheckpoint" ReadAudit Workspace;
     "Audit/CreateCheckpoint" MakeCheckpoint Workspace;
+    "Callers/CreateCaller" ChangeCallers Platform;
+    "Callers/GetCaller" ReadCallers Platform;
+    "Callers/ListCallers" ReadCallers Platform;
+    "Callers/UpdateCaller" ChangeCallers Platform;
+    "Callers/IssueToken" ChangeCallers Platform;
+    "Callers/RemoveToken" ChangeCallers Platform;
+    "Callers/DeleteCaller" ChangeCallers Platform;
+    "Callers/ListRoles" ReadCallers Platform;
 };
 
 #[cfg(test)]

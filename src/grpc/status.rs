@@ -40,8 +40,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::DomainInvalid => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
-        Reason::PermissionDenied => Code::PermissionDenied,
-        Reason::AlreadyExists => Code::AlreadyExists,
+        Reason::PermissionDenied | Reason::GrantNotHeld | Reason::CallerIsYourself => Code::PermissionDenied,
+        Reason::AlreadyExists | Reason::CallerCertificateTaken => Code::AlreadyExists,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::QuotaExceeded => Code::ResourceExhausted,
         // What the customer, or who configures for them, has to change before a retry can help.
@@ -102,7 +102,10 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::SignInGuest
         | Reason::SignInNotAdministrator
         | Reason::SignInGroupsOverage
-        | Reason::VaultAddressNotApproved => Code::FailedPrecondition,
+        | Reason::VaultAddressNotApproved
+        | Reason::CallerIsConfigured
+        | Reason::CallerLastAdministrator
+        | Reason::CallerTokensInUse => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

@@ -141,13 +141,13 @@ fn app(app: App) -> pb::App {
 }
 
 /// Where the last page ended: the id of its last entry.
-fn token<T: std::str::FromStr>(token: &str) -> Result<Option<T>, Refusal> {
+pub(super) fn token<T: std::str::FromStr>(token: &str) -> Result<Option<T>, Refusal> {
     let refused = |_| refuse::field("page_token is not one that an earlier page gave");
     if token.is_empty() { Ok(None) } else { token.parse().map(Some).map_err(refused) }
 }
 
 /// 0 is "not given", as the contract's defaults have it.
-fn size(asked: i32) -> Result<Option<usize>, Refusal> {
+pub(super) fn size(asked: i32) -> Result<Option<usize>, Refusal> {
     match usize::try_from(asked) {
         Ok(0) => Ok(None),
         Ok(size @ 1..=service::options::MOST_PAGE) => Ok(Some(size)),

@@ -4,11 +4,13 @@ mod admin;
 mod approvals;
 mod audit;
 mod bad_input;
+mod callers;
 mod certificates;
 mod data;
 mod dev;
 mod leave;
 mod memory;
+mod otlp;
 mod program;
 mod rotate;
 #[path = "../daemon/site.rs"]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::byok::v1 as pb;
+use api::byok::v1::callers_client::CallersClient;
 use api::byok::v1::encryption_client::EncryptionClient;
 use api::byok::v1::workspaces_client::WorkspacesClient;
 use byokd::serve::{Address, ClientCertificates, Listener, ServerTls, TlsFiles, TlsRefused};
@@ -354,4 +355,35 @@ async fn broken_new_files_change_nothing() {
     }
     assert!(!world.read_again().unwrap(), "the files are what they were");
     drop(world.site);
+}
+
+/// A caller of the database is known by its certificate like one of the configuration: let in from the answer on, and shut out on a
+/// connection that lasts.
+#[tokio::test]
+async fn a_caller_of_the_database_is_known_by_its_certificate() {
+    let world = World::start(ClientCertificates::Optional).await;
+    let job = "job.platform.example";
+    let channel = world.channel(world.clients.good(&[job])).await.unwrap();
+    assert_eq!(ask(&channel).await, refused("UNAUTHENTICATED"));
+    let mut admin = CallersClient::new(world.site.client().await);
+    let create = |id: &str, certificate: &str| pb::CreateCallerRequest {
+        caller_id: id.into(),
+        grants: vec!["platform-service@acme".into()],
+        certificate: certificate.into(),
+        expire_time: None,
+    };
+    // The configuration's names are its own.
+    let taken = admin.create_caller(create("chat-two", CHAT)).await.unwrap_err();
+    assert_eq!(taken.get_details_error_info().unwrap().reason, "CALLER_CERTIFICATE_TAKEN");
+    admin.create_caller(create("job", job)).await.unwrap();
+    assert_eq!(ask(&channel).await, Outcome::Served);
+    let update_mask = Some(prost_types::FieldMask { paths: vec!["disabled".into()] });
+    let disable = pb::UpdateCallerRequest {
+        name: "callers/job".into(),
+        disabled: true,
+        update_mask,
+        ..Default::default()
+    };
+    admin.update_caller(disable).await.unwrap();
+    assert_eq!(ask(&channel).await, refused("UNAUTHENTICATED"));
 }

@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod audit;
+mod caller;
 mod connect;
 mod data;
 mod failure;
@@ -61,6 +62,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Noun::App(verb) => app::run(&global, verb).await,
         Noun::Key(verb) => key::run(&global, verb).await,
         Noun::Operation(verb) => operation::run(&global, verb).await,
+        Noun::Caller(verb) => caller::run(&global, verb).await,
         Noun::Audit(verb) => audit::run(&global, verb).await,
         Noun::Data(verb) => data::run(&global, verb).await,
     }

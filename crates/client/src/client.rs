@@ -15,6 +15,7 @@ use crate::refused::innermost;
 use crate::{Endpoint, Error, MESSAGE_MAX, Selections, pb};
 
 use pb::audit_client::AuditClient;
+use pb::callers_client::CallersClient;
 use pb::encryption_client::EncryptionClient;
 use pb::enterprise_keys_client::EnterpriseKeysClient;
 use pb::operations_client::OperationsClient;
@@ -80,6 +81,7 @@ pub struct Client {
     keys: EnterpriseKeysClient<Authorized>,
     operations: OperationsClient<Authorized>,
     audit: AuditClient<Authorized>,
+    callers: CallersClient<Authorized>,
     pub(crate) server: String,
     timeout: Duration,
 }
@@ -134,7 +136,8 @@ impl Client {
             workspaces: WorkspacesClient::new(authorized.clone()),
             keys: EnterpriseKeysClient::new(authorized.clone()),
             operations: OperationsClient::new(authorized.clone()),
-            audit: AuditClient::new(authorized).max_decoding_message_size(EXPORT_MESSAGE_MAX),
+            audit: AuditClient::new(authorized.clone()).max_decoding_message_size(EXPORT_MESSAGE_MAX),
+            callers: CallersClient::new(authorized),
             server,
             timeout: options.timeout,
         })
@@ -246,6 +249,22 @@ unary! {
     checkpoint = audit.get_checkpoint(GetCheckpointRequest) -> Checkpoint;
     /// Signs how far a chain has come now.
     create_checkpoint = audit.create_checkpoint(CreateCheckpointRequest) -> Checkpoint;
+    /// Makes a caller, which has no token yet.
+    create_caller = callers.create_caller(CreateCallerRequest) -> Caller;
+    /// Reads a caller.
+    caller = callers.get_caller(GetCallerRequest) -> Caller;
+    /// One page of callers: those of the configuration, then the others by id.
+    callers_page = callers.list_callers(ListCallersRequest) -> ListCallersResponse;
+    /// Gives grants, takes grants away, and says until when, by which certificate and whether a caller is let in.
+    update_caller = callers.update_caller(UpdateCallerRequest) -> Caller;
+    /// Makes a token, which is in the answer and nowhere else.
+    issue_token = callers.issue_token(IssueTokenRequest) -> IssueTokenResponse;
+    /// Takes a token away.
+    remove_token = callers.remove_token(RemoveTokenRequest) -> Caller;
+    /// Deletes a caller.
+    delete_caller = callers.delete_caller(DeleteCallerRequest) -> DeleteCallerResponse;
+    /// The roles there are and the actions of each.
+    roles = callers.list_roles(ListRolesRequest) -> ListRolesResponse;
 }
 
 impl Client {
@@ -278,6 +297,20 @@ impl Client {
         loop {
             let page = self.workspaces_page(pb::ListWorkspacesRequest { page_size: 1_000, page_token }).await?;
             all.extend(page.workspaces);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Every caller: all pages.
+    pub async fn callers(&self) -> Result<Vec<pb::Caller>, Error> {
+        let mut all = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let page = self.callers_page(pb::ListCallersRequest { page_size: 1_000, page_token }).await?;
+            all.extend(page.callers);
             page_token = page.next_page_token;
             if page_token.is_empty() {
                 return Ok(all);

@@ -24,6 +24,11 @@ pub fn whole_seconds(duration: std::time::Duration) -> prost_types::Duration {
 /// A time as answers carry it.
 pub type Time = prost_types::Timestamp;
 
+/// Which fields of a request are set, by name.
+pub fn mask(paths: &[&str]) -> prost_types::FieldMask {
+    prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }
+}
+
 /// A time as requests carry it, from microseconds since 1970-01-01T00:00:00Z.
 pub fn time(micros: i64) -> Time {
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0);

@@ -1,8 +1,9 @@
 //! What is recorded of an administrative change or a vault's denial.
 
+use crate::caller::CallerChanged;
 use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
-use crate::ledger::{CalledVault, KeysPurged, KeysUsed, SignedCheckpoint};
+use crate::ledger::{CalledVault, DataUsed, KeysPurged, KeysUsed, SignedCheckpoint};
 use crate::{
     AppId, BootId, DataKeyId, KeyConfig, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp,
     WorkspaceId,
@@ -238,6 +239,10 @@ pub enum AuditKind {
     KeysUsed(KeysUsed),
     /// It was signed how far the chain had come.
     Checkpointed(SignedCheckpoint),
+    /// A caller was created, changed or deleted.
+    CallerChanged(CallerChanged),
+    /// A person, and none of the platform's services, used data keys.
+    DataUsed(DataUsed),
 }
 
 impl AuditKind {
@@ -376,6 +381,8 @@ impl AuditKind {
             }
             Self::KeysUsed(used) => (KeysUsed::EVENT, used.details()),
             Self::Checkpointed(signed) => (SignedCheckpoint::EVENT, signed.details()),
+            Self::CallerChanged(changed) => (changed.event(), changed.details()),
+            Self::DataUsed(used) => (DataUsed::EVENT, used.details()),
         }
     }
 }

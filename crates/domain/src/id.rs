@@ -88,6 +88,10 @@ slug_id!(
     /// An app or bot of one workspace. Never reused within it.
     AppId, "an app id"
 );
+slug_id!(
+    /// A caller that is kept in the database. Never reused: audit records name it for years.
+    CallerId, "a caller id"
+);
 
 macro_rules! hex_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {

@@ -5,6 +5,8 @@
 
 pub mod approval;
 pub mod audit;
+pub mod caller;
+pub mod certificate_name;
 pub mod data_key;
 pub mod domain_name;
 pub mod entropy;
@@ -31,10 +33,12 @@ pub mod vault_limit;
 pub mod workspace;
 
 pub use approval::Approval;
+pub use caller::StoredCaller;
+pub use certificate_name::{CertificateName, InvalidCertificateName};
 pub use data_key::{DataKey, DataKeyState, WrapScheme, Wrapping, WrappingKey};
 pub use domain_name::{DomainName, InvalidDomain};
 pub use entropy::Entropy;
-pub use id::{AppId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId};
+pub use id::{AppId, CallerId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId};
 pub use key_config::KeyConfig;
 pub use key_identifier::{Cloud, InvalidKeyIdentifier, KeyLocation, KeyVersionLocation};
 pub use key_test::{ConfigHash, KeyTest, KeyTestId};

@@ -1,6 +1,6 @@
 //! Resource names as they stand in requests and answers (AIP-122), and back.
 
-use crate::{AppId, DataKeyId, InvalidId, KeyTestId, KeyVersionId, OperationId, WorkspaceId};
+use crate::{AppId, CallerId, DataKeyId, InvalidId, KeyTestId, KeyVersionId, OperationId, WorkspaceId};
 
 /// Why a text is not the resource name that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,7 @@ const APP: &str = "workspaces/{workspace}/apps/{app}";
 const KEY: &str = "workspaces/{workspace}/key";
 const DATA_KEY: &str = "workspaces/{workspace}/apps/{app}/dataKeys/{data key}";
 const OPERATION: &str = "operations/{operation}";
+const CALLER: &str = "callers/{caller}";
 
 /// `workspaces/{workspace}`.
 pub fn parse_workspace(name: &str) -> Result<WorkspaceId, InvalidName> {
@@ -56,6 +57,20 @@ pub fn parse_key(name: &str) -> Result<WorkspaceId, InvalidName> {
 /// `operations/{operation}`.
 pub fn parse_operation(name: &str) -> Result<OperationId, InvalidName> {
     Ok(name.strip_prefix("operations/").ok_or(InvalidName::Pattern { pattern: OPERATION })?.parse()?)
+}
+
+/// `callers/{caller}`.
+pub fn parse_caller(name: &str) -> Result<CallerId, InvalidName> {
+    let id = name.strip_prefix("callers/").ok_or(InvalidName::Pattern { pattern: CALLER })?;
+    if id.contains('/') {
+        return Err(InvalidName::Pattern { pattern: CALLER });
+    }
+    Ok(id.parse()?)
+}
+
+/// Prints `callers/{caller}`: of one in the database by its id, of one in the configuration by its name there.
+pub fn caller(caller: &str) -> String {
+    format!("callers/{caller}")
 }
 
 /// Prints `operations/{operation}`.

@@ -336,6 +336,19 @@ reasons! {
         => "tell the platform's operators the address range of your private endpoint; they approve it for this workspace (vaults.private in docs/configuration.md)";
     VaultAddressForbidden "VAULT_ADDRESS_FORBIDDEN" Service "the vault's name leads to an address at which no vault is"
         => "the platform's operators check what their resolver answers for the vault's name: an address of their own machines or networks is among it";
+    // Callers in the database: 400 to 409 in the contract.
+    GrantNotHeld "GRANT_NOT_HELD" Caller "nobody gives what they do not hold themselves"
+        => "have it done by somebody who was given what is given here (docs/permissions.md)";
+    CallerIsConfigured "CALLER_IS_CONFIGURED" Caller "the caller stands in the service's configuration"
+        => "change it in the configuration file, and start the service again";
+    CallerIsYourself "CALLER_IS_YOURSELF" Caller "nobody changes what they were given themselves"
+        => "have another caller who may change callers do it";
+    CallerLastAdministrator "CALLER_LAST_ADMINISTRATOR" Caller "nobody would be left who may change callers"
+        => "give somebody else callers.change and a credential first";
+    CallerTokensInUse "CALLER_TOKENS_IN_USE" Caller "the caller has two tokens already"
+        => "remove the one that is not in use any more, then have another one made";
+    CallerCertificateTaken "CALLER_CERTIFICATE_TAKEN" Caller "the certificate's name is another caller's"
+        => "give each caller a certificate of its own";
 }
 
 impl fmt::Display for Reason {

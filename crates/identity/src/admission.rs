@@ -42,6 +42,11 @@ impl Admission {
         Self::new(self.callers.clone(), self.clock.clone())
     }
 
+    /// Whether what is known is recent enough to say of somebody that they are nobody.
+    pub fn is_current(&self) -> bool {
+        self.callers.is_current()
+    }
+
     /// Who showed this, or nobody. The second time it neither waits nor allocates.
     pub fn admit(&self, credential: Credential<'_>) -> Option<Arc<Caller>> {
         let shown = match credential {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::Timestamp;
-use domain::permission::Caller;
+use domain::permission::{Caller, Grant};
+use domain::{CertificateName, Timestamp};
 
 use crate::PeerNames;
 
@@ -35,4 +35,29 @@ pub trait Callers: Send + Sync + 'static {
 
     /// Changes whenever somebody who was known may be no more, or be somebody else.
     fn generation(&self) -> u64;
+
+    /// Whether what is known is recent enough to say of somebody that they are nobody. Only asked after that was the answer.
+    fn is_current(&self) -> bool {
+        true
+    }
+
+    /// Those that stand in the configuration, each once for each way in which it is known.
+    fn configured(&self) -> Vec<ConfiguredCaller> {
+        Vec::new()
+    }
+}
+
+/// A caller of the configuration: listed and never changed here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredCaller {
+    /// Its name.
+    pub name: String,
+    /// The name of its certificate, if it is known by one.
+    pub certificate: Option<CertificateName>,
+    /// Whether it is known by a token.
+    pub token: bool,
+    /// What it may do.
+    pub grants: Vec<Grant>,
+    /// From when on it is refused; absent: never.
+    pub expires: Option<Timestamp>,
 }

@@ -1,14 +1,12 @@
 //! Callers that show a certificate: which of its names count, and whose they are.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use domain::permission::{Caller, Grant};
-use domain::{Clock, Timestamp};
+use domain::{CertificateName, Clock, Timestamp};
 
-use crate::{Callers, Credential, Known};
+use crate::{Callers, ConfiguredCaller, Credential, Known};
 
 /// What is known of a certificate that was shown and verified.
 #[derive(Debug, Clone)]
@@ -34,63 +32,6 @@ impl PeerNames {
     }
 }
 
-/// The name by which a certificate's holder is known: a SPIFFE ID or a DNS name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CertificateName(Box<str>);
-
-/// Why a text names no certificate's holder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidCertificateName {
-    /// Neither form.
-    #[error(
-        "write a SPIFFE ID such as spiffe://platform.example/chat, or a DNS name such as chat.platform.example in lower case"
-    )]
-    Form,
-    /// One that would stand for many.
-    #[error("a certificate's holder is one name: write it without *")]
-    Wildcard,
-}
-
-impl FromStr for CertificateName {
-    type Err = InvalidCertificateName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidCertificateName> {
-        if text.contains('*') {
-            return Err(InvalidCertificateName::Wildcard);
-        }
-        let well_formed = match text.strip_prefix("spiffe://") {
-            Some(rest) => {
-                let (domain, path) = rest.split_once('/').unwrap_or((rest, ""));
-                let in_domain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
-                let in_path = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-                let segment = |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(in_path);
-                text.len() <= 2_048
-                    && (1..=255).contains(&domain.len())
-                    && domain.bytes().all(in_domain)
-                    && !path.is_empty()
-                    && path.split('/').all(segment)
-            }
-            None => {
-                let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-                let label = |part: &str| {
-                    (1..=63).contains(&part.len())
-                        && part.bytes().all(inner)
-                        && !part.starts_with('-')
-                        && !part.ends_with('-')
-                };
-                text.len() <= 253 && text.contains('.') && text.split('.').all(label)
-            }
-        };
-        if well_formed { Ok(Self(text.into())) } else { Err(InvalidCertificateName::Form) }
-    }
-}
-
-impl fmt::Display for CertificateName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Somebody who is known by a certificate's name.
 #[derive(Debug, Clone)]
 pub struct CertificateHolder {
@@ -107,6 +48,7 @@ pub struct CertificateHolder {
 /// Accepts verified certificates, by their names.
 pub struct CertificateCallers {
     holders: HashMap<CertificateName, (Arc<Caller>, Option<Timestamp>)>,
+    configured: Vec<ConfiguredCaller>,
     clock: Arc<dyn Clock>,
 }
 
@@ -121,14 +63,17 @@ impl CertificateCallers {
         holders: impl IntoIterator<Item = CertificateHolder>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, CertificateRepeated> {
-        let mut known = HashMap::new();
+        let (mut known, mut configured) = (HashMap::new(), Vec::new());
         for holder in holders {
+            let CertificateHolder { name, certificate, grants, expires } = holder.clone();
+            let certificate = Some(certificate);
+            configured.push(ConfiguredCaller { name, certificate, token: false, grants, expires });
             let caller = Arc::new(Caller::new(&holder.name, &holder.grants));
             if known.insert(holder.certificate.clone(), (caller, holder.expires)).is_some() {
                 return Err(CertificateRepeated(holder.certificate));
             }
         }
-        Ok(Self { holders: known, clock })
+        Ok(Self { holders: known, configured, clock })
     }
 }
 
@@ -152,10 +97,33 @@ impl Callers for CertificateCallers {
     fn generation(&self) -> u64 {
         0
     }
+
+    fn configured(&self) -> Vec<ConfiguredCaller> {
+        self.configured.clone()
+    }
 }
 
 /// Callers of several kinds: whoever one of them knows is known.
 pub struct EitherCallers<A, B>(pub A, pub B);
+
+/// The same callers, held by several.
+impl<T: Callers + ?Sized> Callers for Arc<T> {
+    fn authenticate(&self, credential: Credential<'_>) -> Option<Known> {
+        (**self).authenticate(credential)
+    }
+
+    fn generation(&self) -> u64 {
+        (**self).generation()
+    }
+
+    fn is_current(&self) -> bool {
+        (**self).is_current()
+    }
+
+    fn configured(&self) -> Vec<ConfiguredCaller> {
+        (**self).configured()
+    }
+}
 
 impl<A: Callers, B: Callers> Callers for EitherCallers<A, B> {
     fn authenticate(&self, credential: Credential<'_>) -> Option<Known> {
@@ -166,6 +134,14 @@ impl<A: Callers, B: Callers> Callers for EitherCallers<A, B> {
     fn generation(&self) -> u64 {
         self.0.generation().wrapping_add(self.1.generation())
     }
+
+    fn is_current(&self) -> bool {
+        self.0.is_current() && self.1.is_current()
+    }
+
+    fn configured(&self) -> Vec<ConfiguredCaller> {
+        [self.0.configured(), self.1.configured()].concat()
+    }
 }
 
 #[cfg(test)]
@@ -173,7 +149,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use domain::Moment;
+    use domain::{InvalidCertificateName, Moment};
 
     struct At(i64);
     impl Clock for At {

@@ -9,13 +9,13 @@ mod certificates;
 pub mod entra;
 pub mod jwks;
 pub mod jwt;
+mod registry;
 mod tokens;
 pub mod web;
 
 pub use admission::Admission;
-pub use callers::{Callers, Credential, Known};
-pub use certificates::{
-    CertificateCallers, CertificateHolder, CertificateName, CertificateRepeated, EitherCallers, InvalidCertificateName,
-    PeerNames,
-};
+pub use callers::{Callers, ConfiguredCaller, Credential, Known};
+pub use certificates::{CertificateCallers, CertificateHolder, CertificateRepeated, EitherCallers, PeerNames};
+pub use domain::{CertificateName, InvalidCertificateName};
+pub use registry::CallerRegistry;
 pub use tokens::{Token, TokenCallers, TokensRefused, token_hash};

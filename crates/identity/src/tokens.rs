@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use domain::permission::{Caller, Grant};
+use domain::permission::{Caller, Grant, Role};
 use domain::{Clock, Timestamp};
 use sha2::{Digest, Sha256};
 
-use crate::{Callers, Credential, Known};
+use crate::{Callers, ConfiguredCaller, Credential, Known};
 
 /// A token that is accepted. Only its hash is known here: a token has enough entropy that it needs no slow hash.
 #[derive(Debug, Clone)]
@@ -51,6 +51,7 @@ pub(crate) type Hash = [u8; 32];
 /// own hashing has a random key in each process. So a caller's request costs the same among one and among thousands.
 pub struct TokenCallers {
     entries: HashMap<Hash, Accepted>,
+    configured: Vec<ConfiguredCaller>,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -62,22 +63,26 @@ struct Accepted {
 impl TokenCallers {
     /// Tokens whose holders may do everything, without an expiry, as (name, SHA-256 of the token): for development and tests.
     pub fn new<N: AsRef<str>>(tokens: impl IntoIterator<Item = (N, [u8; 32])>) -> Result<Self, TokensRefused> {
-        let all = tokens.into_iter().map(|(name, sha256)| (sha256, None, Caller::platform(name.as_ref())));
+        let grants = || vec![Grant::everywhere(Role::PlatformService), Grant::EVERYTHING];
+        let all = tokens.into_iter().map(|(name, sha256)| {
+            Token { name: name.as_ref().to_owned(), sha256, grants: grants(), expires: None }
+        });
         Self::of(all, None)
     }
 
     /// Tokens with what their holders may do, of which some may expire; `clock` says when.
     pub fn granted(tokens: impl IntoIterator<Item = Token>, clock: Arc<dyn Clock>) -> Result<Self, TokensRefused> {
-        let caller = |token: Token| (token.sha256, token.expires, Caller::new(&token.name, &token.grants));
-        Self::of(tokens.into_iter().map(caller), Some(clock))
+        Self::of(tokens, Some(clock))
     }
 
     fn of(
-        tokens: impl IntoIterator<Item = (Hash, Option<Timestamp>, Caller)>,
+        tokens: impl IntoIterator<Item = Token>,
         clock: Option<Arc<dyn Clock>>,
     ) -> Result<Self, TokensRefused> {
-        let mut entries = HashMap::new();
-        for (sha256, expires, caller) in tokens {
+        let (mut entries, mut configured) = (HashMap::new(), Vec::new());
+        for Token { name, sha256, grants, expires } in tokens {
+            let caller = Caller::new(&name, &grants);
+            configured.push(ConfiguredCaller { name, certificate: None, token: true, grants, expires });
             match entries.entry(sha256) {
                 Entry::Vacant(free) => free.insert(Accepted { expires, caller: Arc::new(caller) }),
                 Entry::Occupied(taken) => {
@@ -86,7 +91,7 @@ impl TokenCallers {
                 }
             };
         }
-        Ok(Self { entries, clock })
+        Ok(Self { entries, configured, clock })
     }
 }
 
@@ -109,6 +114,10 @@ impl Callers for TokenCallers {
     /// The set never changes.
     fn generation(&self) -> u64 {
         0
+    }
+
+    fn configured(&self) -> Vec<ConfiguredCaller> {
+        self.configured.clone()
     }
 }
 
@@ -184,7 +193,7 @@ mod tests {
         assert_eq!(name(&callers, "t"), None);
         // Nobody to ask for the time: the safe side.
         let ends = Some(Timestamp::from_micros(1_000));
-        let blind = TokenCallers::of([(token_hash("t"), ends, Caller::platform("job"))], None).unwrap();
+        let blind = TokenCallers::of([Token { expires: ends, ..token("*", None) }], None).unwrap();
         assert_eq!(name(&blind, "t"), None);
     }
 

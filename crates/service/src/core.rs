@@ -1,9 +1,10 @@
 //! What every use case works with: the parts the service was started with, and what it keeps in memory.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
+use identity::{CallerRegistry, ConfiguredCaller};
 use store::Store;
 use tokio::sync::Semaphore;
 use vault::CustomerKeys;
@@ -38,6 +39,10 @@ pub(crate) struct Core {
     pub(crate) table: KeyTable,
     pub(crate) control: Arc<ControlLease>,
     pub(crate) feed: Feed,
+    /// The callers of the database, as last read.
+    pub(crate) callers: Arc<CallerRegistry>,
+    /// Those of the configuration.
+    pub(crate) configured: OnceLock<Vec<ConfiguredCaller>>,
     /// Which keys are said to have new versions.
     pub(crate) hints: Hints,
     pub(crate) quotas: Quotas,

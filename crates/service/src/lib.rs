@@ -25,10 +25,10 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AppCoverage, AppPage, ConfigureKey, Configured, CoveragePage, DataKeyCoverage, EventPage, ExportPages, KeyHealth,
-    KeyStatus, KeyWarning, Leaving, LedgerPage, LedgerPages, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage,
+    AppCoverage, AppPage, CallerPage, ConfigureKey, Configured, CoveragePage, CreateCaller, DataKeyCoverage, EventPage, ExportPages, IssuedToken, KeyHealth,
+    KeyStatus, KeyWarning, Leaving, LedgerPage, ListedCaller, LedgerPages, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage,
     ReplaceKey, ReplacementStarted, RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected,
-    SelectedApp, SelectionState, SelectionWatch, Stage, StillNeeded, TestConfiguration, TestEvent, TestRun, UsagePage,
+    SelectedApp, SelectionState, SelectionWatch, Stage, StillNeeded, TestConfiguration, TestEvent, TestRun, UpdateCaller, UsagePage,
     Validation, VersionInUse, WorkspacePage, WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};

@@ -131,6 +131,14 @@ pub enum SeededBug {
     PlaceKept,
     /// A version is called safe to disable as soon as nothing in the database needs it, whatever replicas still act on.
     SafeTooSoon,
+    /// I-13: a caller who was taken out of the database is let in for ever.
+    CallersNotFollowed,
+    /// A caller is given what its giver does not hold.
+    GivesWhatIsNotHeld,
+    /// What a person does with data leaves no record.
+    PersonalUseNotRecorded,
+    /// Somebody approves what they asked for, as a caller of their own making.
+    OwnCallerApproves,
 }
 
 /// The faults of one service: none, or one.

@@ -1,11 +1,12 @@
 //! How the service is put together and started.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::entropy::random;
 use domain::key_config::LONGEST_LEASE;
 use domain::{BootId, Clock, Entropy};
+use identity::{CallerRegistry, ConfiguredCaller};
 use store::Store;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
@@ -52,6 +53,12 @@ pub enum StartFailed {
     /// The database belongs to another installation than the platform root.
     #[error("the database belongs to another cluster than the platform key")]
     OtherCluster,
+    /// A name stands in the configuration and in the database.
+    #[error("the caller {name} stands in the configuration and in the database")]
+    CallerTwice {
+        /// Which.
+        name: String,
+    },
     /// A limit is zero.
     #[error("the option {name} must not be zero")]
     ZeroOption {
@@ -65,6 +72,9 @@ impl StartFailed {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::OtherCluster => "use the platform key file this database was made with",
+            Self::CallerTwice { .. } => {
+                "give the one in the configuration another name: one of the database stays taken, also when it was deleted"
+            }
             Self::ZeroOption { .. } => "give the option a value above zero, or leave it out",
         }
     }
@@ -115,6 +125,8 @@ impl Service {
             cut_off: CutOff::default(),
             control,
             feed: Feed::default(),
+            callers: Arc::new(CallerRegistry::new(clock.clone(), options.control_lease.min(LONGEST_LEASE))),
+            configured: OnceLock::new(),
             hints: Hints::default(),
             quotas: Quotas::default(),
             flights: Arc::default(),
@@ -142,6 +154,34 @@ impl Service {
     /// proportion to the keys in memory; call it every few seconds, outside any request.
     pub fn wipe_lapsed_keys(&self) {
         self.0.table.take_away_lapsed(self.0.clock.now(), LONGEST_LEASE);
+    }
+
+    /// Who may call, as the database has it and this replica last read it.
+    pub fn callers(&self) -> Arc<CallerRegistry> {
+        self.0.callers.clone()
+    }
+
+    /// Who may call as the configuration has it: listed, never changed, and nobody of the database is let in under one of these
+    /// names. Said once, before anybody is let in.
+    pub fn know_configured(&self, configured: Vec<ConfiguredCaller>) {
+        self.0.callers.reserve(configured.iter().map(|caller| caller.name.clone()));
+        let _ = self.0.configured.set(configured);
+    }
+
+    /// Reads who may call, before anybody is let in, so that nobody is turned away only because the process has just begun. Where
+    /// the database cannot be read the process goes on, and lets in who stands in the configuration. Refused: a name of the
+    /// configuration stands in the database too, so that the ledger could not tell the two apart.
+    pub async fn know_callers(&self) -> Result<(), StartFailed> {
+        let core = &self.0;
+        // What cannot be read is noted there, and read by the feed as soon as it can be.
+        let _ = core.read_feed(&core.budget()).await;
+        for name in core.configured.get().into_iter().flatten().map(|configured| &configured.name) {
+            let Ok(id) = name.parse() else { continue };
+            if let Ok(Some(_)) = core.store.caller(&id).await {
+                return Err(StartFailed::CallerTwice { name: name.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// How many data keys are in memory now.

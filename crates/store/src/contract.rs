@@ -9,11 +9,11 @@ use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
-    Protection, Reason, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
+    App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, Reason, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 
-use crate::{RecordedEvent, StoreError};
+use crate::{CallerSet, RecordedEvent, StoreError};
 
 /// Which installation a database belongs to: 16 bytes chosen when the platform root was made, and part of every row's code.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -308,6 +308,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// The credential that an app's last validation stored.
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError>;
+
+    /// One caller. Tombstones too.
+    async fn caller(&self, caller: &CallerId) -> Result<Option<StoredCaller>, StoreError>;
+
+    /// Live callers in the order of their ids, from after `after`.
+    async fn callers(&self, after: Option<&CallerId>, limit: usize) -> Result<Vec<StoredCaller>, StoreError>;
+
+    /// Every caller, if one was written after the revision `since`; without `since` in any case. A row that fails its
+    /// authentication is left out and counted. `SetForged`: one was deleted, or an older one put back.
+    async fn callers_changed(&self, since: Option<u64>) -> Result<Option<CallerSet>, StoreError>;
+
+    /// The workspaces that have a chain, deleted ones too, in the order of their ids, from after `after`.
+    async fn chains(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<WorkspaceId>, StoreError>;
 }
 
 /// Several reads and writes that happen together or not at all. Dropped without [`commit`](Transaction::commit), nothing
@@ -388,6 +401,16 @@ pub trait Transaction: Send {
     /// operation of that kind that is running, that somebody else approved than asked for it, and whose waiting period is over
     /// at `at`: else `Conflict::NotApproved` (I-5). Only a `Retired` one: else `Conflict::State`.
     async fn destroy_data_key(&mut self, operation: OperationId, at: Timestamp) -> Result<(), StoreError>;
+
+    /// As [`Store::caller`], with this transaction's own writes.
+    async fn caller(&mut self, caller: &CallerId) -> Result<Option<StoredCaller>, StoreError>;
+
+    /// Every live caller, with this transaction's own writes.
+    async fn live_callers(&mut self) -> Result<Vec<StoredCaller>, StoreError>;
+
+    /// Creates, changes or deletes a caller. A tombstone never changes again. `Conflict::CertificateTaken`: its certificate is
+    /// another's.
+    async fn put_caller(&mut self, caller: &StoredCaller) -> Result<(), StoreError>;
 
     /// Makes it durable. Answers the revision it made, or the present one if it wrote nothing.
     async fn commit(self: Box<Self>) -> Result<u64, StoreError>;

@@ -6,6 +6,7 @@
 //!
 //! Absent on purpose: plaintext keys, customer vaults, gRPC, and any clock. Times and ids come in with the rows.
 
+mod callers;
 mod contract;
 mod error;
 mod event;
@@ -20,6 +21,7 @@ mod usage;
 pub mod conformance;
 pub mod sqlite;
 
+pub use callers::CallerSet;
 pub use contract::{Activation, ClusterId, ControlChange, Inserted, RecordedDenial, Store, Transaction, Verified};
 pub use error::{Conflict, Outage, StoreError};
 pub use event::RecordedEvent;

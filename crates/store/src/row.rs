@@ -82,7 +82,7 @@ pub(crate) struct Meta {
 /// The one row about a workspace's set: how many rows, their sum, and where its audit chain ends.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SetHead {
-    /// Whose; absent for the platform's, which has a chain and no rows.
+    /// Whose; absent for the platform's.
     pub(crate) workspace: Option<WorkspaceId>,
     pub(crate) rows: u64,
     pub(crate) sum: SetSum,

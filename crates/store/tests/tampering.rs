@@ -9,6 +9,7 @@ use domain::KeyVersion;
 use domain::operation::{Operation, OperationId, OperationKind};
 use domain::row_seal::{RowMac, RowSeal};
 use rusqlite::types::Value;
+use store::conformance::callers::stored_caller;
 use store::conformance::sample::{
     app_id, app_selection, at, credential, customer_key, data_key_id, event, furnish, key_config, key_test,
     key_version, lives, platform_key, rotation, usage, workspace_id,
@@ -49,6 +50,12 @@ async fn every_column_of_every_row_is_covered() {
     tx.put_credential(&credential("acme", "bot", 1)).await.unwrap();
     tx.commit().await.unwrap();
     approve_leave_and_destroy(&*store).await;
+    let mut tx = store.begin("callers").await.unwrap();
+    let (live, gone) = (stored_caller("billing", 1), stored_caller("search", 2));
+    for caller in [&live, &gone, &gone.clone().delete("root", at(9))] {
+        tx.put_caller(caller).await.unwrap();
+    }
+    tx.commit().await.unwrap();
     store.verify().await.unwrap();
 
     let raw = file.raw();
@@ -69,6 +76,7 @@ async fn every_column_of_every_row_is_covered() {
         "operations",
         "usage",
         "credentials",
+        "callers",
     ] {
         raw.execute_batch(&format!("CREATE TABLE kept AS SELECT * FROM {table}")).unwrap();
         let rows: i64 = raw.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap();

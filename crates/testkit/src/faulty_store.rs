@@ -11,10 +11,10 @@ use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
-    Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
+    App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
-use store::{Activation, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+use store::{Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
 
 /// A point in the life of a new data key at which something can happen to the process or to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -465,5 +465,25 @@ impl Store for FaultyStore {
             Some(lie) => Ok(Some(lie)),
             None => self.inner().credential(workspace, app).await,
         }
+    }
+
+    async fn caller(&self, caller: &CallerId) -> Result<Option<StoredCaller>, StoreError> {
+        self.read()?;
+        self.inner().caller(caller).await
+    }
+
+    async fn callers(&self, after: Option<&CallerId>, limit: usize) -> Result<Vec<StoredCaller>, StoreError> {
+        self.read()?;
+        self.inner().callers(after, limit).await
+    }
+
+    async fn callers_changed(&self, since: Option<u64>) -> Result<Option<CallerSet>, StoreError> {
+        self.read()?;
+        self.inner().callers_changed(since).await
+    }
+
+    async fn chains(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<WorkspaceId>, StoreError> {
+        self.read()?;
+        self.inner().chains(after, limit).await
     }
 }

@@ -27,6 +27,7 @@ impl Place {
         let key = || format!("workspaces/{}/key", self.workspace);
         let app = || format!("workspaces/{}/apps/{}", self.workspace, self.app);
         let operation = || format!("operations/{}", self.operation);
+        let caller = || format!("callers/{}", self.app);
         let header = || pb::StreamHeader { app: app(), context: HashMap::new() };
         let bytes = match path.strip_prefix("/byok.v1.").unwrap_or(path) {
             "Encryption/Encrypt" => pb::EncryptRequest { app: app(), ..Default::default() }.encode_to_vec(),
@@ -117,6 +118,20 @@ impl Place {
                 pb::ExportEventsRequest { parent: workspace(), ..Default::default() }.encode_to_vec()
             }
             "Audit/GetCheckpoint" => pb::GetCheckpointRequest { parent: workspace() }.encode_to_vec(),
+            "Callers/CreateCaller" => {
+                let (caller_id, grants) = (self.app.into(), vec!["auditor@acme".into()]);
+                pb::CreateCallerRequest { caller_id, grants, ..Default::default() }.encode_to_vec()
+            }
+            "Callers/GetCaller" => pb::GetCallerRequest { name: caller() }.encode_to_vec(),
+            "Callers/ListCallers" => pb::ListCallersRequest::default().encode_to_vec(),
+            "Callers/UpdateCaller" => {
+                let add_grants = vec!["auditor@acme".into()];
+                pb::UpdateCallerRequest { name: caller(), add_grants, ..Default::default() }.encode_to_vec()
+            }
+            "Callers/IssueToken" => pb::IssueTokenRequest { name: caller(), ..Default::default() }.encode_to_vec(),
+            "Callers/RemoveToken" => pb::RemoveTokenRequest { name: caller(), slot: "a".into() }.encode_to_vec(),
+            "Callers/DeleteCaller" => pb::DeleteCallerRequest { name: caller() }.encode_to_vec(),
+            "Callers/ListRoles" => pb::ListRolesRequest {}.encode_to_vec(),
             "Audit/CreateCheckpoint" => pb::CreateCheckpointRequest { parent: workspace() }.encode_to_vec(),
             unknown => panic!("{unknown} has no request here: add one"),
         };

@@ -5,6 +5,7 @@ mod any_call;
 use std::sync::Arc;
 
 use api::byok::v1 as pb;
+use api::byok::v1::callers_client::CallersClient;
 use api::byok::v1::encryption_client::EncryptionClient;
 use api::byok::v1::workspaces_client::WorkspacesClient;
 use byokd::clock::SystemClock;
@@ -46,7 +47,7 @@ deciders! {
     Encrypt Decrypt ReEncrypt CreateWorkspace ReadWorkspaces DeleteWorkspace ChangeApps ReadApps ConfigureKey ReadKey
     ScheduleEnforcement SelectApps ReadSelection RevokeKey RestoreKey TestKey ExportWrappedKeys RotateKey RotateDataKeys
     ReadOperations CancelOperation ValidateApp ReadUsage DecideOperation ReplaceKey LeaveCustomerKey DestroyDataKey
-    ReadAudit MakeCheckpoint
+    ReadAudit MakeCheckpoint ReadCallers ChangeCallers
 }
 
 fn target(rpc: &Rpc) -> Target {
@@ -239,6 +240,26 @@ async fn not_yours_cannot_be_told_from_not_there() {
     }
     // Who may everything is told first that what these are to open is no ciphertext.
     assert_eq!(otherwise, OTHERWISE);
+}
+
+/// The calls about the platform as a whole, the administration of callers among them, tell somebody without grants the same of what
+/// is there and of what is not, byte for byte; and so does every other call.
+#[tokio::test]
+async fn somebody_without_grants_learns_nothing_from_any_call() {
+    let site = site(vec![("stranger".into(), vec!["auditor@contoso".into()])]).await;
+    let there = acme(&site).await;
+    let mut callers = CallersClient::new(site.client().await);
+    let (caller_id, grants) = (there.app.to_owned(), vec!["auditor@acme".to_owned()]);
+    callers.create_caller(pb::CreateCallerRequest { caller_id, grants, ..Default::default() }).await.unwrap();
+    let nowhere = OperationId::new(Timestamp::from_micros(1), [7; 10]).to_string();
+    let nothing = Place { workspace: "nowhere", app: "nobody", operation: nowhere };
+    let stranger = site.with_token("stranger").await;
+    for rpc in RPCS {
+        let (one, other) = (refused(&there, &stranger, rpc).await, refused(&nothing, &stranger, rpc).await);
+        assert_eq!(told(&one), told(&other), "{}", rpc.name());
+        let expected = if rpc.about == About::Platform { Code::PermissionDenied } else { Code::NotFound };
+        assert_eq!(one.code(), expected, "{}", rpc.name());
+    }
 }
 
 /// Where no grant covers a target the database is not even asked: with all its reads failing, the answer is the same. Only an

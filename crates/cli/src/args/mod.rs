@@ -1,6 +1,7 @@
 //! What can be typed: nouns here, the verbs of each beside.
 
 mod app;
+mod caller;
 mod data;
 mod key;
 mod names;
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use client::Endpoint;
 
 pub(crate) use app::{AppVerb, Kind};
+pub(crate) use caller::CallerVerb;
 pub(crate) use data::{DataVerb, Pipe, Target};
 pub(crate) use key::{Candidate, KeyVerb, Otherwise};
 pub(crate) use names::{AppName, Scope};
@@ -91,6 +93,9 @@ pub(crate) enum Noun {
     /// The ledger: what was done, in chains that nobody can change unseen
     #[command(subcommand)]
     Audit(crate::audit::AuditVerb),
+    /// Who may call, and what they were given
+    #[command(subcommand)]
+    Caller(CallerVerb),
 }
 
 #[cfg(test)]
@@ -139,6 +144,13 @@ mod tests {
             "byokctl key leave acme --dry-run",
             "byokctl key destroy-data-key workspaces/acme/apps/bot/dataKeys/00112233445566778899aabbccddeeff --yes",
             "byokctl key watch acme --output json",
+            "byokctl caller create billing --grant platform-service@*/support-* --grant auditor@acme --expires 2027-01-01T00:00:00Z",
+            "byokctl caller grant callers/billing auditor@acme-*",
+            "byokctl caller revoke-grant billing auditor@acme-*",
+            "byokctl caller set billing --expires never --certificate spiffe://platform.example/billing",
+            "byokctl caller issue-token billing --output json",
+            "byokctl caller remove-token billing a",
+            "byokctl caller delete billing --yes",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -36,6 +36,12 @@ pub(crate) enum AuditVerb {
         /// Replace a file that exists
         #[arg(long)]
         force: bool,
+        /// To an OpenTelemetry collector instead (OTLP over gRPC), as log records: https://HOST:4317 or http://127.0.0.1:4317
+        #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["out", "force"])]
+        otlp: Option<client::Endpoint>,
+        /// The authorities (PEM) that may vouch for an https:// collector; required there
+        #[arg(long, value_name = "FILE", requires = "otlp")]
+        otlp_ca: Option<PathBuf>,
     },
     /// Verify an export, without the service: whatever was altered, dropped, reordered or cut off is named
     Verify {

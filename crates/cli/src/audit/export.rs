@@ -112,13 +112,13 @@ fn go_on(partial: &Path, chain: &ChainName, after: u64) -> Result<(File, Done), 
 }
 
 /// An export as it comes.
-struct Pages {
+pub(super) struct Pages {
     pages: Exported,
     head: Head,
 }
 
 impl Pages {
-    async fn begin(global: &Global, chain: &ChainName, after: u64) -> Result<Self, Failure> {
+    pub(super) async fn begin(global: &Global, chain: &ChainName, after: u64) -> Result<Self, Failure> {
         let from = i64::try_from(after).map_err(|_| Failure::caller("no chain is so long").hint("lower --after"))?;
         let mut pages = connect(global).await?.export_events(&chain.to_string(), from).await?;
         let first = pages.next().await?.ok_or_else(not_an_answer)?;
@@ -130,6 +130,15 @@ impl Pages {
             after,
         };
         if head.chain == chain.to_string() { Ok(Self { pages, head }) } else { Err(not_an_answer()) }
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The next answer; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<client::pb::ExportEventsResponse>, Failure> {
+        Ok(self.pages.next().await?)
     }
 
     fn goes_on(&self, head: &Head) -> bool {

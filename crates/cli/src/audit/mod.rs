@@ -2,6 +2,7 @@
 
 mod args;
 mod export;
+mod otlp;
 mod reconcile;
 mod verify;
 
@@ -24,7 +25,12 @@ use crate::output;
 pub(crate) async fn run(global: &Global, verb: AuditVerb) -> Result<(), Failure> {
     match verb {
         AuditVerb::List { chain, after, last, event } => list(global, &chain, after, last, event.as_deref()).await,
-        AuditVerb::Export { chain, out, after, force } => export::run(global, &chain, &out, after, force).await,
+        AuditVerb::Export { chain, otlp: Some(to), otlp_ca, after, .. } => {
+            otlp::run(global, &chain, &to, otlp_ca.as_deref(), after).await
+        }
+        AuditVerb::Export { chain, out, after, force, otlp: None, .. } => {
+            export::run(global, &chain, &out, after, force).await
+        }
         AuditVerb::Verify { export, known } => verify::run(global, &export, known),
         AuditVerb::Reconcile { export, vault_log, application, known } => {
             reconcile::run(global, &export, &vault_log, &application, known)

@@ -15,6 +15,7 @@ macro_rules! time {
     };
 }
 
+mod caller;
 mod data;
 mod guarded;
 mod key;
@@ -25,6 +26,7 @@ mod selection;
 pub(crate) mod usage;
 mod workspace;
 
+pub(crate) use caller::{Caller, Callers, Role, Roles};
 pub(crate) use data::{Inspected, Opened, Sealed};
 pub(crate) use guarded::{Approval, Leaving, StillNeeded};
 pub(crate) use key::{Key, Selected};

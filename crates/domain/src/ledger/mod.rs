@@ -4,8 +4,10 @@
 
 pub mod chain;
 pub mod checkpoint;
+pub mod data_used;
 pub mod entry;
 
 pub use chain::{ChainName, Link, START};
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
+pub use data_used::DataUsed;
 pub use entry::{CalledVault, KeysPurged, KeysUsed, Purpose, VaultCall, WhyPurged};

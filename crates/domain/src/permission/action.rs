@@ -122,6 +122,10 @@ actions! {
     ReadAudit = "audit.read" about Workspace;
     /// Have it signed how far a ledger has come.
     MakeCheckpoint = "audit.checkpoint" about Workspace;
+    /// Read who may call, by what they are known and what they were given.
+    ReadCallers = "callers.read" about Workspace;
+    /// Create, change and delete callers, and give them tokens and grants.
+    ChangeCallers = "callers.change" about Workspace;
 }
 
 impl Verb {

@@ -70,6 +70,14 @@ impl Grant {
         self.what
     }
 
+    /// The one workspace it names, if it is for one only.
+    pub fn workspace(&self) -> Option<WorkspaceId> {
+        match &self.workspaces {
+            Pattern::Exactly(id) => id.parse().ok(),
+            Pattern::Any | Pattern::Beginning(_) => None,
+        }
+    }
+
     /// The form in which it decides.
     pub(super) fn compile(&self) -> Compiled {
         let verbs = match self.what {
@@ -78,7 +86,8 @@ impl Grant {
             What::Verb(verb) => Verbs::of(&[verb]),
         };
         let service = self.what == What::Role(Role::PlatformService);
-        Compiled { verbs, service, workspaces: self.workspaces.clone(), apps: self.apps.clone() }
+        let everything = self.what == What::Everything;
+        Compiled { verbs, service, everything, workspaces: self.workspaces.clone(), apps: self.apps.clone() }
     }
 }
 
@@ -99,6 +108,8 @@ pub(super) struct Compiled {
     verbs: Verbs,
     /// Given as the role of the platform's services.
     service: bool,
+    /// Given as everything, actions to come included.
+    everything: bool,
     workspaces: Pattern,
     apps: Pattern,
 }
@@ -112,6 +123,16 @@ impl Compiled {
             Target::Workspace(workspace) => self.apps.is_any() && self.workspaces.covers(workspace.as_str()),
             Target::App(workspace, app) => self.workspaces.covers(workspace.as_str()) && self.apps.covers(app.as_str()),
         }
+    }
+
+    /// Whether this grant opens, for one action, every target that `wanted` opens, and in the same capacity: what a service does
+    /// with data is not recorded one by one, so only who was given that role hands it on.
+    pub(super) fn covers_grant(&self, wanted: &Self, verb: Verb) -> bool {
+        self.has(verb)
+            && self.workspaces.includes(&wanted.workspaces)
+            && self.apps.includes(&wanted.apps)
+            && (self.service || !wanted.service || !verb.is_data())
+            && (self.everything || !wanted.everything)
     }
 
     pub(super) fn has(&self, verb: Verb) -> bool {

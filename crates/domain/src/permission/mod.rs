@@ -2,6 +2,7 @@
 
 mod action;
 mod caller;
+mod giving;
 mod grant;
 mod pattern;
 mod role;
@@ -13,6 +14,7 @@ use crate::{AppId, WorkspaceId};
 
 pub use action::*;
 pub use caller::Caller;
+pub use giving::{Giver, covers, permit_to_give};
 pub use grant::{Grant, InvalidGrant, What};
 pub use pattern::{InvalidPattern, Pattern};
 pub use role::{NotARole, ROLES, Role};

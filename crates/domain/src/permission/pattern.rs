@@ -54,6 +54,17 @@ impl Pattern {
         }
     }
 
+    /// Whether every id that `other` covers is covered.
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (_, Self::Any) => false,
+            (_, Self::Exactly(id)) => self.covers(id),
+            (Self::Exactly(_), Self::Beginning(_)) => false,
+            (Self::Beginning(short), Self::Beginning(long)) => long.starts_with(&**short),
+        }
+    }
+
     /// Whether every id is covered.
     pub fn is_any(&self) -> bool {
         matches!(self, Self::Any)

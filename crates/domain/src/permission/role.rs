@@ -59,6 +59,11 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReadUsage,
             Verb::ReadAudit,
             Verb::MakeCheckpoint,
+            Verb::ReadCallers,
+            // Nobody gives more than they hold: an operator makes operators and auditors, and neither a service, which uses
+            // data, nor a workspace's owner, who decides whose key it is. Taking away knows no such bound: whoever is on duty
+            // may shut anybody out.
+            Verb::ChangeCallers,
             // Absent on purpose: data.*, because no customer's data is read by who runs the service; key.export, because it
             // takes every wrapped key away; key.configure, key.schedule, key.select_apps, key.replace, key.leave and
             // key.destroy_data_key, because they decide whose key it is; operations.decide, because an operator who approves
@@ -92,7 +97,8 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::LeaveCustomerKey,
             Verb::DestroyDataKey,
             // Absent on purpose: data.*, because who holds the key's fate does not thereby read data; workspaces.create,
-            // workspaces.delete and apps.change, because they are the platform's records of what it sells.
+            // workspaces.delete and apps.change, because they are the platform's records of what it sells; callers.change,
+            // because an owner who makes callers could be the second person for what it asks itself.
         ],
     ),
     (
@@ -133,6 +139,7 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReadAudit,
             // It writes one line that says how far the chain has come: what an auditor keeps to find out about changes.
             Verb::MakeCheckpoint,
+            Verb::ReadCallers,
             // Absent on purpose: key.test and apps.validate, which read as checks, but ask the customer's vault and write rows.
         ],
     ),

@@ -52,6 +52,7 @@ impl Core {
         let now = self.clock.now().wall;
         let mut tx = self.store.begin("decide_operation").await?;
         let present = tx.operation(id).await?.ok_or_else(not_found)?;
+        self.two_people(&mut *tx, &present.actor, actor).await?;
         let by = if self.bugs.has(SeededBug::OwnRequestApproved) { "somebody" } else { actor };
         let decided = if yes { present.approve(by, now) } else { present.reject(by, now) };
         let decided = decided.map_err(not_decided)?;
@@ -70,6 +71,21 @@ impl Core {
         tracing::info!(%workspace, operation = %id, actor, ?state, "an operation was decided about");
         self.operations.wake();
         Ok(decided)
+    }
+
+    /// Whoever had a hand in by what a caller is known may be that caller: who asks does not approve as a caller of its own making,
+    /// nor for one.
+    async fn two_people(&self, tx: &mut dyn Transaction, asked: &str, decides: &str) -> Result<(), Refusal> {
+        if self.bugs.has(SeededBug::OwnCallerApproves) {
+            return Ok(());
+        }
+        for (name, other) in [(decides, asked), (asked, decides)] {
+            let Ok(id) = name.parse() else { continue };
+            if tx.caller(&id).await?.is_some_and(|caller| caller.may_be(other)) {
+                return Err(Refusal::because(Reason::ApprovalOwnRequest));
+            }
+        }
+        Ok(())
     }
 
     /// What this workspace has asked for already and nobody has begun.

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod apps;
+mod callers;
 mod check_key;
 mod configure_key;
 mod destroy_data_key;
@@ -29,6 +30,7 @@ mod watch_selection;
 mod workspaces;
 
 pub use apps::AppPage;
+pub use callers::{CallerPage, CreateCaller, IssuedToken, ListedCaller, UpdateCaller};
 pub use check_key::KeyWarning;
 pub use configure_key::{ConfigureKey, Configured};
 pub use export_wrapped_keys::{ExportPages, WrappedKey};

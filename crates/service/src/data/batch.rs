@@ -11,7 +11,7 @@ use futures::future::join_all;
 use super::decrypt::{check, refuse_unknown};
 use super::{ATTEMPTS, Sealed, app_of, binding, nanos, take_back};
 use crate::core::Core;
-use crate::keys::{AppRef, DataKeyRef, Done, Failure};
+use crate::keys::{AppRef, DataKeyRef, Done, Failure, journal};
 use crate::options::{MOST_BATCH_BYTES, MOST_BATCH_ITEMS};
 use crate::{Refusal, Service};
 
@@ -50,6 +50,18 @@ impl Service {
         items: &[ItemToSeal<'_>],
         out: &mut Vec<u8>,
     ) -> Result<BatchSealed, Refusal> {
+        let using = self.0.journal.begin_use(permit, items.len())?;
+        let outcome = self.seal_all(permit, items, out).await;
+        journal::ended(using, &outcome);
+        outcome
+    }
+
+    async fn seal_all(
+        &self,
+        permit: &Permit<permission::Encrypt>,
+        items: &[ItemToSeal<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<BatchSealed, Refusal> {
         let app = app_of(permit)?;
         check_size(items.len(), items.iter().map(|item| item.plaintext.len()).sum(), 0)?;
         for _ in 0..ATTEMPTS {
@@ -68,6 +80,10 @@ impl Service {
         items: &[ItemToSeal<'_>],
         out: &mut Vec<u8>,
     ) -> Option<Result<BatchSealed, Refusal>> {
+        // A person's use is recorded where it is waited for.
+        if permit.is_personal() {
+            return None;
+        }
         let checked = app_of(permit).and_then(|app| {
             check_size(items.len(), items.iter().map(|item| item.plaintext.len()).sum(), 0).map(|()| app)
         });
@@ -80,6 +96,18 @@ impl Service {
     /// Opens 1 to 1,000 messages, 4 MiB of payload in all, appending the plaintexts to `out`. For each item in order: where
     /// its plaintext stands, or why it failed.
     pub async fn batch_decrypt(
+        &self,
+        permit: &Permit<permission::Decrypt>,
+        items: &[ItemToOpen<'_>],
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<Result<Range<usize>, Refusal>>, Refusal> {
+        let using = self.0.journal.begin_use(permit, items.len())?;
+        let outcome = self.open_all(permit, items, out).await;
+        journal::ended(using, &outcome);
+        outcome
+    }
+
+    async fn open_all(
         &self,
         permit: &Permit<permission::Decrypt>,
         items: &[ItemToOpen<'_>],

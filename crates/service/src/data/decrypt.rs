@@ -9,6 +9,7 @@ use envelope::{Binding, Context, Kind};
 use super::encrypt::TooLate;
 use super::{ATTEMPTS, app_of, binding, header_of, take_back};
 use crate::core::Core;
+use crate::keys::journal;
 use crate::keys::{AppRef, DataKeyRef, Done, Failure, OpenKey};
 use crate::options::MOST_CIPHERTEXT;
 use crate::seeded_bug::SeededBug;
@@ -43,8 +44,14 @@ impl Service {
         ciphertext: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Opened, Refusal> {
-        let key = check(app_of(permit)?, ciphertext)?;
-        self.0.open(key, context, ciphertext, out).await
+        let using = self.0.journal.begin_use(permit, 1)?;
+        let outcome = async {
+            let key = check(app_of(permit)?, ciphertext)?;
+            self.0.open(key, context, ciphertext, out).await
+        }
+        .await;
+        journal::ended(using, &outcome);
+        outcome
     }
 
     /// As [`Service::decrypt`], at once. `None`: the key is not ready, and [`Service::decrypt`] would wait for it.
@@ -55,6 +62,10 @@ impl Service {
         ciphertext: &[u8],
         out: &mut Vec<u8>,
     ) -> Option<Result<Opened, Refusal>> {
+        // A person's use is recorded where it is waited for.
+        if permit.is_personal() {
+            return None;
+        }
         match app_of(permit).and_then(|app| check(app, ciphertext)) {
             Ok(key) => self.0.open_now(key, context, ciphertext, out),
             Err(refusal) => Some(Err(refusal)),

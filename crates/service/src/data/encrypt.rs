@@ -8,6 +8,7 @@ use envelope::Context;
 
 use super::{ATTEMPTS, app_of, binding, nanos, take_back};
 use crate::core::Core;
+use crate::keys::journal;
 use crate::keys::lease::Right;
 use crate::keys::standing::Stamp;
 use crate::keys::{AppRef, Done, Failure, OpenKey};
@@ -41,8 +42,14 @@ impl Service {
         plaintext: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<Sealed, Refusal> {
-        check_size(plaintext)?;
-        self.0.seal(app_of(permit)?, context, plaintext, out).await
+        let using = self.0.journal.begin_use(permit, 1)?;
+        let outcome = async {
+            check_size(plaintext)?;
+            self.0.seal(app_of(permit)?, context, plaintext, out).await
+        }
+        .await;
+        journal::ended(using, &outcome);
+        outcome
     }
 
     /// As [`Service::encrypt`], at once. `None`: the app's key is not ready, and [`Service::encrypt`] would wait for it.
@@ -53,6 +60,10 @@ impl Service {
         plaintext: &[u8],
         out: &mut Vec<u8>,
     ) -> Option<Result<Sealed, Refusal>> {
+        // A person's use is recorded where it is waited for.
+        if permit.is_personal() {
+            return None;
+        }
         if let Err(refusal) = check_size(plaintext) {
             return Some(Err(refusal));
         }

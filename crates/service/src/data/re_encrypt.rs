@@ -6,7 +6,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::decrypt::check;
 use super::{ATTEMPTS, Sealed, app_of, take_back};
-use crate::keys::Failure;
+use crate::keys::{Failure, journal};
 use crate::{Refusal, Service};
 
 /// What a ciphertext was sealed under anew.
@@ -27,6 +27,19 @@ impl Service {
         ciphertext: &[u8],
         context: &Context,
         new_context: Option<&Context>,
+        out: &mut Vec<u8>,
+    ) -> Result<ReEncrypted, Refusal> {
+        let using = self.0.journal.begin_use(permit, 1)?;
+        let outcome = self.open_and_seal(permit, ciphertext, (context, new_context), out).await;
+        journal::ended(using, &outcome);
+        outcome
+    }
+
+    async fn open_and_seal(
+        &self,
+        permit: &Permit<permission::ReEncrypt>,
+        ciphertext: &[u8],
+        (context, new_context): (&Context, Option<&Context>),
         out: &mut Vec<u8>,
     ) -> Result<ReEncrypted, Refusal> {
         let app = app_of(permit)?;

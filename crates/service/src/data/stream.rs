@@ -12,6 +12,7 @@ use super::decrypt::{Opened, refuse_unknown};
 use super::encrypt::TooLate;
 use super::{ATTEMPTS, Sealed, app_of, binding, header_of, nanos, take_back};
 use crate::core::Core;
+use crate::keys::journal::{self, PersonalUse};
 use crate::keys::{DataKeyName, Done, Failure};
 use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
@@ -21,6 +22,7 @@ pub struct EncryptStream {
     at: Place,
     sealed: Sealed,
     sealer: Option<StreamSealer>,
+    using: Option<PersonalUse>,
 }
 
 /// A stream being opened. What it gives out is provisional until [`DecryptStream::finish`] says yes.
@@ -28,11 +30,25 @@ pub struct DecryptStream {
     at: Place,
     opened: Opened,
     opener: Option<StreamOpener>,
+    using: Option<PersonalUse>,
 }
 
 impl Service {
     /// Begins a stream under the app's present data key, and appends its first 96 bytes to `out`.
     pub async fn encrypt_stream(
+        &self,
+        permit: &Permit<permission::Encrypt>,
+        context: &Context,
+        out: &mut Vec<u8>,
+    ) -> Result<EncryptStream, Refusal> {
+        let using = self.0.journal.begin_use(permit, 1)?;
+        match self.begin_sealing(permit, context, out).await {
+            Ok(stream) => Ok(EncryptStream { using, ..stream }),
+            refused => refused.inspect_err(|why| journal::refused(using, why)),
+        }
+    }
+
+    async fn begin_sealing(
         &self,
         permit: &Permit<permission::Encrypt>,
         context: &Context,
@@ -55,7 +71,7 @@ impl Service {
             if let Some(Ok((sealer, prologue, sealed))) = begun {
                 out.extend_from_slice(&prologue);
                 let at = Place { core: self.0.clone(), key: app.data_key(sealed.data_key).to_owned() };
-                return Ok(EncryptStream { at, sealed, sealer: Some(sealer) });
+                return Ok(EncryptStream { at, sealed, sealer: Some(sealer), using: None });
             }
             self.0.ready_to_seal(app).await?;
         }
@@ -65,6 +81,19 @@ impl Service {
     /// Begins to open a stream by its first 96 bytes. A wrong context or a foreign stream is refused here, before a byte of
     /// plaintext; fewer bytes are refused as malformed.
     pub async fn decrypt_stream(
+        &self,
+        permit: &Permit<permission::Decrypt>,
+        context: &Context,
+        prologue: &[u8],
+    ) -> Result<DecryptStream, Refusal> {
+        let using = self.0.journal.begin_use(permit, 1)?;
+        match self.begin_opening(permit, context, prologue).await {
+            Ok(stream) => Ok(DecryptStream { using, ..stream }),
+            refused => refused.inspect_err(|why| journal::refused(using, why)),
+        }
+    }
+
+    async fn begin_opening(
         &self,
         permit: &Permit<permission::Decrypt>,
         context: &Context,
@@ -87,7 +116,7 @@ impl Service {
             match begun {
                 Some(Ok(Ok((opener, opened)))) => {
                     let at = Place { core: self.0.clone(), key: key.to_owned() };
-                    return Ok(DecryptStream { at, opened, opener: Some(opener) });
+                    return Ok(DecryptStream { at, opened, opener: Some(opener), using: None });
                 }
                 Some(Ok(Err(OpenFailed))) => return Err(Refusal::because(Reason::DecryptionFailed)),
                 Some(Err(_)) | None => {}
@@ -110,6 +139,11 @@ impl EncryptStream {
     /// Takes any number of bytes and appends what of the ciphertext is complete to `out`. After a refusal every call is
     /// refused.
     pub async fn push(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let pushed = self.seal(plaintext, out).await;
+        pushed.inspect_err(|why| journal::refused(self.using.take(), why))
+    }
+
+    async fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         let from = out.len();
         let mut sealer = self.sealer.take().ok_or_else(over)?;
         self.at.keeps_to(self.sealed.protection).await?;
@@ -125,6 +159,13 @@ impl EncryptStream {
 
     /// Seals the last segment. Only now is the ciphertext whole.
     pub async fn finish(mut self, out: &mut Vec<u8>) -> Result<Sealed, Refusal> {
+        let using = self.using.take();
+        let finished = self.seal_last(out).await;
+        journal::ended(using, &finished);
+        finished
+    }
+
+    async fn seal_last(mut self, out: &mut Vec<u8>) -> Result<Sealed, Refusal> {
         let from = out.len();
         let sealer = self.sealer.take().ok_or_else(over)?;
         // Its bytes were counted as they came.
@@ -146,6 +187,11 @@ impl DecryptStream {
     /// Takes any number of bytes and appends the plaintext of the segments that are complete to `out`. After a refusal every
     /// call is refused.
     pub async fn push(&mut self, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let pushed = self.open(ciphertext, out).await;
+        pushed.inspect_err(|why| journal::refused(self.using.take(), why))
+    }
+
+    async fn open(&mut self, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         let from = out.len();
         let mut opener = self.opener.take().ok_or_else(over)?;
         for segment in ciphertext.chunks(SEGMENT_LEN) {
@@ -164,6 +210,13 @@ impl DecryptStream {
 
     /// Opens the last segment. Only now is the plaintext known to be whole; a refusal here means: discard all of it.
     pub async fn finish(mut self, out: &mut Vec<u8>) -> Result<Opened, Refusal> {
+        let using = self.using.take();
+        let finished = self.open_last(out).await;
+        journal::ended(using, &finished);
+        finished
+    }
+
+    async fn open_last(mut self, out: &mut Vec<u8>) -> Result<Opened, Refusal> {
         let from = out.len();
         let opener = self.opener.take().ok_or_else(over)?;
         let finish = || {

@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
-use domain::ledger::{CalledVault, KeysPurged, KeysUsed, Purpose, VaultCall, WhyPurged};
+use domain::ledger::{CalledVault, DataUsed, KeysPurged, KeysUsed, Purpose, VaultCall, WhyPurged};
+use domain::permission::{Action, Permit, Target};
 use domain::{BootId, Clock, DataKeyId, Hour, KeyVersionId, Moment, Reason, Tally, Timestamp, WorkspaceId};
 use vault::{KeyUnavailable, Trace};
 
 use super::lock;
 use super::vault_call::SERVICE;
+use crate::Refusal;
 use crate::seeded_bug::{Bugs, SeededBug};
 
 /// How long a wrap or an unwrap of a data key waits for others that are written with it.
@@ -27,6 +29,8 @@ const CALLS_TOGETHER: usize = 100;
 const MOST_CALLS: usize = 20_000;
 /// Events that wait to be written.
 const MOST_EVENTS: usize = 4_096;
+/// Uses of data by persons that wait to be written, or are under way: more are not begun.
+const MOST_PERSONAL: usize = 1_024;
 /// Data keys whose hour waits to be written, of all workspaces together.
 const MOST_USES: usize = 200_000;
 /// How long after an hour its counts are written: they come in with each flush of usage.
@@ -58,6 +62,10 @@ struct Pages {
     /// How many calls there are in all.
     call_count: usize,
     events: VecDeque<AuditEvent>,
+    /// What persons did with data. Never given up to make room for something else.
+    personal: VecDeque<AuditEvent>,
+    /// Places for what they are doing now.
+    personal_under_way: usize,
     /// Events that found no room.
     lost: u64,
     /// Data keys whose hour found none.
@@ -110,10 +118,36 @@ impl Journal {
         self.note(Some(workspace), what);
     }
 
-    /// Something happened, at this moment. What a person does on the data path belongs here too, one event a call.
+    /// Something happened, at this moment.
     pub(crate) fn note(&self, workspace: Option<&WorkspaceId>, what: AuditKind) {
         let at = self.clock.now().wall;
         self.put(AuditEvent { workspace: workspace.cloned(), at, actor: SERVICE.to_owned(), what });
+    }
+
+    /// Data is about to be used. What a person does has its own record, for which a place is taken before anything is done: where
+    /// there is none, nothing is done. A service's use is counted, and costs nothing here.
+    pub(crate) fn begin_use<A: Action>(
+        self: &Arc<Self>,
+        permit: &Permit<A>,
+        items: usize,
+    ) -> Result<Option<PersonalUse>, Refusal> {
+        if !permit.is_personal() || self.bugs.has(SeededBug::PersonalUseNotRecorded) {
+            return Ok(None);
+        }
+        let Target::App(workspace, app) = permit.target() else { return Ok(None) };
+        let mut pages = lock(&self.pages);
+        if pages.personal.len() + pages.personal_under_way >= MOST_PERSONAL {
+            let why = "what a person does with data is recorded call by call, and too many records wait to be written";
+            return Err(Refusal::because(Reason::QuotaExceeded).detail(why));
+        }
+        pages.personal_under_way += 1;
+        let items = items as u64;
+        Ok(Some(PersonalUse {
+            journal: self.clone(),
+            workspace: workspace.clone(),
+            actor: permit.actor().to_owned(),
+            used: DataUsed { app: app.clone(), action: A::VERB, items, outcome: None },
+        }))
     }
 
     /// A data key was used in an hour.
@@ -137,6 +171,7 @@ impl Journal {
         let now = self.clock.now();
         let mut pages = lock(&self.pages);
         let mut due = std::mem::take(&mut pages.events);
+        due.extend(std::mem::take(&mut pages.personal));
         let event = |workspace: &WorkspaceId, at, what| {
             let (workspace, actor) = (Some(workspace.clone()), SERVICE.to_owned());
             AuditEvent { workspace, at, actor, what }
@@ -192,6 +227,10 @@ impl Journal {
     /// An event could not be written: it is written with the next ones.
     pub(crate) fn put(&self, event: AuditEvent) {
         let mut pages = lock(&self.pages);
+        if matches!(event.what, AuditKind::DataUsed(_)) {
+            pages.personal.push_back(event);
+            return;
+        }
         if pages.events.len() >= MOST_EVENTS {
             if pages.lost == 0 {
                 tracing::error!(
@@ -217,6 +256,44 @@ impl Journal {
         }
         calls.calls.push(call);
         pages.call_count += 1;
+    }
+}
+
+/// A person's use of data under way. However it ends, and be it by being dropped, it is recorded.
+pub(crate) struct PersonalUse {
+    journal: Arc<Journal>,
+    workspace: WorkspaceId,
+    actor: String,
+    used: DataUsed,
+}
+
+impl PersonalUse {
+    /// It was done, or refused.
+    pub(crate) fn ended(mut self, outcome: Result<(), Reason>) {
+        self.used.outcome = Some(outcome);
+    }
+}
+
+impl Drop for PersonalUse {
+    fn drop(&mut self) {
+        let at = self.journal.clock.now().wall;
+        let (workspace, actor) = (Some(self.workspace.clone()), std::mem::take(&mut self.actor));
+        self.journal.put(AuditEvent { workspace, at, actor, what: AuditKind::DataUsed(self.used.clone()) });
+        lock(&self.journal.pages).personal_under_way -= 1;
+    }
+}
+
+/// Says how a use ended, where it is a person's.
+pub(crate) fn ended<T>(using: Option<PersonalUse>, outcome: &Result<T, Refusal>) {
+    if let Some(using) = using {
+        using.ended(outcome.as_ref().map(drop).map_err(Refusal::reason));
+    }
+}
+
+/// Says that a use was refused, where it is a person's.
+pub(crate) fn refused(using: Option<PersonalUse>, why: &Refusal) {
+    if let Some(using) = using {
+        using.ended(Err(why.reason()));
     }
 }
 

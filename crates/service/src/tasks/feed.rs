@@ -4,7 +4,7 @@
 //! by notification would only be quicker; a replica that cannot read stops within C.
 
 use domain::Reason;
-use store::{ControlChange, Outage, StoreError};
+use store::{CallerSet, ControlChange, Outage, StoreError};
 use tokio::time::timeout;
 use vault::{KeyUnavailable, Trace};
 
@@ -13,6 +13,13 @@ use crate::keys::Failure;
 use crate::keys::table::Change;
 use crate::keys::vault_call::Budget;
 use crate::seeded_bug::SeededBug;
+
+/// What a reading says of the callers.
+enum NewCallers {
+    These(CallerSet),
+    Unchanged,
+    Unreadable,
+}
 
 /// Up to which revision everything is known. One reading at a time.
 #[derive(Default)]
@@ -46,13 +53,15 @@ impl Core {
         }
         let asked_at = self.clock.now();
         let reading = async {
-            match *known {
+            let (revision, changes) = match *known {
                 // Nothing was read before, so that nothing can have changed since.
-                None => Ok((self.store.revision().await?, Vec::new())),
-                Some(known) => self.store.changed_since(known).await,
-            }
+                None => (self.store.revision().await?, Vec::new()),
+                Some(known) => self.store.changed_since(known).await?,
+            };
+            let callers = self.read_callers(*known, revision).await?;
+            Ok((revision, changes, callers))
         };
-        let (revision, changes) = match timeout(budget.left(), reading).await {
+        let (revision, changes, callers) = match timeout(budget.left(), reading).await {
             Ok(Ok(read)) => read,
             Ok(Err(why)) => return Err(self.cannot_read(why)),
             Err(_) => return Err(self.cannot_read(StoreError::Unavailable(Outage::Busy))),
@@ -61,18 +70,58 @@ impl Core {
             // I-6: an older database was put in place of the one we know. Nothing it says is acted on, and nothing it does not say:
             // what was taken back since may be allowed in it.
             self.control.end();
+            self.callers.forget();
             tracing::error!(revision, ?known, "the database is older than it was");
             return Err(Failure::Adrift(StoreError::Damaged));
         }
         if !self.bugs.has(SeededBug::FeedIgnored) {
             changes.iter().for_each(|change| self.take_over(change));
         }
+        match callers {
+            NewCallers::These(set) => self.callers.know(&set.callers, asked_at),
+            NewCallers::Unchanged => self.callers.still(asked_at),
+            NewCallers::Unreadable => self.callers.forget(),
+        }
         *known = Some(revision);
         self.control.was_read(asked_at);
         Ok(())
     }
 
+    /// The callers, where any changed since `known` or none are known yet. That their rows are not what was written is their trouble
+    /// alone: what is said of keys is acted on all the same.
+    async fn read_callers(&self, known: Option<u64>, revision: u64) -> Result<NewCallers, StoreError> {
+        let since = known.filter(|_| self.callers.is_known());
+        if since.is_some_and(|since| revision <= since) || self.bugs.has(SeededBug::CallersNotFollowed) && since.is_some() {
+            return Ok(NewCallers::Unchanged);
+        }
+        let news = known.is_none_or(|known| revision > known);
+        match self.store.callers_changed(since).await {
+            Ok(Some(set)) => {
+                if set.forged > 0 {
+                    tracing::error!(rows = set.forged, "rows of callers fail their authentication: these callers are refused");
+                }
+                for name in self.configured.get().into_iter().flatten().map(|configured| &configured.name) {
+                    if set.callers.iter().any(|caller| caller.id.as_str() == name) {
+                        tracing::error!(name, "a caller stands in the configuration and in the database: the configuration's counts");
+                    }
+                }
+                Ok(NewCallers::These(set))
+            }
+            Ok(None) if since.is_none() => Ok(NewCallers::These(CallerSet::default())),
+            Ok(None) => Ok(NewCallers::Unchanged),
+            Err(why @ (StoreError::SetForged { .. } | StoreError::RowForged { .. })) => {
+                // Said when it is found and not twice a second.
+                if news {
+                    tracing::error!(%why, "the callers in the database are not those that were written: all of them are refused");
+                }
+                Ok(NewCallers::Unreadable)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
     fn cannot_read(&self, why: StoreError) -> Failure {
+        self.callers.lapse();
         tracing::warn!(%why, "what other replicas changed could not be read");
         Failure::Adrift(why)
     }

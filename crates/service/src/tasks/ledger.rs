@@ -94,15 +94,16 @@ impl Service {
         core.sign_if_due(None).await?;
         let mut after: Option<WorkspaceId> = None;
         loop {
-            let workspaces = core.store.workspaces(after.as_ref(), READ_TOGETHER).await?;
+            // A deleted workspace's too: its end is what somebody would like to be without.
+            let workspaces = core.store.chains(after.as_ref(), READ_TOGETHER).await?;
             for workspace in &workspaces {
                 // One forged chain must not keep the others from being signed.
-                if let Err(why) = core.sign_if_due(Some(&workspace.id)).await {
-                    tracing::error!(workspace = %workspace.id, %why, "a chain could not be signed");
+                if let Err(why) = core.sign_if_due(Some(workspace)).await {
+                    tracing::error!(%workspace, %why, "a chain could not be signed");
                 }
             }
             match workspaces.last() {
-                Some(last) if workspaces.len() == READ_TOGETHER => after = Some(last.id.clone()),
+                Some(last) if workspaces.len() == READ_TOGETHER => after = Some(last.clone()),
                 Some(_) | None => return Ok(()),
             }
         }

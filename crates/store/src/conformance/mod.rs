@@ -4,6 +4,7 @@
 
 pub mod approvals;
 pub mod authenticity;
+pub mod callers;
 pub mod changes;
 pub mod commits;
 pub mod data_keys;
@@ -81,6 +82,10 @@ macro_rules! conformance_suite {
             usage::old_hours_go_and_sums_stay
             usage::a_credential_is_read_back
             usage::forged_counts_and_credentials_are_refused
+            callers::a_caller_is_read_back
+            callers::a_change_of_callers_is_told_by_revision
+            callers::a_callers_name_is_given_out_once
+            callers::forged_callers_are_refused
             authenticity::an_edited_row_is_refused
             authenticity::a_row_under_another_name_is_refused
             authenticity::exchanged_codes_are_refused

@@ -3,6 +3,7 @@
 //!
 //! Nothing outside this folder knows SQL.
 
+mod callers;
 mod chain;
 mod changes;
 #[cfg(test)]
@@ -40,8 +41,8 @@ use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::row_seal::RowSeal;
 use domain::{
-    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
-    Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
+    App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -54,7 +55,7 @@ use self::transaction::SqliteTransaction;
 use self::unit::{Commit, Step};
 use self::writer::{Command, Request, Writer};
 use crate::row::{RowCodes, WrappedKey};
-use crate::{Activation, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+use crate::{Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
 
 /// How many requests may wait for the writer before the next one waits to be let in.
 const QUEUE: usize = 1024;
@@ -490,5 +491,33 @@ impl Store for SqliteStore {
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
         let (workspace, app) = (workspace.clone(), app.clone());
         self.read(move |conn, codes| Ok(usage::credential(conn, codes, &workspace, &app)?.map(|kept| kept.row))).await
+    }
+
+    async fn caller(&self, caller: &CallerId) -> Result<Option<StoredCaller>, StoreError> {
+        let caller = caller.clone();
+        self.read(move |conn, codes| Ok(callers::caller(conn, codes, &caller)?.map(|kept| kept.row))).await
+    }
+
+    async fn callers(&self, after: Option<&CallerId>, limit: usize) -> Result<Vec<StoredCaller>, StoreError> {
+        let after = after.map_or(String::new(), |after| after.as_str().to_owned());
+        self.read(move |conn, codes| {
+            let clause = "WHERE caller > ?1 AND deleted_at IS NULL ORDER BY caller LIMIT ?2";
+            read::many(conn, codes, clause, params![after, page(limit)])
+        })
+        .await
+    }
+
+    async fn callers_changed(&self, since: Option<u64>) -> Result<Option<CallerSet>, StoreError> {
+        self.read(move |conn, codes| callers::changed(conn, codes, since)).await
+    }
+
+    async fn chains(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<WorkspaceId>, StoreError> {
+        let after = after.map_or(String::new(), |after| after.as_str().to_owned());
+        self.read(move |conn, codes| {
+            let clause = "WHERE workspace > ?1 ORDER BY workspace LIMIT ?2";
+            let found: Vec<Workspace> = read::many(conn, codes, clause, params![after, page(limit)])?;
+            Ok(found.into_iter().map(|workspace| workspace.id).collect())
+        })
+        .await
     }
 }

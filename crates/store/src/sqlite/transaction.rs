@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::{
-    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, StoredCredential, Timestamp,
-    Workspace, WorkspaceId,
+    App, AppId, CallerId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, StoredCaller,
+    StoredCredential, Timestamp, Workspace, WorkspaceId,
 };
 use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{destroy, life, operation, page, read, usage, write};
+use super::{callers, destroy, life, operation, page, read, usage, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -198,6 +198,20 @@ impl Transaction for SqliteTransaction {
     async fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), StoreError> {
         let credential = credential.clone();
         self.run(move |unit| unit.step(|step| usage::put_credential(step, &credential))).await
+    }
+
+    async fn caller(&mut self, caller: &CallerId) -> Result<Option<StoredCaller>, StoreError> {
+        let caller = caller.clone();
+        self.run(move |unit| Ok(callers::caller(unit.conn, unit.codes, &caller)?.map(|kept| kept.row))).await
+    }
+
+    async fn live_callers(&mut self) -> Result<Vec<StoredCaller>, StoreError> {
+        self.run(|unit| read::many(unit.conn, unit.codes, "WHERE deleted_at IS NULL ORDER BY caller", [])).await
+    }
+
+    async fn put_caller(&mut self, caller: &StoredCaller) -> Result<(), StoreError> {
+        let caller = caller.clone();
+        self.run(move |unit| unit.step(|step| callers::put(step, &caller))).await
     }
 
     async fn commit(self: Box<Self>) -> Result<u64, StoreError> {

@@ -238,6 +238,15 @@ impl<'c> Step<'_, 'c> {
         Sealed::new(stamp, code)
     }
 
+    /// As [`Step::seal`], for a row that is the platform's.
+    pub(super) fn seal_platforms<R: Row>(&mut self, row: &R, before: Option<RowMac>) -> Result<Sealed, StoreError> {
+        let stamp = self.unit.stamp();
+        let code = self.codes().make(row, stamp);
+        self.head(&None)?;
+        self.changes.push((None, Change::Added { before, code }));
+        Sealed::new(stamp, code)
+    }
+
     /// Takes a row that is about to be deleted out of its workspace's set.
     pub(super) fn unseal(&mut self, workspace: &WorkspaceId, before: RowMac) -> Result<(), StoreError> {
         let workspace = Some(workspace.clone());

@@ -43,6 +43,7 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
     count::<domain::Operation>(&snapshot, codes, &mut found)?;
     count::<domain::KeyUsage>(&snapshot, codes, &mut found)?;
     count::<domain::StoredCredential>(&snapshot, codes, &mut found)?;
+    count::<domain::StoredCaller>(&snapshot, codes, &mut found)?;
     follow_chains(&snapshot, codes, &mut found)?;
     let verified = Verified {
         rows: found.values().map(|found| found.rows).sum(),
@@ -54,9 +55,11 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
 
 fn count<R: Stored>(conn: &Connection, codes: &RowCodes, found: &mut Workspaces) -> Result<(), StoreError> {
     read::each(conn, codes, "", [], |kept: Kept<R>| {
-        let workspace: WorkspaceId =
-            kept.row.workspace().parse().map_err(|_| StoreError::RowForged { table: R::TABLE })?;
-        let found = found.entry(Some(workspace)).or_default();
+        let workspace = match kept.row.workspace() {
+            "" => None,
+            name => Some(name.parse::<WorkspaceId>().map_err(|_| StoreError::RowForged { table: R::TABLE })?),
+        };
+        let found = found.entry(workspace).or_default();
         found.rows += 1;
         found.sum.add(&kept.code);
         Ok(())

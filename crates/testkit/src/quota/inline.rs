@@ -12,10 +12,10 @@ use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
-    Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
+    App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
+    Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
-use store::{Activation, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+use store::{Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
 
 /// A database, asked at once.
 pub(super) struct Inline(pub(super) Arc<dyn Store>);
@@ -258,6 +258,22 @@ impl Store for Inline {
     async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
         at_once(self.0.begin(name)).map(|inner| Box::new(InlineTransaction(inner)) as Box<dyn Transaction>)
     }
+
+    async fn caller(&self, caller: &CallerId) -> Result<Option<StoredCaller>, StoreError> {
+        at_once(self.0.caller(caller))
+    }
+
+    async fn callers(&self, after: Option<&CallerId>, limit: usize) -> Result<Vec<StoredCaller>, StoreError> {
+        at_once(self.0.callers(after, limit))
+    }
+
+    async fn callers_changed(&self, since: Option<u64>) -> Result<Option<CallerSet>, StoreError> {
+        at_once(self.0.callers_changed(since))
+    }
+
+    async fn chains(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<WorkspaceId>, StoreError> {
+        at_once(self.0.chains(after, limit))
+    }
 }
 
 #[async_trait]
@@ -352,5 +368,17 @@ impl Transaction for InlineTransaction {
 
     async fn commit(self: Box<Self>) -> Result<u64, StoreError> {
         at_once(self.0.commit())
+    }
+
+    async fn caller(&mut self, caller: &CallerId) -> Result<Option<StoredCaller>, StoreError> {
+        at_once(self.0.caller(caller))
+    }
+
+    async fn live_callers(&mut self) -> Result<Vec<StoredCaller>, StoreError> {
+        at_once(self.0.live_callers())
+    }
+
+    async fn put_caller(&mut self, caller: &StoredCaller) -> Result<(), StoreError> {
+        at_once(self.0.put_caller(caller))
     }
 }

@@ -11,12 +11,12 @@ use domain::key_life::{AppSelection, Enforcement, KeyLife, Policy};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::{
-    App, AppId, DataKey, DataKeyId, DataKeyState, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion,
-    KeyVersionId, Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
+    App, AppId, CallerId, DataKey, DataKeyId, DataKeyState, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion,
+    KeyVersionId, Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use service::ScheduleEnforcement;
 use store::{
-    Activation, ClusterId, Conflict, ControlChange, Inserted, Outage, RecordedDenial, RecordedEvent, Store, StoreError,
+    Activation, CallerSet, ClusterId, Conflict, ControlChange, Inserted, Outage, RecordedDenial, RecordedEvent, Store, StoreError,
     Transaction, Verified,
 };
 use tokio::sync::{OwnedMutexGuard, watch};
@@ -487,5 +487,22 @@ impl Store for StoreLine {
 
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
         self.others().credential(workspace, app).await
+    }
+
+    async fn caller(&self, caller: &CallerId) -> Result<Option<StoredCaller>, StoreError> {
+        self.others().caller(caller).await
+    }
+
+    async fn callers(&self, after: Option<&CallerId>, limit: usize) -> Result<Vec<StoredCaller>, StoreError> {
+        self.others().callers(after, limit).await
+    }
+
+    /// The simulation has no callers: nothing is read that would take simulated time.
+    async fn callers_changed(&self, _: Option<u64>) -> Result<Option<CallerSet>, StoreError> {
+        Ok(None)
+    }
+
+    async fn chains(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<WorkspaceId>, StoreError> {
+        self.others().chains(after, limit).await
     }
 }

@@ -7,7 +7,7 @@ use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::{
-    App, AppId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, StoredCredential, Timestamp, Workspace, WorkspaceId,
+    App, AppId, CallerId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, StoredCaller, StoredCredential, Timestamp, Workspace, WorkspaceId,
 };
 use store::{Conflict, Outage, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
@@ -170,5 +170,17 @@ impl Transaction for MemoryTransaction {
         let wrote_life = self.wrote_life;
         database.tell(|change| change.switched_off = wrote_life.then_some(off), changed);
         Ok(changed.revision)
+    }
+
+    async fn caller(&mut self, _: &CallerId) -> Result<Option<StoredCaller>, StoreError> {
+        Self::not_simulated()
+    }
+
+    async fn live_callers(&mut self) -> Result<Vec<StoredCaller>, StoreError> {
+        Self::not_simulated()
+    }
+
+    async fn put_caller(&mut self, _: &StoredCaller) -> Result<(), StoreError> {
+        Self::not_simulated()
     }
 }
