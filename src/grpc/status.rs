@@ -122,6 +122,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::CredentialUnusable
         | Reason::PlatformKeyUnavailable
         | Reason::EnforcementMissed
+        | Reason::DatabaseRolledBack
         | Reason::Internal => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }

@@ -311,6 +311,10 @@ reasons! {
     // Callers: 360 to 379 in the contract.
     PermissionDenied "PERMISSION_DENIED" Caller "the caller was not granted this action here"
         => "have the platform's operators grant the action named, or a role that has it (docs/permissions.md)";
+
+    // The database as a whole: 397 to 399 in the contract.
+    DatabaseRolledBack "DATABASE_ROLLED_BACK" Service "the database was replaced by an older copy or by another one"
+        => "the platform's operators put the newer database back, or two of them accept the older one";
 }
 
 impl fmt::Display for Reason {

@@ -9,6 +9,7 @@
 mod contract;
 mod error;
 mod event;
+mod head;
 mod key_test_steps;
 mod life;
 mod row;
@@ -23,3 +24,4 @@ pub mod sqlite;
 pub use contract::{Activation, ClusterId, ControlChange, Inserted, RecordedDenial, Store, Transaction, Verified};
 pub use error::{Conflict, Outage, StoreError};
 pub use event::RecordedEvent;
+pub use head::{Head, HeadRefused, Outside};
