@@ -30,10 +30,10 @@ enum Command {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Make the platform's own key.
+    /// Make the platform's own key, and go over to another.
     #[command(subcommand)]
     PlatformKey(PlatformKeyCommand),
-    /// Look at the database of a daemon that is not running.
+    /// Look at the database of a daemon that is not running, or accept a restored one.
     #[command(subcommand)]
     Store(StoreCommand),
 }
@@ -48,12 +48,47 @@ enum ConfigCommand {
 enum PlatformKeyCommand {
     /// Create a platform key; an existing file is never touched.
     Init(Init),
+    /// Say which keys the file has, and how much of the database is under each.
+    List(ConfigFile),
+    /// Add a key that opens and does not seal yet. Back the file up before it is promoted.
+    Add(ConfigFile),
+    /// Make a key the one that seals. The service must not run.
+    Promote(OneKey),
+    /// Seal every row anew under the key that seals. The service must not run; goes on where it was interrupted.
+    Reseal(ConfigFile),
+    /// Take a key that nothing is under out of the file, for good. The service must not run.
+    Remove(OneKey),
+}
+
+#[derive(Args)]
+struct OneKey {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The key's id.
+    #[arg(long, value_name = "ID")]
+    key: domain::PlatformKeyId,
 }
 
 #[derive(Subcommand)]
 enum StoreCommand {
     /// Verify every row, every set of rows and every audit chain.
     Check(ConfigFile),
+    /// Accept a database that is older than its head, as after a restore: without names, only say what would be lost.
+    Accept(AcceptArgs),
+}
+
+#[derive(Args)]
+struct AcceptArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The revision of the database that is accepted, as it was printed.
+    #[arg(long, value_name = "REVISION", requires = "approved_by")]
+    revision: Option<u64>,
+    /// Who accepts it: given twice, by two people. Their names stand in the platform's audit chain.
+    #[arg(long, value_name = "NAME", requires = "revision")]
+    approved_by: Vec<String>,
 }
 
 #[derive(Args)]
@@ -85,6 +120,22 @@ fn main() -> ExitCode {
         },
         Command::Config(ConfigCommand::Check(ConfigFile { config })) => command::config_check(&config, out),
         Command::Store(StoreCommand::Check(ConfigFile { config })) => command::store_check(&config, out),
+        Command::Store(StoreCommand::Accept(AcceptArgs { config, revision, approved_by })) => {
+            command::store_accept(&config, &command::Accept { revision, approved_by }, out)
+        }
+        Command::PlatformKey(PlatformKeyCommand::List(ConfigFile { config })) => {
+            command::platform_key_list(&config, out)
+        }
+        Command::PlatformKey(PlatformKeyCommand::Add(ConfigFile { config })) => command::platform_key_add(&config, out),
+        Command::PlatformKey(PlatformKeyCommand::Promote(OneKey { config, key })) => {
+            command::platform_key_promote(&config, key, out)
+        }
+        Command::PlatformKey(PlatformKeyCommand::Reseal(ConfigFile { config })) => {
+            command::platform_key_reseal(&config, out)
+        }
+        Command::PlatformKey(PlatformKeyCommand::Remove(OneKey { config, key })) => {
+            command::platform_key_remove(&config, key, out)
+        }
         Command::PlatformKey(PlatformKeyCommand::Init(Init { file, config })) => match (file, config) {
             (Some(file), _) => command::platform_key_init(InitFrom::File(file), out),
             (None, Some(config)) => command::platform_key_init(InitFrom::Config(config), out),

@@ -71,5 +71,7 @@ told! {
     secmem::HardenError: remedy;
     store::sqlite::OpenRefused: remedy;
     store::StoreError: remedy;
+    store::sqlite::AcceptRefused: remedy;
+    store::sqlite::NotMoved: remedy;
     service::StartFailed: remedy;
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
+use futures::future::{Either, select};
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
 use outbound::Rules;
 use service::{Options, Parts, Service, StartFailed};
-use store::Store;
-use store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use store::sqlite::{Acceptance, Durability, Offline, SqliteOptions, SqliteStore};
+use store::{Outside, Store, StoreError};
 use vault::azure::{AzureKeys, AzureOptions, CertificateKey, ClientSecret, PlatformCredential};
 use vault::platform::{PlatformRoot, RootRefused};
 use vault::{CustomerKeys, KeyRef};
@@ -36,6 +37,10 @@ const PLATFORM_VAULT: Duration = Duration::from_secs(30);
 const WIPE_EVERY: Duration = Duration::from_secs(5);
 /// How often the files of certificates are read again.
 const READ_CERTIFICATES_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked whether the database is still the one that was opened.
+const LOOK_AT_DATABASE_EVERY: Duration = Duration::from_secs(1);
+/// How often the whole database is verified; the first time at once.
+const VERIFY_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How long the end of the process waits for the last counts of usage to be written, and as long again for the ledger.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 
@@ -83,7 +88,9 @@ impl Assembly {
     pub async fn of(config: &Config) -> Result<Self, Troubles> {
         let customer_keys = Arc::new(azure(config)?);
         let platform = Arc::new(platform_root(&config.platform_key, &*customer_keys).await?);
-        let store = Arc::new(SqliteStore::create_or_open(sqlite(&config.database, &platform))?);
+        warn_of_a_shared_volume(config);
+        let options = sqlite(&config.database, &platform);
+        let store = Arc::new(SqliteStore::create_or_open_anchored(options, &outside(&config.head(), &platform))?);
         let callers = Arc::new(callers(&config.callers)?);
         Ok(Self {
             limits: config.limits.clone(),
@@ -95,7 +102,7 @@ impl Assembly {
     /// Starts the service and what answers for it. Nothing listens yet.
     pub async fn start(self) -> Result<Daemon, StartFailed> {
         let Self { store, customer_keys, platform, callers, clock, entropy, limits, options } = self;
-        let (grpc_clock, grpc_entropy) = (clock.clone(), entropy.clone());
+        let (grpc_clock, grpc_entropy, looked_at) = (clock.clone(), entropy.clone(), store.clone());
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
         // The configuration's come first: it wins where a name stands in both.
@@ -103,13 +110,14 @@ impl Assembly {
         let callers = Arc::new(EitherCallers(callers, service.callers()));
         service.know_callers().await?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None })
+        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None })
     }
 }
 
 /// A daemon that runs and is not listening yet.
 pub struct Daemon {
     service: Arc<Service>,
+    store: Arc<dyn Store>,
     grpc: Grpc,
     health: Health,
     limits: Limits,
@@ -135,7 +143,7 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, grpc, health, limits, entropy, webhook } = self;
+        let Self { service, store, grpc, health, limits, entropy, webhook } = self;
         let mut tasks = tokio::task::JoinSet::new();
         let beside = webhook.as_ref().map(|(listener, _)| listener);
         for certificates in listeners.iter().chain(beside).filter_map(Listener::certificates) {
@@ -153,6 +161,7 @@ impl Daemon {
         tasks.spawn(service.clone().work_on_operations());
         tasks.spawn(service.clone().keep_enforcement_dates());
         tasks.spawn(service.clone().keep_following_new_versions());
+        tasks.spawn(keep_verifying(store.clone()));
         {
             let service = service.clone();
             tasks.spawn(async { match service.keep_usage().await {} });
@@ -162,7 +171,13 @@ impl Daemon {
             tasks.spawn(async { match service.keep_ledger().await {} });
         }
         let stop = async {
-            stop.await;
+            let stop = std::pin::pin!(stop);
+            let rolled_back = std::pin::pin!(rolled_back(store));
+            if let Either::Right((Rolled, stop)) = select(stop, rolled_back).await {
+                // Nothing is served from it any more. The process stays, so that the alarm does; whoever balances load is told.
+                health.not_serving().await;
+                stop.await;
+            }
             health.not_serving().await;
             health.end_watches().await;
         };
@@ -199,6 +214,38 @@ async fn keep_reading(certificates: Arc<ServerTls>) {
                 tracing::error!(%file, %why, hint, "new certificates cannot be used: those from before still count");
             }
             Err(why) => tracing::error!(%file, %why, "certificates could not be read again"),
+        }
+    }
+}
+
+/// Verifies the whole database again and again: a row that was deleted, planted or put back as it once was shows only among all of
+/// them. What is found is told each time, and the workspace it is in is refused from then on.
+async fn keep_verifying(store: Arc<dyn Store>) {
+    let mut ticks = tokio::time::interval(VERIFY_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match store.verify().await {
+            Ok(verified) => tracing::info!(rows = verified.rows, events = verified.events, "the database is in order"),
+            Err(why) if why.reason() == domain::Reason::RowForged => {
+                tracing::error!(%why, hint = why.remedy(), "somebody else wrote into the database");
+            }
+            Err(why) => tracing::warn!(%why, "the database could not be verified"),
+        }
+    }
+}
+
+/// The database turned out not to be the one that was opened.
+struct Rolled;
+
+/// Ends when the database has turned out to be an older copy of itself, or another.
+async fn rolled_back(store: Arc<dyn Store>) -> Rolled {
+    let mut ticks = tokio::time::interval(LOOK_AT_DATABASE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if store.revision().await == Err(StoreError::RolledBack) {
+            return Rolled;
         }
     }
 }
@@ -291,7 +338,61 @@ pub async fn open_database(config: &Config) -> Result<SqliteStore, Troubles> {
         None => platform_file(&config.platform_key.file)?,
         Some(_) => platform_root(&config.platform_key, &azure(config)?).await?,
     };
-    Ok(SqliteStore::open(sqlite(&config.database, &platform))?)
+    Ok(SqliteStore::open_anchored(sqlite(&config.database, &platform), &outside(&config.head(), &platform))?)
+}
+
+/// Opens the platform root a configuration names.
+pub async fn open_platform_root(config: &Config) -> Result<PlatformRoot, Trouble> {
+    match &config.platform_key.vault_key {
+        None => platform_file(&config.platform_key.file),
+        Some(_) => platform_root(&config.platform_key, &azure(&config.azure)?).await,
+    }
+}
+
+/// Takes the database a configuration names for work on all of its rows: nobody serves from it meanwhile.
+pub fn take_database(config: &Config, platform: &PlatformRoot) -> Result<Offline, Trouble> {
+    Ok(Offline::open(&sqlite(&config.database, platform), &outside(&config.head(), platform))?)
+}
+
+/// Looks at a database that does not stand where its head says.
+pub fn look_at_database(config: &Config, platform: &PlatformRoot) -> Result<Acceptance, Trouble> {
+    Ok(Acceptance::look(&sqlite(&config.database, platform), &outside(&config.head(), platform))?)
+}
+
+/// Adds a key to the platform root that a configuration names.
+pub async fn add_platform_key(config: &Config) -> Result<domain::PlatformKeyId, Trouble> {
+    let PlatformKey { file, vault_key } = &config.platform_key;
+    let added = match vault_key {
+        None => PlatformRoot::add_key(file, &SystemEntropy),
+        Some(key) => {
+            let at = KeyRef { tenant: key.tenant.clone(), location: key.location.clone() };
+            let vault = azure(&config.azure)?;
+            PlatformRoot::add_key_wrapped(file, &vault, &at, &SystemEntropy, PLATFORM_VAULT).await
+        }
+    };
+    added.map_err(|refused| root_trouble(file, &refused))
+}
+
+/// What stands outside of a database under this root.
+pub(crate) fn outside(head: &Path, platform: &PlatformRoot) -> Outside {
+    Outside { head: head.to_owned(), seal: platform.head_seal(), root_checks: platform.check_values() }
+}
+
+/// One volume that is restored, copied or rolled back as a whole takes the head along with the database.
+fn warn_of_a_shared_volume(config: &Config) {
+    use std::os::unix::fs::MetadataExt as _;
+    let volume = |path: &Path| {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        parent.metadata().map(|found| found.dev()).ok()
+    };
+    let head = config.head();
+    if volume(&head) == volume(&config.database) {
+        tracing::warn!(
+            head = %head.display(),
+            "the database's head is on the database's own volume: whoever puts back all of it is not noticed; name a directory on \
+             another one as state_dir"
+        );
+    }
 }
 
 fn sqlite(path: &Path, platform: &PlatformRoot) -> SqliteOptions {
@@ -319,7 +420,7 @@ fn platform_file(file: &Path) -> Result<PlatformRoot, Trouble> {
     PlatformRoot::open_file(file).map_err(|refused| root_trouble(file, &refused))
 }
 
-fn root_trouble(file: &Path, refused: &RootRefused) -> Trouble {
+pub(crate) fn root_trouble(file: &Path, refused: &RootRefused) -> Trouble {
     let cause = std::error::Error::source(refused).map_or_else(String::new, |cause| format!(": {cause}"));
     Trouble::new(format_args!("{}: {refused}{cause}", file.display()), refused.remedy())
 }

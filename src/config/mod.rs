@@ -58,6 +58,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// Where vaults may be reached besides the internet, where never, and through which proxy.
     pub way_out: WayOut,
+    /// The directory of what stands outside of the database and belongs to it; absent: beside the database.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// One place to listen on.
@@ -133,6 +135,18 @@ pub struct ConfiguredCaller {
 }
 
 impl Config {
+    /// The file of the database's head: in `state_dir`, or beside the database.
+    pub fn head(&self) -> PathBuf {
+        match &self.state_dir {
+            Some(directory) => directory.join("head"),
+            None => {
+                let mut name = self.database.as_os_str().to_owned();
+                name.push(".head");
+                name.into()
+            }
+        }
+    }
+
     /// Reads a configuration file, or reports everything that is wrong with it. Relative paths are relative to the file.
     pub fn read(path: &Path) -> Result<Self, ConfigRefused> {
         let bytes = crate::files::read(path).map_err(ConfigRefused::File)?;

@@ -46,6 +46,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
     way_out.proxy = proxy(whole.section("outbound"));
     let workers = whole.count("workers", 1..1_025).and_then(|count| usize::try_from(count).ok());
     let database = whole.required("database", "write the path of the database file").map(file);
+    let state_dir = whole.text("state_dir").map(file);
     let platform_key = platform_key(whole.section("platform_key"), &file, &mut way_out);
     let locks = [("required", MemoryLock::Required), ("preferred", MemoryLock::Preferred)];
     let memory_lock = whole.one_of("memory_lock", &locks).unwrap_or(MemoryLock::Required);
@@ -82,6 +83,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
             log_format,
             log_level,
             way_out,
+            state_dir,
         }),
         _ => Err(faults.into_sorted()),
     }
@@ -311,6 +313,15 @@ level = "debug"
         let grants: Vec<_> = config.callers[0].grants.iter().map(ToString::to_string).collect();
         assert_eq!(grants, ["platform-service", "platform-operator"]);
         assert_eq!(config.callers[0].expires.unwrap().to_string(), "2027-01-01T00:00:00.000Z");
+    }
+
+    /// The head is in the directory named for it, or else beside the database.
+    #[test]
+    fn the_head_has_its_place() {
+        let read = |text: &str| config(text, Path::new("/etc/byokd")).unwrap().head();
+        assert_eq!(read(GOOD), Path::new("/etc/byokd/byokd.db.head"));
+        let elsewhere = GOOD.replace("workers = 2", "workers = 2\nstate_dir = \"/var/lib/byokd-state\"");
+        assert_eq!(read(&elsewhere), Path::new("/var/lib/byokd-state/head"));
     }
 
     /// A file with many faults tells them all at once, each with its line and key.

@@ -44,13 +44,15 @@ pub(super) async fn start(
     http: Listener,
 ) -> Result<Running, Trouble> {
     let platform = Arc::new(platform_root(home)?);
-    let store = SqliteStore::create_or_open(SqliteOptions {
+    let options = SqliteOptions {
         path: home.file("byokd.db"),
         row_seal: platform.row_seal(),
         root_check: platform.check_value(),
         cluster: platform.cluster_id(),
         durability,
-    })?;
+    };
+    let outside = wire::outside(&home.file("byokd.db.head"), &platform);
+    let store = SqliteStore::create_or_open_anchored(options, &outside)?;
     let (client_id, secret) = azure.application().await?;
     let credential = PlatformCredential::Secret(ClientSecret::new(Zeroizing::new(secret)));
     let connector = DevelopmentConnector { addr: azure.addr(), ca_pem: azure.ca_pem().to_vec() };

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `platform.key` | the platform root |
 //! | `byokd.db` | the database |
+//! | `byokd.db.head` | the database's head; in production on another volume |
 //! | `token` | the bearer token |
 //! | `second-token` | that of somebody else, who approves what the first asks for |
 //! | `emulator/` | the emulated Azure: directories, vaults, keys |

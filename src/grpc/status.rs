@@ -136,7 +136,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::Internal
         | Reason::SignInUntrusted
         | Reason::SignInClaimsMissing
-        | Reason::VaultAddressForbidden => Code::Internal,
+        | Reason::VaultAddressForbidden
+        | Reason::DatabaseRolledBack => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }
 }

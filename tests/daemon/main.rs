@@ -11,6 +11,7 @@ mod health;
 mod limits;
 mod panics;
 mod permissions;
+mod platform_key;
 mod raw;
 mod secrets;
 mod site;

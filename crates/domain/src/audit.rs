@@ -25,6 +25,19 @@ pub struct AuditEvent {
     pub what: AuditKind,
 }
 
+/// Which database was accepted in the place of the one that its head was taken of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseAccepted {
+    /// Where the accepted one stood.
+    pub epoch: u64,
+    /// At which of its revisions.
+    pub revision: u64,
+    /// Where the head stood, or why there was none.
+    pub head: String,
+    /// Who accepted it.
+    pub approved_by: [String; 2],
+}
+
 /// What can happen. Serialised with a stable name, because chains are kept for years.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditKind {
@@ -237,6 +250,15 @@ pub enum AuditKind {
     },
     /// What a replica sealed and opened in an hour.
     KeysUsed(KeysUsed),
+    /// A database that does not stand where its head says was accepted as it is, by two people.
+    DatabaseAccepted(Box<DatabaseAccepted>),
+    /// Every row and every sealed blob is under this platform key now.
+    PlatformKeyInUse {
+        /// Which.
+        key: crate::PlatformKeyId,
+        /// How many rows were sealed anew.
+        rows: u64,
+    },
     /// It was signed how far the chain had come.
     Checkpointed(SignedCheckpoint),
     /// A caller was created, changed or deleted.
@@ -380,6 +402,19 @@ impl AuditKind {
                 ("replica.cut_off", vec![("replica", hex::encode(boot.as_bytes())), ("from", from.to_string())])
             }
             Self::KeysUsed(used) => (KeysUsed::EVENT, used.details()),
+            Self::DatabaseAccepted(accepted) => (
+                "database.accepted",
+                vec![
+                    ("epoch", accepted.epoch.to_string()),
+                    ("revision", accepted.revision.to_string()),
+                    ("head", accepted.head.clone()),
+                    ("approved_by", accepted.approved_by[0].clone()),
+                    ("approved_by", accepted.approved_by[1].clone()),
+                ],
+            ),
+            Self::PlatformKeyInUse { key, rows } => {
+                ("platform_key.in_use", vec![("key", key.to_string()), ("rows", rows.to_string())])
+            }
             Self::Checkpointed(signed) => (SignedCheckpoint::EVENT, signed.details()),
             Self::CallerChanged(changed) => (changed.event(), changed.details()),
             Self::DataUsed(used) => (DataUsed::EVENT, used.details()),

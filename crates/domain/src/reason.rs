@@ -349,6 +349,9 @@ reasons! {
         => "remove the one that is not in use any more, then have another one made";
     CallerCertificateTaken "CALLER_CERTIFICATE_TAKEN" Caller "the certificate's name is another caller's"
         => "give each caller a certificate of its own";
+    // The database as a whole: 397 to 399 in the contract.
+    DatabaseRolledBack "DATABASE_ROLLED_BACK" Service "the database was replaced by an older copy or by another one"
+        => "the platform's operators put the newer database back, or two of them accept the older one";
 }
 
 impl fmt::Display for Reason {

@@ -33,6 +33,7 @@ pub use control::{
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use keys::control::LATE as LONGEST_NAP;
+pub use keys::reseal::reseal_wrapping;
 pub use options::Options;
 pub use refusal::Refusal;
 pub use seeded_bug::SeededBug;

@@ -1,4 +1,5 @@
-//! How many durable acknowledgements a second one commit each gives, and how many a crowd of 256 that shares commits gets.
+//! How many durable acknowledgements a second one commit each gives, and how many a crowd of 256 that shares commits gets: without
+//! a head outside of the database, and with one that follows every commit before it is acknowledged.
 //!
 //! `cargo run --release -p store --example group_commit`
 
@@ -6,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{DataKeyId, Protection};
-use store::Store;
 use store::conformance::TestSeal;
 use store::conformance::sample::{app_id, event, furnish, platform_key, workspace_id};
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use store::{Outside, Store};
 
 const WAITERS: usize = 256;
 const ROUNDS: usize = 3;
@@ -32,13 +33,28 @@ fn now() -> Instant {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir_in(std::env::current_exe()?.parent().ok_or("the example is in a directory")?)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::create_or_open(SqliteOptions {
-        path: dir.path().join("byokd.db"),
+    let options = |name: &str| SqliteOptions {
+        path: dir.path().join(name),
         row_seal: Arc::new(TestSeal::default()),
         root_check: [0; 16],
         cluster: [0; 16],
         durability: Durability::Full,
-    })?);
+    };
+    let seal = Arc::new(TestSeal::default());
+    let outside = Outside { head: dir.path().join("head"), seal, root_checks: vec![[0; 16]] };
+    for anchored in [false, true] {
+        let store: Arc<dyn Store> = match anchored {
+            false => Arc::new(SqliteStore::create_or_open(options("without.db"))?),
+            true => Arc::new(SqliteStore::create_or_open_anchored(options("with.db"), &outside)?),
+        };
+        println!("{}", if anchored { "with a head outside" } else { "without a head outside" });
+        measure(store).await?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what this is for")]
+async fn measure(store: Arc<dyn Store>) -> Result<(), Box<dyn std::error::Error>> {
     furnish(&*store, &["acme"], &["bot"]).await;
     println!("{:<16} {:>12} {:>16} {:>8}", "acknowledged/s", "one by one", "256 waiting", "ratio");
     for (name, work) in [("insert_data_key", Work::InsertDataKey), ("record", Work::Record)] {

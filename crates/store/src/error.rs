@@ -58,6 +58,10 @@ pub enum StoreError {
         /// The database's message. For logs; it never leaves the service.
         detail: std::sync::Arc<str>,
     },
+    /// The database is an older copy of itself, or another, put in its place while it was in use. Nothing is read from it or
+    /// written to it any more.
+    #[error("the database was replaced by an older copy or by another one")]
+    RolledBack,
 }
 
 /// What keeps a database from being used.
@@ -81,6 +85,9 @@ pub enum Outage {
     /// A commit failed before and writing has not been proven to work again since.
     #[error("writing is suspended until a test commit succeeds")]
     WritesSuspended,
+    /// The head outside of it cannot be written: nothing is acknowledged that it does not cover.
+    #[error("the head outside of it cannot be written")]
+    Head,
 }
 
 /// Which rule of the data a write would break.
@@ -162,6 +169,7 @@ impl StoreError {
             | Self::TransactionEnded { .. }
             | Self::Closed => Reason::StoreUnavailable,
             Self::TooLarge { .. } | Self::Refused { .. } => Reason::Internal,
+            Self::RolledBack => Reason::DatabaseRolledBack,
         }
     }
 
@@ -183,6 +191,12 @@ impl StoreError {
             Self::Unavailable(Outage::Disk | Outage::WritesSuspended) => {
                 "check the database's disk; the service goes on by itself once a commit succeeds"
             }
+            Self::Unavailable(Outage::Head) => {
+                "check state_dir: its disk, its space, and that its file `head` is in its place; the service goes on by itself"
+            }
+            Self::RolledBack => {
+                "stop the service, put the newer database back, or accept the older one by two people: byokd store accept"
+            }
             Self::Unavailable(Outage::ReadOnly) => "mount the database's disk writable",
             Self::Unavailable(Outage::Memory) => "give the service more memory",
             Self::Damaged => "stop the service, keep a copy of the damaged file and restore a backup",
@@ -203,7 +217,8 @@ impl StoreError {
             | Self::OutcomeUnknown
             | Self::Damaged
             | Self::TooLarge { .. }
-            | Self::Refused { .. } => false,
+            | Self::Refused { .. }
+            | Self::RolledBack => false,
         }
     }
 }

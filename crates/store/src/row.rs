@@ -13,7 +13,7 @@ use domain::{
 };
 
 use crate::set::SetSum;
-use crate::{ClusterId, RecordedEvent, StoreError, key_test_steps};
+use crate::{ClusterId, Head, RecordedEvent, StoreError, key_test_steps};
 
 /// When a row was written: part of its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,15 +36,52 @@ pub(crate) trait Row {
 pub(crate) struct RowCodes {
     seal: std::sync::Arc<dyn RowSeal>,
     cluster: ClusterId,
+    /// The epoch all rows are of; 0 while that is not known.
+    epoch: std::sync::atomic::AtomicU64,
+    /// Workspaces whose rows do not add up to their sets: no row of theirs is believed, however authentic by itself.
+    distrusted: std::sync::RwLock<std::collections::BTreeSet<String>>,
 }
 
 impl RowCodes {
     pub(crate) fn new(seal: std::sync::Arc<dyn RowSeal>, cluster: ClusterId) -> Self {
-        Self { seal, cluster }
+        let epoch = std::sync::atomic::AtomicU64::new(0);
+        Self { seal, cluster, epoch, distrusted: std::sync::RwLock::default() }
+    }
+
+    /// From now on no row of these workspaces is believed, and of no others.
+    pub(crate) fn distrust(&self, workspaces: std::collections::BTreeSet<String>) {
+        *self.distrusted.write().unwrap_or_else(std::sync::PoisonError::into_inner) = workspaces;
+    }
+
+    /// The same codes without any distrust: for a check of all rows, which decides anew.
+    pub(crate) fn without_prejudice(&self) -> Self {
+        let anew = Self::new(std::sync::Arc::clone(&self.seal), self.cluster);
+        anew.expect_epoch(self.epoch.load(std::sync::atomic::Ordering::Acquire));
+        anew
+    }
+
+    fn distrusts(&self, workspace: &str) -> bool {
+        self.distrusted.read().unwrap_or_else(std::sync::PoisonError::into_inner).contains(workspace)
+    }
+
+    /// From now on a row of another epoch is refused: it was written before an older copy of the database was accepted, in a
+    /// history that is not this one's, or by a raised one that this is not.
+    pub(crate) fn expect_epoch(&self, epoch: u64) {
+        self.epoch.store(epoch, std::sync::atomic::Ordering::Release);
     }
 
     pub(crate) fn cluster(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// The platform key that codes are made under now.
+    pub(crate) fn primary(&self) -> domain::PlatformKeyId {
+        self.seal.seal(&[]).key
+    }
+
+    /// The head of a database with this row.
+    pub(crate) fn head_of(&self, meta: &Meta) -> Head {
+        Head::of(&self.bytes(meta, meta.at), meta)
     }
 
     /// The row's code.
@@ -54,8 +91,14 @@ impl RowCodes {
 
     /// Refuses a row whose code is not this one.
     pub(crate) fn check<R: Row>(&self, row: &R, stamp: Stamp, code: &RowMac) -> Result<(), StoreError> {
+        let expected = self.epoch.load(std::sync::atomic::Ordering::Acquire);
+        let of_this_epoch = expected == 0 || expected == stamp.epoch;
         let authentic = self.seal.verify(self.bytes(row, stamp).as_bytes(), code);
-        if authentic { Ok(()) } else { Err(StoreError::RowForged { table: R::TABLE }) }
+        if self.distrusts(row.workspace()) {
+            let workspace = row.workspace().parse().ok();
+            return Err(StoreError::SetForged { workspace });
+        }
+        if of_this_epoch && authentic { Ok(()) } else { Err(StoreError::RowForged { table: R::TABLE }) }
     }
 
     fn bytes<R: Row>(&self, row: &R, stamp: Stamp) -> RowBytes {
@@ -77,6 +120,10 @@ pub(crate) struct Meta {
     pub(crate) schema: u32,
     pub(crate) root_check: [u8; 16],
     pub(crate) sum: SetSum,
+    /// The head outside of the database that was known when this row was written; absent: it has had none.
+    pub(crate) anchored: Option<Head>,
+    /// Whether the schema has a column for it. No part of the row.
+    pub(crate) anchors: bool,
 }
 
 /// The one row about a workspace's set: how many rows, their sum, and where its audit chain ends.
@@ -129,7 +176,8 @@ impl Row for Meta {
         ""
     }
     fn columns(&self, row: RowBytes) -> RowBytes {
-        row.field(&self.schema.to_be_bytes()).field(&self.root_check).field(&self.sum.to_bytes())
+        let row = row.field(&self.schema.to_be_bytes()).field(&self.root_check).field(&self.sum.to_bytes());
+        added_later(row, "anchored", self.anchored.map(Head::to_bytes))
     }
 }
 

@@ -153,6 +153,11 @@ impl World {
         database(&self.platform, &copy)
     }
 
+    /// Where its database (`byokd.db`) and its platform root (`platform.key`) are.
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The platform root.
     pub(crate) fn platform(&self) -> Arc<PlatformRoot> {
         self.platform.clone()

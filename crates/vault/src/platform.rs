@@ -7,6 +7,7 @@
 mod derive;
 mod file;
 mod refused;
+mod rotate;
 mod sealed;
 mod wrapped;
 
@@ -17,7 +18,7 @@ use domain::{Entropy, PlatformKeyId, row_seal::RowSeal};
 use secmem::Secret;
 
 use self::{
-    derive::{DerivedKeys, RowKeys},
+    derive::{DerivedKeys, RowKeys, Sealing},
     file::{Entry, RootFile},
 };
 pub use self::{
@@ -96,7 +97,27 @@ impl PlatformRoot {
 
     /// Authenticates rows with this root's keys.
     pub fn row_seal(&self) -> Arc<dyn RowSeal> {
-        Arc::new(RowKeys { primary: self.primary, keys: Arc::clone(&self.keys) })
+        Arc::new(RowKeys { what: Sealing::Rows, primary: self.primary, keys: Arc::clone(&self.keys) })
+    }
+
+    /// Authenticates the head that stands outside of the database.
+    pub fn head_seal(&self) -> Arc<dyn RowSeal> {
+        Arc::new(RowKeys { what: Sealing::Heads, primary: self.primary, keys: Arc::clone(&self.keys) })
+    }
+
+    /// The check values of all keys, as [`check_value`](Self::check_value) is the oldest's: a database is recognised by any.
+    pub fn check_values(&self) -> Vec<[u8; 16]> {
+        self.keys.iter().map(|key| key.check_value).collect()
+    }
+
+    /// The primary's check value: a database is recognised by it once all of its rows are under the primary.
+    pub fn primary_check_value(&self) -> [u8; 16] {
+        self.primary_key().check_value
+    }
+
+    /// Every key's id, in the order they were added, with the public half of the key by which it signs checkpoints.
+    pub fn keys(&self) -> Vec<(PlatformKeyId, [u8; 32])> {
+        self.keys.iter().map(|key| (key.id, public_half(&key.checkpoint_key()))).collect()
     }
 
     /// What a key's owner sets as a tag to prove the key theirs: 128 bits that follow from `of` and this root, and that

@@ -18,6 +18,7 @@
 //! | [`vault_call`] | how a vault is asked, and what a denial does |
 //! | [`unwrap`] | from a row to a key that was compared |
 //! | [`journal`] | what has yet to be written into the ledger |
+//! | [`reseal`] | how a stored wrapping goes over to another key of the platform root |
 //! | [`rewrap`] | how a data key gets a wrapping by another key version |
 //! | [`birth`] | how a new data key comes to encrypt |
 //! | [`birth_place`] | how many do so at once |
@@ -41,6 +42,7 @@ pub(crate) mod probe;
 pub(crate) mod probing;
 pub(crate) mod quota;
 pub(crate) mod ready;
+pub(crate) mod reseal;
 pub(crate) mod rewrap;
 pub(crate) mod ruled;
 pub(crate) mod standing;

@@ -63,7 +63,13 @@ impl Core {
         };
         let (revision, changes, callers) = match timeout(budget.left(), reading).await {
             Ok(Ok(read)) => read,
-            Ok(Err(why)) => return Err(self.cannot_read(why)),
+            Ok(Err(why)) => {
+                if matches!(why, StoreError::RolledBack) {
+                    // I-6: as below, found by the head that is kept outside.
+                    self.control.end();
+                }
+                return Err(self.cannot_read(why));
+            }
             Err(_) => return Err(self.cannot_read(StoreError::Unavailable(Outage::Busy))),
         };
         if known.is_some_and(|known| revision < known) && !self.bugs.has(SeededBug::OlderDatabaseTaken) {

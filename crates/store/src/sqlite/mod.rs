@@ -3,6 +3,7 @@
 //!
 //! Nothing outside this folder knows SQL.
 
+mod anchor;
 mod callers;
 mod chain;
 mod changes;
@@ -14,13 +15,16 @@ mod fault;
 mod fields;
 mod file;
 mod life;
+mod offline;
 mod open;
 mod operation;
 mod read;
 mod readers;
+mod reseal;
 mod schema;
 #[cfg(test)]
 mod schema_tests;
+mod tables;
 mod transaction;
 mod unit;
 mod usage;
@@ -47,15 +51,20 @@ use domain::{
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
+use self::anchor::Footing;
+pub use self::offline::{AcceptRefused, Acceptance, Left, MoveSealed, NotMoved, Offline, Resealed};
 pub use self::open::OpenRefused;
-use self::open::Opened;
+use self::open::{Against, Opened};
 use self::readers::Readers;
 use self::schema::{MIGRATIONS, Migration};
 use self::transaction::SqliteTransaction;
 use self::unit::{Commit, Step};
 use self::writer::{Command, Request, Writer};
 use crate::row::{RowCodes, WrappedKey};
-use crate::{Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+use crate::{
+    Activation, CallerSet, ClusterId, ControlChange, Inserted, Outside, RecordedEvent, Store, StoreError, Transaction,
+    Verified,
+};
 
 /// How many requests may wait for the writer before the next one waits to be let in.
 const QUEUE: usize = 1024;
@@ -94,6 +103,8 @@ pub struct SqliteStore {
     codes: Arc<RowCodes>,
     epoch: u64,
     readers: Arc<Readers>,
+    /// Absent: there is no head to hold it against.
+    footing: Option<Arc<Footing>>,
     closing: Arc<AtomicBool>,
     /// Taken when it is dropped: the writer ends when it has no more requests to wait for.
     requests: Option<mpsc::Sender<Request>>,
@@ -104,6 +115,17 @@ impl SqliteStore {
     /// Opens the database, or makes a new one if there is no such file. Blocks for as long as a check of its pages takes.
     pub fn create_or_open(options: SqliteOptions) -> Result<Self, OpenRefused> {
         Self::open_with(&options, true, MIGRATIONS, Box::new(writer::commit_durably))
+    }
+
+    /// As [`create_or_open`](Self::create_or_open), held against its head outside: refused when it is an older copy of itself or
+    /// has another history, and nothing is acknowledged before the head has followed.
+    pub fn create_or_open_anchored(options: SqliteOptions, outside: &Outside) -> Result<Self, OpenRefused> {
+        Self::open_whole(&options, true, MIGRATIONS, Box::new(writer::commit_durably), Some(outside))
+    }
+
+    /// As [`open`](Self::open), held against its head outside.
+    pub fn open_anchored(options: SqliteOptions, outside: &Outside) -> Result<Self, OpenRefused> {
+        Self::open_whole(&options, false, MIGRATIONS, Box::new(writer::commit_durably), Some(outside))
     }
 
     /// Opens the database, and refuses if there is none: a path mistyped or a disk not mounted is not an empty database.
@@ -117,7 +139,19 @@ impl SqliteStore {
         migrations: &[Migration],
         commit: Box<Commit>,
     ) -> Result<Self, OpenRefused> {
-        let Opened { conn, codes, epoch, lock } = open::open(options, create, migrations)?;
+        Self::open_whole(options, create, migrations, commit, None)
+    }
+
+    fn open_whole(
+        options: &SqliteOptions,
+        create: bool,
+        migrations: &[Migration],
+        commit: Box<Commit>,
+        outside: Option<&Outside>,
+    ) -> Result<Self, OpenRefused> {
+        let against = outside.map_or(Against::Nothing, Against::Head);
+        let Opened { conn, codes, epoch, lock, anchor } = open::open(options, create, migrations, against)?;
+        let footing = anchor.as_ref().map(|anchor| Arc::clone(anchor.footing()));
         let path = &options.path;
         let unusable = |cause| OpenRefused::Unusable { path: path.clone(), cause };
         // Reading once is what makes it share the log's index.
@@ -137,6 +171,8 @@ impl SqliteStore {
             commit,
             crowd: 0,
             suspended: false,
+            anchor,
+            unanchored: None,
             _lock: lock,
         };
         let writer = std::thread::Builder::new()
@@ -144,10 +180,15 @@ impl SqliteStore {
             .spawn(move || writer.run())
             .map_err(|cause| OpenRefused::NoThread { cause })?;
         let readers = Readers::of(path.clone());
-        Ok(Self { codes, epoch, readers, closing, requests: Some(requests), writer: Some(writer) })
+        Ok(Self { codes, epoch, readers, footing, closing, requests: Some(requests), writer: Some(writer) })
+    }
+
+    fn footing_holds(&self) -> Result<(), StoreError> {
+        self.footing.as_ref().map_or(Ok(()), |footing| footing.holds())
     }
 
     async fn ask(&self, request: Request) -> Result<(), StoreError> {
+        self.footing_holds()?;
         let requests = self.requests.as_ref().ok_or(StoreError::Closed)?;
         requests.send(request).await.map_err(|_| StoreError::Closed)
     }
@@ -167,8 +208,24 @@ impl SqliteStore {
         &self,
         query: impl FnOnce(&Connection, &RowCodes) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.footing_holds()?;
         let codes = Arc::clone(&self.codes);
         self.readers.read(move |conn| query(conn, &codes)).await
+    }
+
+    /// As [`read`](Self::read), after a look whether it is still the same database.
+    async fn look_and_read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection, &RowCodes) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let footing = self.footing.clone();
+        self.read(move |conn, codes| {
+            if let Some(footing) = footing {
+                footing.look(conn, codes)?;
+            }
+            query(conn, codes)
+        })
+        .await
     }
 }
 
@@ -201,11 +258,11 @@ impl Store for SqliteStore {
     }
 
     async fn revision(&self) -> Result<u64, StoreError> {
-        self.read(|conn, codes| Ok(read::meta(conn, codes)?.at.revision)).await
+        self.look_and_read(|conn, codes| Ok(read::meta(conn, codes)?.at.revision)).await
     }
 
     async fn changed_since(&self, revision: u64) -> Result<(u64, Vec<ControlChange>), StoreError> {
-        self.read(move |conn, codes| changes::since(conn, codes, revision)).await
+        self.look_and_read(move |conn, codes| changes::since(conn, codes, revision)).await
     }
 
     async fn workspace(&self, workspace: &WorkspaceId) -> Result<Option<Workspace>, StoreError> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::anchor::{self, Anchor};
 use super::file::{self, Lock};
 use super::schema::{self, Migration};
 use super::{SqliteOptions, connection, read};
 use crate::row::{Meta, Row as _, RowCodes};
-use crate::{ClusterId, Outage, StoreError};
+use crate::{ClusterId, Head, HeadRefused, Outage, Outside, StoreError};
 
 /// The oldest SQLite this runs on: before it, a race could corrupt a database in WAL mode.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -179,6 +180,35 @@ pub enum OpenRefused {
         /// What the operating system says.
         cause: io::Error,
     },
+    /// It is an older copy of itself, or a copy that was written to elsewhere.
+    #[error("the database {path} is {}: it stands at {database}, its head at {outside}", if *other_history { "not the one its head was taken of" } else { "an older copy" }, path = path.display())]
+    RolledBack {
+        /// The database.
+        path: PathBuf,
+        /// Where it stands.
+        database: Head,
+        /// Where it stood when somebody was last told that something was written.
+        outside: Head,
+        /// It is not older: its history is another one.
+        other_history: bool,
+    },
+    /// Its head outside is not there or cannot be taken.
+    #[error(transparent)]
+    Head(#[from] HeadRefused),
+    /// It has a head outside, and none was named.
+    #[error("the database {path} has a head outside of it, and was opened without", path = path.display())]
+    HeadNeeded {
+        /// The database.
+        path: PathBuf,
+    },
+    /// There is a head and no database.
+    #[error("there is no database at {path}, but its head is at {head}", path = path.display(), head = head.display())]
+    HeadAlone {
+        /// Where the database belongs.
+        path: PathBuf,
+        /// The head.
+        head: PathBuf,
+    },
 }
 
 impl OpenRefused {
@@ -209,8 +239,27 @@ impl OpenRefused {
             Self::NotMigrated { .. } => "run the older release, which still can; keep this message for a report",
             Self::Unusable { cause, .. } => cause.remedy(),
             Self::NoThread { .. } => "raise the limit on threads or memory",
+            Self::RolledBack { .. } => {
+                "put the newer database back; if it is lost, two people accept this one: byokd store accept --config FILE shows what would be lost and what to type"
+            }
+            Self::Head(why) => why.remedy(),
+            Self::HeadNeeded { .. } => "name its head: state_dir in the configuration",
+            Self::HeadAlone { .. } => {
+                "check the path and that its disk is mounted, or restore a backup; remove the head only to begin with nothing"
+            }
         }
     }
+}
+
+/// What a database is held against while it is opened.
+#[derive(Clone, Copy)]
+pub(super) enum Against<'o> {
+    /// Nothing: it has never had a head outside.
+    Nothing,
+    /// Its head.
+    Head(&'o Outside),
+    /// Nothing yet: whoever opens it does so because it does not stand where its head says.
+    Afterwards(&'o Outside),
 }
 
 /// A database that has passed every check, under its lock.
@@ -219,10 +268,16 @@ pub(super) struct Opened {
     pub(super) codes: Arc<RowCodes>,
     pub(super) epoch: u64,
     pub(super) lock: Lock,
+    pub(super) anchor: Option<Anchor>,
 }
 
 /// Opens the file, making it first if that is wanted, and brings its schema up to date.
-pub(super) fn open(options: &SqliteOptions, create: bool, migrations: &[Migration]) -> Result<Opened, OpenRefused> {
+pub(super) fn open(
+    options: &SqliteOptions,
+    create: bool,
+    migrations: &[Migration],
+    against: Against<'_>,
+) -> Result<Opened, OpenRefused> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(OpenRefused::SqliteTooOld { found: rusqlite::version() });
     }
@@ -235,7 +290,14 @@ pub(super) fn open(options: &SqliteOptions, create: bool, migrations: &[Migratio
         return Err(OpenRefused::Missing { path: path.to_owned() });
     }
     let lock = Lock::take(path)?;
-    if !exists() {
+    let is_new = !exists();
+    if let Against::Head(outside) = against
+        && is_new
+        && outside.head.symlink_metadata().is_ok()
+    {
+        return Err(OpenRefused::HeadAlone { path: path.to_owned(), head: outside.head.clone() });
+    }
+    if is_new {
         file::create(path, |unfinished| {
             let conn = connection::writer(unfinished, options.durability).map_err(|e| refused(path, e.into()))?;
             schema::create(&conn, &codes, migrations, options.root_check).map_err(|cause| refused(path, cause))
@@ -251,18 +313,35 @@ pub(super) fn open(options: &SqliteOptions, create: bool, migrations: &[Migratio
         return Err(OpenRefused::NewerSchema { path: path.to_owned(), found, known });
     }
     check_pages(&conn, path)?;
-    check_belonging(&conn, path, cluster, options.root_check)?;
+    let root_checks = match against {
+        Against::Nothing => std::slice::from_ref(&options.root_check),
+        Against::Head(outside) | Against::Afterwards(outside) => &outside.root_checks,
+    };
+    check_belonging(&conn, path, cluster, root_checks)?;
     use_wal(&conn, path)?;
     let meta = read::meta(&conn, &codes).map_err(refused_here)?;
     if meta.schema != found {
         return Err(OpenRefused::Forged { path: path.to_owned() });
     }
-    schema::migrate(&conn, &codes, migrations).map_err(|cause| OpenRefused::NotMigrated {
+    let head = match against {
+        Against::Nothing if meta.anchored.is_some() => {
+            return Err(OpenRefused::HeadNeeded { path: path.to_owned() });
+        }
+        Against::Nothing | Against::Afterwards(_) => None,
+        Against::Head(outside) => anchor::find(path, outside, &codes, &meta)?,
+    };
+    let before = head.as_ref().map(|head| head.last());
+    schema::migrate(&conn, &codes, migrations, before).map_err(|cause| OpenRefused::NotMigrated {
         path: path.to_owned(),
         to: known,
         cause,
     })?;
-    Ok(Opened { conn, codes, epoch: meta.at.epoch, lock })
+    let anchor = match against {
+        Against::Nothing | Against::Afterwards(_) => None,
+        Against::Head(outside) => Some(anchor::take_up(head, outside, &conn, &codes, is_new)?),
+    };
+    codes.expect_epoch(meta.at.epoch);
+    Ok(Opened { conn, codes, epoch: meta.at.epoch, lock, anchor })
 }
 
 /// Switches to write-ahead logging and takes the write lock once: the log's shared index has to work for both.
@@ -301,7 +380,7 @@ fn check_belonging(
     conn: &Connection,
     path: &Path,
     expected: ClusterId,
-    root_check: [u8; 16],
+    root_checks: &[[u8; 16]],
 ) -> Result<(), OpenRefused> {
     let (found, root): ([u8; 16], [u8; 16]) = conn
         .query_row("SELECT cluster_id, root_check FROM meta WHERE id = 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -312,7 +391,7 @@ fn check_belonging(
     if found != expected.0 {
         return Err(OpenRefused::OtherCluster { path: path.to_owned(), found: ClusterId(found), expected });
     }
-    if root != root_check {
+    if !root_checks.contains(&root) {
         return Err(OpenRefused::OtherRoot { path: path.to_owned() });
     }
     Ok(())

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, params};
 use super::fields::{Fields, stored};
 use crate::row::{self, Meta, NumberedWrapping, Row, RowCodes, SetHead, WrappedKey};
 use crate::set::SetSum;
-use crate::{RecordedEvent, StoreError, key_test_steps};
+use crate::{Head, RecordedEvent, StoreError, key_test_steps};
 
 /// A row with the code it was found with.
 pub(super) struct Kept<R> {
@@ -192,9 +192,15 @@ pub(super) fn set_head(
 /// The row about the database itself. Without it, or with another installation's, nothing in here can be believed.
 pub(super) fn meta(conn: &Connection, codes: &RowCodes) -> Result<Meta, StoreError> {
     let forged = StoreError::RowForged { table: Meta::TABLE };
-    let mut statement = conn.prepare_cached(
-        "SELECT cluster_id, schema, root_check, sum, epoch, revision, mac_key, mac FROM meta WHERE id = 1",
-    )?;
+    // Older schemas have no head: the last column is missing there.
+    let select = |last: &str| {
+        let columns = "cluster_id, schema, root_check, sum, epoch, revision, mac_key, mac";
+        conn.prepare_cached(&format!("SELECT {columns}{last} FROM meta WHERE id = 1"))
+    };
+    let (mut statement, anchors) = match select(", anchored") {
+        Ok(statement) => (statement, true),
+        Err(_) => (select("")?, false),
+    };
     let found = statement
         .query_row([], |row| {
             let mut fields = Fields::of(row, Meta::TABLE);
@@ -203,7 +209,9 @@ pub(super) fn meta(conn: &Connection, codes: &RowCodes) -> Result<Meta, StoreErr
                 let schema = u32::try_from(fields.number()?).map_err(|_| fields.forged())?;
                 let (root_check, sum) = (fields.array()?, SetSum::from_bytes(&fields.array()?));
                 let (at, code) = fields.stamp_and_code()?;
-                Ok::<_, StoreError>((cluster, Meta { at, schema, root_check, sum }, code))
+                let anchored = if anchors { fields.optional_array()? } else { None };
+                let anchored = anchored.as_ref().map(Head::from_bytes);
+                Ok::<_, StoreError>((cluster, Meta { at, schema, root_check, sum, anchored, anchors }, code))
             })())
         })
         .optional()?;

@@ -4,9 +4,9 @@ use rusqlite::Connection;
 
 use super::read;
 use super::unit::write_meta;
-use crate::StoreError;
 use crate::row::{Meta, RowCodes, Stamp};
 use crate::set::SetSum;
+use crate::{Head, StoreError};
 
 /// Marks the file as ours: "BYOK".
 pub(super) const APPLICATION_ID: u32 = u32::from_be_bytes(*b"BYOK");
@@ -27,7 +27,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 5, sql: include_str!("schema/0005_usage.sql") },
     Migration { number: 6, sql: include_str!("schema/0006_approvals.sql") },
     Migration { number: 7, sql: include_str!("schema/0007_version_choices.sql") },
-    Migration { number: 8, sql: include_str!("schema/0011_callers.sql") },
+    Migration { number: 8, sql: include_str!("schema/0008_head.sql") },
+    Migration { number: 9, sql: include_str!("schema/0009_callers.sql") },
 ];
 
 /// The schema a database has after all of `migrations`.
@@ -52,23 +53,30 @@ pub(super) fn create(
     apply(conn, first, || {
         conn.pragma_update(None, "application_id", APPLICATION_ID)?;
         let at = Stamp { epoch: 1, revision: 0 };
-        write_meta(conn, codes, &Meta { at, schema: first.number, root_check, sum: SetSum::EMPTY })
+        let (schema, sum) = (first.number, SetSum::EMPTY);
+        write_meta(conn, codes, &Meta { at, schema, root_check, sum, anchored: None, anchors: false })
     })?;
-    others.iter().try_for_each(|migration| step(conn, codes, migration))
+    others.iter().try_for_each(|migration| step(conn, codes, migration, None))
 }
 
-/// Takes the steps the file has not seen. Answers how many.
-pub(super) fn migrate(conn: &Connection, codes: &RowCodes, migrations: &[Migration]) -> Result<usize, StoreError> {
+/// Takes the steps the file has not seen. Answers how many. `head`: the one outside, from which each step goes on.
+pub(super) fn migrate(
+    conn: &Connection,
+    codes: &RowCodes,
+    migrations: &[Migration],
+    head: Option<Head>,
+) -> Result<usize, StoreError> {
     let present = present(conn)?;
     let missing = migrations.iter().filter(|migration| migration.number > present);
-    missing.map(|migration| step(conn, codes, migration)).collect::<Result<Vec<()>, _>>().map(|steps| steps.len())
+    missing.map(|migration| step(conn, codes, migration, head)).collect::<Result<Vec<()>, _>>().map(|steps| steps.len())
 }
 
-fn step(conn: &Connection, codes: &RowCodes, migration: &Migration) -> Result<(), StoreError> {
+fn step(conn: &Connection, codes: &RowCodes, migration: &Migration, head: Option<Head>) -> Result<(), StoreError> {
     apply(conn, migration, || {
         let mut meta = read::meta(conn, codes)?;
         meta.schema = migration.number;
         meta.at.revision += 1;
+        meta.anchored = head.filter(|_| meta.anchors).or(meta.anchored);
         write_meta(conn, codes, &meta)
     })
 }

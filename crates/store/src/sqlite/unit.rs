@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use super::fields::stored;
 use super::read::{self, Kept};
 use crate::row::{Meta, Row, RowCodes, SetHead, Stamp};
-use crate::{Outage, StoreError};
+use crate::{Head, Outage, StoreError};
 
 /// How a commit is made. The seam where tests put a disk that fails.
 pub(super) type Commit = dyn FnMut(&Connection) -> rusqlite::Result<()> + Send;
@@ -26,6 +26,10 @@ pub(super) struct Unit<'c> {
     /// What this unit has already read and checked, and only a control transaction changes: spares a batch the repetition.
     pub(super) known: Known,
     changed: bool,
+    /// Which head outside this unit goes on from, once it writes.
+    goes_on_from: Option<Head>,
+    /// The stamp this unit gives instead of the usual one: a higher epoch.
+    raised: Option<Stamp>,
     /// Why SQLite rolled the whole transaction back under us.
     lost: Option<StoreError>,
 }
@@ -50,8 +54,8 @@ struct Touched {
 
 /// How a unit ended.
 pub(super) enum Ending {
-    /// Durable at this revision; or nothing was written, and this is the present one.
-    Done(u64),
+    /// Durable, with this head; or nothing was written, and this is the present one.
+    Done(Head),
     /// Surely not committed, for this reason.
     RolledBack(StoreError),
     /// COMMIT itself failed: the rows may or may not be there. They are if the revision is at least this one.
@@ -69,6 +73,8 @@ impl<'c> Unit<'c> {
                 sets: HashMap::new(),
                 known: Known::default(),
                 changed: false,
+                goes_on_from: None,
+                raised: None,
                 lost: None,
             }),
             Err(error) => {
@@ -118,6 +124,7 @@ impl<'c> Unit<'c> {
     fn apply(&mut self, workspace: &Option<WorkspaceId>, change: Change) {
         let touched = self.sets.get_mut(workspace).expect("a step loads a set before it changes it");
         match change {
+            Change::Rewritten => {}
             Change::Added { before, code } => {
                 match before {
                     Some(before) => touched.now.sum.remove(&before),
@@ -142,29 +149,55 @@ impl<'c> Unit<'c> {
             return Ending::RolledBack(self.lost.take().unwrap_or(StoreError::Unavailable(Outage::Disk)));
         }
         if !self.changed {
-            return Ending::Done(self.meta.at.revision);
+            return Ending::Done(self.head());
         }
         if let Err(error) = self.write_heads() {
             return Ending::RolledBack(error);
         }
         let revision = self.meta.at.revision;
         match commit(self.conn) {
-            Ok(()) => Ending::Done(revision),
+            Ok(()) => Ending::Done(self.head()),
             Err(error) => Ending::Unclear { revision, cause: error.into() },
         }
     }
 
-    /// Commits without any row, to find out whether committing works; answers the revision found before.
-    pub(super) fn commit_nothing(mut self, commit: &mut Commit) -> Result<u64, StoreError> {
+    /// Commits without any row, to find out whether committing works; answers the revision found before, and the head now.
+    pub(super) fn commit_nothing(mut self, commit: &mut Commit) -> Result<(u64, Head), StoreError> {
         let found = self.meta.at.revision;
         self.write_heads()?;
         commit(self.conn)?;
-        Ok(found)
+        Ok((found, self.head()))
+    }
+
+    /// Where the database stands: before the commit as it was found, after it as it is.
+    pub(super) fn head(&self) -> Head {
+        self.codes.head_of(&self.meta)
+    }
+
+    /// The head outside that the database said it goes on from when it was found.
+    pub(super) fn named_head(&self) -> Option<Head> {
+        self.meta.anchored
+    }
+
+    /// Which head outside this unit goes on from.
+    pub(super) fn name_head(&mut self, head: Head) {
+        self.goes_on_from = Some(head);
     }
 
     /// The stamp of every row this unit writes.
     fn stamp(&self) -> Stamp {
-        Stamp { epoch: self.meta.at.epoch, revision: self.meta.at.revision + 1 }
+        self.raised.unwrap_or(Stamp { epoch: self.meta.at.epoch, revision: self.meta.at.revision + 1 })
+    }
+
+    /// What this unit writes is of a higher epoch.
+    pub(super) fn raise(&mut self, stamp: Stamp) {
+        self.raised = Some(stamp);
+    }
+
+    /// The check value of another of the root's keys recognises the database from now on.
+    pub(super) fn recognise_by(&mut self, root_check: [u8; 16]) {
+        self.changed |= self.meta.root_check != root_check;
+        self.meta.root_check = root_check;
     }
 
     fn write_heads(&mut self) -> Result<(), StoreError> {
@@ -178,6 +211,7 @@ impl<'c> Unit<'c> {
             self.meta.sum.add(&code);
         }
         self.meta.at = stamp;
+        self.meta.anchored = self.goes_on_from.filter(|_| self.meta.anchors).or(self.meta.anchored);
         write_meta(self.conn, self.codes, &self.meta)
     }
 }
@@ -198,6 +232,8 @@ fn roll_back(conn: &Connection) {
 }
 
 enum Change {
+    /// The set's own row is to be written anew, and nothing in it changes.
+    Rewritten,
     /// A row is there; `before` is the code of the one it replaces.
     Added { before: Option<RowMac>, code: RowMac },
     /// The row with this code is there no more.
@@ -247,6 +283,27 @@ impl<'c> Step<'_, 'c> {
         Sealed::new(stamp, code)
     }
 
+    /// A row's code under the present platform key, counted into its workspace's set, or the platform's, in the place of the one it had.
+    pub(super) fn reseal<R: Row>(
+        &mut self,
+        workspace: Option<WorkspaceId>,
+        row: &R,
+        stamp: Stamp,
+        before: RowMac,
+    ) -> Result<Sealed, StoreError> {
+        let code = self.codes().make(row, stamp);
+        self.head(&workspace)?;
+        self.changes.push((workspace, Change::Added { before: Some(before), code }));
+        Sealed::new(stamp, code)
+    }
+
+    /// The set's own row is written anew at the end of the unit.
+    pub(super) fn rewrite_head(&mut self, workspace: Option<WorkspaceId>) -> Result<(), StoreError> {
+        self.head(&workspace)?;
+        self.changes.push((workspace, Change::Rewritten));
+        Ok(())
+    }
+
     /// Takes a row that is about to be deleted out of its workspace's set.
     pub(super) fn unseal(&mut self, workspace: &WorkspaceId, before: RowMac) -> Result<(), StoreError> {
         let workspace = Some(workspace.clone());
@@ -294,7 +351,7 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    fn new(stamp: Stamp, code: RowMac) -> Result<Self, StoreError> {
+    pub(super) fn new(stamp: Stamp, code: RowMac) -> Result<Self, StoreError> {
         Ok(Self {
             epoch: stored("epoch", stamp.epoch)?,
             revision: stored("revision", stamp.revision)?,
@@ -346,5 +403,9 @@ pub(super) fn write_meta(conn: &Connection, codes: &RowCodes, meta: &Meta) -> Re
         sealed.mac_key,
         sealed.mac,
     ])?;
+    if meta.anchors {
+        let head = meta.anchored.map(Head::to_bytes);
+        conn.prepare_cached("UPDATE meta SET anchored = ?1 WHERE id = 1")?.execute([head])?;
+    }
     Ok(())
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::key_life::{AppSelection, KeyLife};
-use domain::{App, KeyConfig, KeyTest, KeyVersion, Workspace, WorkspaceId};
+use domain::WorkspaceId;
 use rusqlite::Connection;
 
 use super::read::{self, Kept, Stored};
-use crate::row::{NumberedWrapping, RowCodes, SetHead, WrappedKey};
+use super::tables::{EachTable, each_table, set_of};
+use crate::row::{RowCodes, SetHead};
 use crate::set::SetSum;
 use crate::{RecordedEvent, StoreError, Verified, event};
 
@@ -29,41 +29,40 @@ type Workspaces = BTreeMap<Option<WorkspaceId>, Found>;
 
 /// Reads everything in one transaction, so that a writer beside it changes nothing about what is compared.
 pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, StoreError> {
+    let (told, codes) = (codes, &codes.without_prejudice());
     let snapshot = conn.unchecked_transaction()?;
     let mut found = Workspaces::new();
-    count::<Workspace>(&snapshot, codes, &mut found)?;
-    count::<App>(&snapshot, codes, &mut found)?;
-    count::<KeyConfig>(&snapshot, codes, &mut found)?;
-    count::<KeyVersion>(&snapshot, codes, &mut found)?;
-    count::<KeyLife>(&snapshot, codes, &mut found)?;
-    count::<AppSelection>(&snapshot, codes, &mut found)?;
-    count::<KeyTest>(&snapshot, codes, &mut found)?;
-    count::<WrappedKey>(&snapshot, codes, &mut found)?;
-    count::<NumberedWrapping>(&snapshot, codes, &mut found)?;
-    count::<domain::Operation>(&snapshot, codes, &mut found)?;
-    count::<domain::KeyUsage>(&snapshot, codes, &mut found)?;
-    count::<domain::StoredCredential>(&snapshot, codes, &mut found)?;
-    count::<domain::StoredCaller>(&snapshot, codes, &mut found)?;
+    each_table(&mut Count { conn: &snapshot, codes, found: &mut found })?;
     follow_chains(&snapshot, codes, &mut found)?;
     let verified = Verified {
         rows: found.values().map(|found| found.rows).sum(),
         events: found.values().map(|found| found.audit_seq).sum(),
     };
-    compare(&snapshot, codes, found)?;
-    Ok(verified)
+    let (wrong, platform) = compare(&snapshot, codes, found)?;
+    // Which of a workspace's rows is the wrong one cannot be told: none of them counts until they add up again.
+    told.distrust(wrong.iter().filter_map(workspace_of).collect());
+    match wrong.into_iter().next() {
+        Some(why) => Err(why),
+        None => platform.map(|()| verified),
+    }
 }
 
-fn count<R: Stored>(conn: &Connection, codes: &RowCodes, found: &mut Workspaces) -> Result<(), StoreError> {
-    read::each(conn, codes, "", [], |kept: Kept<R>| {
-        let workspace = match kept.row.workspace() {
-            "" => None,
-            name => Some(name.parse::<WorkspaceId>().map_err(|_| StoreError::RowForged { table: R::TABLE })?),
-        };
-        let found = found.entry(workspace).or_default();
-        found.rows += 1;
-        found.sum.add(&kept.code);
-        Ok(())
-    })
+/// Adds up the rows of a table.
+struct Count<'f> {
+    conn: &'f Connection,
+    codes: &'f RowCodes,
+    found: &'f mut Workspaces,
+}
+
+impl EachTable for Count<'_> {
+    fn table<R: Stored>(&mut self) -> Result<(), StoreError> {
+        read::each(self.conn, self.codes, "", [], |kept: Kept<R>| {
+            let found = self.found.entry(set_of(&kept.row)?).or_default();
+            found.rows += 1;
+            found.sum.add(&kept.code);
+            Ok(())
+        })
+    }
 }
 
 fn follow_chains(conn: &Connection, codes: &RowCodes, found: &mut Workspaces) -> Result<(), StoreError> {
@@ -78,24 +77,31 @@ fn follow_chains(conn: &Connection, codes: &RowCodes, found: &mut Workspaces) ->
 }
 
 /// Holds what was found against what each set says of itself, and the sets against what the meta row says of them.
-fn compare(conn: &Connection, codes: &RowCodes, mut found: Workspaces) -> Result<(), StoreError> {
-    let mut sum = SetSum::EMPTY;
+/// Answers what is wrong with each workspace, and whether the sets are the ones that the meta row speaks of.
+fn compare(
+    conn: &Connection,
+    codes: &RowCodes,
+    mut found: Workspaces,
+) -> Result<(Vec<StoreError>, Result<(), StoreError>), StoreError> {
+    let (mut sum, mut wrong) = (SetSum::EMPTY, Vec::new());
     read::each(conn, codes, "", [], |Kept { row: set, code }: Kept<SetHead>| {
         sum.add(&code);
         let found = found.remove(&set.workspace).unwrap_or_default();
         if found.rows != set.rows || found.sum != set.sum {
-            return Err(StoreError::SetForged { workspace: set.workspace });
-        }
-        if (found.audit_seq, found.audit_hash) != (set.audit_seq, set.audit_hash) {
-            return Err(StoreError::ChainBroken { workspace: set.workspace, seq: found.audit_seq + 1 });
+            wrong.push(StoreError::SetForged { workspace: set.workspace });
+        } else if (found.audit_seq, found.audit_hash) != (set.audit_seq, set.audit_hash) {
+            wrong.push(StoreError::ChainBroken { workspace: set.workspace, seq: found.audit_seq + 1 });
         }
         Ok(())
     })?;
-    if let Some((workspace, _)) = found.pop_first() {
-        return Err(StoreError::SetForged { workspace });
-    }
-    if sum != read::meta(conn, codes)?.sum {
-        return Err(StoreError::SetForged { workspace: None });
-    }
-    Ok(())
+    wrong.extend(found.into_keys().map(|workspace| StoreError::SetForged { workspace }));
+    let as_the_meta_row_says = sum == read::meta(conn, codes)?.sum;
+    let platform = if as_the_meta_row_says { Ok(()) } else { Err(StoreError::SetForged { workspace: None }) };
+    Ok((wrong, platform))
+}
+
+/// Whose rows do not add up.
+fn workspace_of(wrong: &StoreError) -> Option<String> {
+    let (StoreError::SetForged { workspace } | StoreError::ChainBroken { workspace, .. }) = wrong else { return None };
+    workspace.as_ref().map(|workspace| workspace.as_str().to_owned())
 }

@@ -23,12 +23,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::anchor::Anchor;
 use super::file::Lock;
 use super::transaction::{self, Steps};
 use super::unit::{Commit, Ending, Step, Unit};
 use super::{Durability, connection};
 use crate::row::RowCodes;
-use crate::{Outage, StoreError};
+use crate::{Head, Outage, StoreError};
 
 /// The most commands one commit acknowledges.
 const BATCH: usize = 512;
@@ -102,6 +103,10 @@ pub(super) struct Writer {
     pub(super) crowd: usize,
     /// A commit has failed, and no test commit has succeeded since.
     pub(super) suspended: bool,
+    /// The head outside; absent: there is none to hold the database against.
+    pub(super) anchor: Option<Anchor>,
+    /// What was committed, and the head could not follow. Nothing more is committed before it has.
+    pub(super) unanchored: Option<Head>,
     /// Let go of last.
     pub(super) _lock: Lock,
 }
@@ -125,13 +130,26 @@ impl Writer {
     }
 
     fn serve(&mut self, request: Request) -> Option<Request> {
+        if let Some(head) = self.unanchored
+            && self.follow(head).is_err()
+        {
+            request.refuse(StoreError::Unavailable(Outage::Head));
+            return None;
+        }
         if self.suspended {
             match self.test_commit() {
-                Ok(_) => self.suspended = false,
+                Ok((_, head)) => {
+                    self.suspended = false;
+                    if self.follow(head).is_err() {
+                        request.refuse(StoreError::Unavailable(Outage::Head));
+                        return None;
+                    }
+                }
                 Err(cause) => {
                     tracing::error!(%cause, "writing is still suspended");
                     request.refuse(match cause {
                         StoreError::Unavailable(outage) => StoreError::Unavailable(outage),
+                        StoreError::RolledBack => StoreError::RolledBack,
                         _ => StoreError::Unavailable(Outage::WritesSuspended),
                     });
                     return None;
@@ -150,7 +168,7 @@ impl Writer {
     /// Runs this command and whatever else waits or arrives meanwhile, commits once, then answers. A request that cannot
     /// share the commit is handed back.
     fn batch(&mut self, first: Box<dyn Small>) -> Option<Request> {
-        let mut unit = match Unit::begin(&self.conn, &self.codes) {
+        let mut unit = match begin(&self.conn, &self.codes, self.anchor.as_ref(), false) {
             Ok(unit) => unit,
             Err(error) => {
                 self.suspended = is_suspicious(&error);
@@ -183,7 +201,7 @@ impl Writer {
     }
 
     fn transaction(&mut self, name: &'static str, reply: oneshot::Sender<Result<Steps, StoreError>>) {
-        let unit = match Unit::begin(&self.conn, &self.codes) {
+        let unit = match begin(&self.conn, &self.codes, self.anchor.as_ref(), false) {
             Ok(unit) => unit,
             Err(error) => {
                 self.suspended = is_suspicious(&error);
@@ -218,7 +236,7 @@ impl Writer {
     /// Turns a commit's ending into what its callers may be told.
     fn settle(&mut self, ending: Ending) -> Result<u64, StoreError> {
         let (revision, cause) = match ending {
-            Ending::Done(revision) => return Ok(revision),
+            Ending::Done(head) => return self.follow(head).map(|()| head.revision),
             Ending::RolledBack(error) => {
                 self.suspended = is_suspicious(&error);
                 return Err(error);
@@ -228,8 +246,12 @@ impl Writer {
         tracing::error!(%cause, revision, "a commit failed; finding out whether it happened");
         for _ in 0..ATTEMPTS {
             match self.test_commit() {
-                Ok(found) if found >= revision => return Ok(revision),
-                Ok(_) => return Err(cause),
+                Ok((found, head)) if found >= revision => return self.follow(head).map(|()| revision),
+                Ok((_, head)) => {
+                    // Nothing of it is there: what the head is now changes nothing about that.
+                    let _ = self.follow(head);
+                    return Err(cause);
+                }
                 Err(error) => tracing::error!(cause = %error, "a test commit failed"),
             }
         }
@@ -237,11 +259,41 @@ impl Writer {
         Err(StoreError::OutcomeUnknown)
     }
 
-    /// Makes the connection anew and commits nothing. Answers the revision found before that commit.
-    fn test_commit(&mut self) -> Result<u64, StoreError> {
+    /// Makes the connection anew and commits nothing. Answers the revision found before that commit, and the head after it.
+    fn test_commit(&mut self) -> Result<(u64, Head), StoreError> {
         self.conn = connection::writer(&self.path, self.durability)?;
-        Unit::begin(&self.conn, &self.codes)?.commit_nothing(&mut *self.commit)
+        begin(&self.conn, &self.codes, self.anchor.as_ref(), true)?.commit_nothing(&mut *self.commit)
     }
+
+    /// Has the head outside follow a commit. Until it has, nobody is told that anything was written.
+    fn follow(&mut self, head: Head) -> Result<(), StoreError> {
+        let Some(anchor) = &mut self.anchor else { return Ok(()) };
+        match anchor.advance(&head) {
+            Ok(()) => {
+                self.unanchored = None;
+                Ok(())
+            }
+            Err(cause) => {
+                tracing::error!(%cause, hint = cause.remedy(), "the head outside of the database cannot follow: writing is suspended");
+                self.unanchored = Some(head);
+                Err(StoreError::OutcomeUnknown)
+            }
+        }
+    }
+}
+
+/// Begins a unit on the database that the head was taken of, and on no other. `or_ahead`: an unclear commit may be in it.
+fn begin<'c>(
+    conn: &'c Connection,
+    codes: &'c RowCodes,
+    anchor: Option<&Anchor>,
+    or_ahead: bool,
+) -> Result<Unit<'c>, StoreError> {
+    let mut unit = Unit::begin(conn, codes)?;
+    if let Some(anchor) = anchor {
+        anchor.take(&mut unit, or_ahead)?;
+    }
+    Ok(unit)
 }
 
 /// What waits for a place in a commit. Others are waited for only while `more` are expected than have come.
@@ -268,7 +320,8 @@ fn is_suspicious(error: &StoreError) -> bool {
         | StoreError::OutcomeUnknown
         | StoreError::TransactionEnded { .. }
         | StoreError::Closed
-        | StoreError::TooLarge { .. } => false,
+        | StoreError::TooLarge { .. }
+        | StoreError::RolledBack => false,
     }
 }
 

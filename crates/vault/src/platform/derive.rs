@@ -26,6 +26,8 @@ pub(super) struct DerivedKeys {
     row_mac: Secret<32>,
     /// Makes the nonces by which owners prove a vault theirs. HMAC-SHA-256.
     ownership: Secret<32>,
+    /// Authenticates the database's head, which stands outside of it. HMAC-SHA-256.
+    anchor: Secret<32>,
     /// The seed of the key that signs checkpoints of the ledger. Ed25519.
     ledger: Secret<32>,
     /// Recognises the root; not a secret.
@@ -51,6 +53,7 @@ impl DerivedKeys {
             blob: Secret::fill(|out| expand("blob", out))?,
             row_mac: Secret::fill(|out| expand("row-mac", out))?,
             ownership: Secret::fill(|out| expand("ownership", out))?,
+            anchor: Secret::fill(|out| expand("anchor", out))?,
             ledger: Secret::fill(|out| expand("ledger-checkpoint", out))?,
             check_value,
         })
@@ -63,8 +66,11 @@ impl DerivedKeys {
         pair.expect("any 32 bytes are an Ed25519 seed")
     }
 
-    fn row_mac(&self, row: &[u8]) -> Hmac<Sha256> {
-        mac(&self.row_mac, row)
+    fn mac_of(&self, what: Sealing, bytes: &[u8]) -> Hmac<Sha256> {
+        match what {
+            Sealing::Rows => mac(&self.row_mac, bytes),
+            Sealing::Heads => mac(&self.anchor, bytes),
+        }
     }
 
     /// 128 bits that only this root's holder can make, for these bytes alone.
@@ -79,8 +85,16 @@ fn mac(key: &Secret<32>, over: &[u8]) -> Hmac<Sha256> {
     key.expose(mac).chain_update(over)
 }
 
+/// What is authenticated: each has a key of its own, so that no row is ever a head.
+#[derive(Clone, Copy)]
+pub(super) enum Sealing {
+    Rows,
+    Heads,
+}
+
 /// Authenticates rows: the primary makes codes, any key of the root checks them.
 pub(super) struct RowKeys {
+    pub(super) what: Sealing,
     pub(super) primary: PlatformKeyId,
     pub(super) keys: Arc<[DerivedKeys]>,
 }
@@ -94,11 +108,11 @@ impl RowKeys {
 impl RowSeal for RowKeys {
     fn seal(&self, row: &[u8]) -> RowMac {
         let key = self.key(self.primary).expect("the file's reader checked that the primary is there");
-        RowMac { key: key.id, code: key.row_mac(row).finalize().into_bytes().into() }
+        RowMac { key: key.id, code: key.mac_of(self.what, row).finalize().into_bytes().into() }
     }
 
     fn verify(&self, row: &[u8], mac: &RowMac) -> bool {
         // Constant time in the code; which key made it is written beside it anyway.
-        self.key(mac.key).is_some_and(|key| key.row_mac(row).verify_slice(&mac.code).is_ok())
+        self.key(mac.key).is_some_and(|key| key.mac_of(self.what, row).verify_slice(&mac.code).is_ok())
     }
 }

@@ -28,7 +28,7 @@ use super::{ROOT_KEY_LEN, refused::RootRefused};
 const MAGIC: &[u8; 8] = b"BYOKROOT";
 const VERSION: u8 = 1;
 const CHECKSUM_LEN: usize = 32;
-const MOST_KEYS: usize = 16;
+pub(super) const MOST_KEYS: usize = 16;
 /// Sixteen wrapped keys with the longest `kid` and an RSA 4096 blob each stay below this.
 const LONGEST: u64 = 32 * 1024;
 
@@ -46,7 +46,7 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    fn id(&self) -> PlatformKeyId {
+    pub(super) fn id(&self) -> PlatformKeyId {
         match self {
             Self::Plain { id, .. } | Self::Wrapped { id, .. } => *id,
         }
@@ -93,6 +93,20 @@ pub(super) fn read(path: &Path) -> Result<RootFile, RootRefused> {
 
 /// Writes a root that is not there yet: aside, to the disk, then linked to its name, which fails if the name is taken.
 pub(super) fn create(path: &Path, root: &RootFile, entropy: &dyn Entropy) -> Result<(), RootRefused> {
+    write(path, root, entropy, |aside, path| std::fs::hard_link(aside, path))
+}
+
+/// Writes a root in the place of the one that is there: whatever crashes, the old one or the new one is whole.
+pub(super) fn replace(path: &Path, root: &RootFile, entropy: &dyn Entropy) -> Result<(), RootRefused> {
+    write(path, root, entropy, |aside, path| std::fs::rename(aside, path))
+}
+
+fn write(
+    path: &Path,
+    root: &RootFile,
+    entropy: &dyn Entropy,
+    give_its_name: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> Result<(), RootRefused> {
     let writing = |cause| RootRefused::Io { doing: "written", cause };
     let name = path.file_name().ok_or(RootRefused::NotAPlainFile)?;
     let parent = match path.parent() {
@@ -106,7 +120,7 @@ pub(super) fn create(path: &Path, root: &RootFile, entropy: &dyn Entropy) -> Res
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
         file.write_all(&root.bytes())?;
         file.sync_all()?;
-        std::fs::hard_link(&aside, path)
+        give_its_name(&aside, path)
     })();
     // Whatever happened, the name aside goes; a failure to remove it is not worth more than the first one.
     let _ = std::fs::remove_file(&aside);

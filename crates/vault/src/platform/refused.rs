@@ -72,6 +72,15 @@ pub enum RootRefused {
     /// The vault unwrapped something else.
     #[error("what the vault unwrapped is not this platform key")]
     NotThisKey,
+    /// The file has no key of this id.
+    #[error("the platform key file has no key {0}")]
+    NoSuchKey(domain::PlatformKeyId),
+    /// The primary is not removed.
+    #[error("{0} is the primary: it seals what is written now")]
+    IsPrimary(domain::PlatformKeyId),
+    /// The file holds as many keys as it can.
+    #[error("the platform key file holds 16 keys, and no more fit")]
+    Full,
     /// No locked memory.
     #[error("there is no locked memory for the platform key")]
     OutOfLockedMemory(#[from] secmem::OutOfLockedMemory),
@@ -98,6 +107,9 @@ impl RootRefused {
             Self::KeyUnsuitable(reason) => reason.remedy(),
             Self::VaultRefused(why) => why.remedy(),
             Self::NotThisKey => "restore the file from its backup; somebody may have exchanged it",
+            Self::NoSuchKey(_) => "list its keys with `byokd platform-key list`",
+            Self::IsPrimary(_) => "make another key the primary first: `byokd platform-key promote`",
+            Self::Full => "remove a key that nothing is under: `byokd platform-key list` says which",
             Self::OutOfLockedMemory(_) => {
                 "raise the limit of locked memory (LimitMEMLOCK=), or set memory_lock to preferred"
             }

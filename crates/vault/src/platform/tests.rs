@@ -313,3 +313,76 @@ async fn a_root_the_vault_does_not_give_back_is_not_written() {
     assert!(matches!(refused, RootRefused::NotThisKey));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
+
+/// A root goes over to another key: what either sealed opens, new things are under the new one, and what the old one signed or showed
+/// owners still counts, until it is removed.
+#[test]
+fn a_root_goes_over_to_another_key() {
+    let (_directory, path) = place();
+    let entropy = Counted::from(0);
+    let before = PlatformRoot::init_file(&path, &entropy).unwrap();
+    let old = before.primary();
+    let (wrapped_by, wrapped) = before.wrap(&secret(7), b"aad", &entropy);
+    let blob = before.seal_blob(b"blob", b"aad", &entropy);
+    let row = before.row_seal().seal(b"row");
+    let (nonce, checkpoints) = (before.ownership_nonces(b"acme"), before.checkpoint_key());
+
+    let new = PlatformRoot::add_key(&path, &entropy).unwrap();
+    let added = PlatformRoot::open_file(&path).unwrap();
+    assert_eq!(
+        (added.primary(), added.cluster_id(), added.check_value()),
+        (old, before.cluster_id(), before.check_value())
+    );
+    PlatformRoot::promote(&path, new, &entropy).unwrap();
+    let after = PlatformRoot::open_file(&path).unwrap();
+    assert_eq!(
+        (after.primary(), after.check_value()),
+        (new, before.check_value()),
+        "its database is recognised as before"
+    );
+    assert_eq!(after.check_values(), [before.check_value(), after.primary_check_value()]);
+    assert!(after.unwrap(wrapped_by, &wrapped, b"aad").is_ok());
+    assert_eq!(after.open_blob(&blob, b"aad").unwrap(), b"blob");
+    assert!(after.row_seal().verify(b"row", &row));
+    assert_eq!(after.row_seal().seal(b"row").key, new);
+    assert_eq!(after.ownership_nonces(b"acme")[1..], nonce, "what owners were shown still counts");
+    assert_ne!(after.checkpoint_key(), checkpoints);
+    let keys = after.keys();
+    assert_eq!(keys, [(old, checkpoints), (new, after.checkpoint_key())], "both public halves are told");
+    // A head is no row, and a row no head.
+    assert!(!after.head_seal().verify(b"row", &row));
+    let head = after.head_seal().seal(b"row");
+    assert!(after.head_seal().verify(b"row", &head) && !after.row_seal().verify(b"row", &head));
+
+    let nobody = PlatformKeyId::from_bytes([9; 16]);
+    assert!(matches!(PlatformRoot::promote(&path, nobody, &entropy), Err(RootRefused::NoSuchKey(_))));
+    assert!(matches!(PlatformRoot::remove_key(&path, nobody, &entropy), Err(RootRefused::NoSuchKey(_))));
+    assert!(matches!(PlatformRoot::remove_key(&path, new, &entropy), Err(RootRefused::IsPrimary(_))));
+    PlatformRoot::remove_key(&path, old, &entropy).unwrap();
+    let alone = PlatformRoot::open_file(&path).unwrap();
+    assert_eq!(alone.check_value(), after.primary_check_value());
+    assert!(matches!(alone.open_blob(&blob, b"aad"), Err(NotOpened::KeyUnknown)));
+    assert!(!alone.row_seal().verify(b"row", &row));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    while PlatformRoot::open_file(&path).unwrap().keys().len() < 16 {
+        PlatformRoot::add_key(&path, &entropy).unwrap();
+    }
+    assert!(matches!(PlatformRoot::add_key(&path, &entropy), Err(RootRefused::Full)));
+}
+
+/// A root that a vault wraps goes over in the same way: the vault wraps the new key, and unwraps both.
+#[tokio::test]
+async fn a_wrapped_root_goes_over_to_another_key() {
+    let (_directory, path) = place();
+    let entropy = Counted::from(0);
+    let ((vault, at), deadline) = (vault(), DEADLINE);
+    let before = PlatformRoot::init_wrapped(&path, &*vault, &at, &entropy, deadline).await.unwrap();
+    let blob = before.seal_blob(b"blob", b"aad", &entropy);
+    let new = PlatformRoot::add_key_wrapped(&path, &*vault, &at, &entropy, deadline).await.unwrap();
+    PlatformRoot::promote(&path, new, &entropy).unwrap();
+    let after = PlatformRoot::open_wrapped(&path, &*vault, &at, deadline).await.unwrap();
+    assert_eq!((after.primary(), after.open_blob(&blob, b"aad").unwrap()), (new, b"blob".to_vec()));
+    PlatformRoot::remove_key(&path, before.primary(), &entropy).unwrap();
+    let alone = PlatformRoot::open_wrapped(&path, &*vault, &at, deadline).await.unwrap();
+    assert!(alone.open_blob(&blob, b"aad").is_err());
+}

@@ -29,20 +29,30 @@ impl PlatformRoot {
         entropy: &dyn Entropy,
         deadline: Duration,
     ) -> Result<Self, RootRefused> {
-        let described = vault.describe(at, None, deadline).await?;
-        described.check_suitable().map_err(RootRefused::KeyUnsuitable)?;
         let cluster = random(entropy);
-        let id = PlatformKeyId::from_bytes(random(entropy));
-        let secret: Secret<ROOT_KEY_LEN> = Secret::fill(|out| entropy.fill(out))?;
-        let payload = payload(&cluster, id, &secret)?;
-        let wrapped = vault.wrap(at, described.kid.version(), &payload, deadline).await?;
-        let again = vault.unwrap(at, described.kid.version(), &wrapped.blob, deadline).await?.payload;
-        if !bool::from(payload.expose(|payload| again.expose(|again| payload.ct_eq(again)))) {
-            return Err(RootRefused::NotThisKey);
-        }
-        let entries = vec![Entry::Wrapped { id, kid: wrapped.version, blob: wrapped.blob }];
-        file::create(path, &RootFile { cluster, primary: id, entries }, entropy)?;
+        let entry = new_entry(&cluster, vault, at, entropy, deadline).await?;
+        let root = RootFile { cluster, primary: entry.id(), entries: vec![entry] };
+        file::create(path, &root, entropy)?;
         Self::open_wrapped(path, vault, at, deadline).await
+    }
+
+    /// As [`add_key`](Self::add_key), the new key wrapped by the newest version of `at`, and unwrapped once before the file is
+    /// written.
+    ///
+    /// # Errors
+    /// [`RootRefused`].
+    pub async fn add_key_wrapped(
+        path: &Path,
+        vault: &dyn CustomerKeys,
+        at: &KeyRef,
+        entropy: &dyn Entropy,
+        deadline: Duration,
+    ) -> Result<PlatformKeyId, RootRefused> {
+        // All of it opens, or nothing is added.
+        Self::open_wrapped(path, vault, at, deadline).await?;
+        let cluster = file::read(path)?.cluster;
+        let entry = new_entry(&cluster, vault, at, entropy, deadline).await?;
+        super::rotate::add(path, entry, entropy)
     }
 
     /// Opens a root whose keys are wrapped by the key `at`, each by the version that wrapped it.
@@ -67,6 +77,27 @@ impl PlatformRoot {
         }
         Self::derive(file.cluster, file.primary, &secrets)
     }
+}
+
+/// A new key, wrapped by the newest version of `at` and unwrapped once.
+async fn new_entry(
+    cluster: &[u8; 16],
+    vault: &dyn CustomerKeys,
+    at: &KeyRef,
+    entropy: &dyn Entropy,
+    deadline: Duration,
+) -> Result<Entry, RootRefused> {
+    let described = vault.describe(at, None, deadline).await?;
+    described.check_suitable().map_err(RootRefused::KeyUnsuitable)?;
+    let id = PlatformKeyId::from_bytes(random(entropy));
+    let secret: Secret<ROOT_KEY_LEN> = Secret::fill(|out| entropy.fill(out))?;
+    let payload = payload(cluster, id, &secret)?;
+    let wrapped = vault.wrap(at, described.kid.version(), &payload, deadline).await?;
+    let again = vault.unwrap(at, described.kid.version(), &wrapped.blob, deadline).await?.payload;
+    if !bool::from(payload.expose(|payload| again.expose(|again| payload.ct_eq(again)))) {
+        return Err(RootRefused::NotThisKey);
+    }
+    Ok(Entry::Wrapped { id, kid: wrapped.version, blob: wrapped.blob })
 }
 
 /// Cluster and key id: who holds the public half of the vault's key could otherwise put another root in the file.

@@ -1,0 +1,201 @@
+//! How rows get new codes without changing: under another platform key, or in a higher epoch.
+
+use std::num::NonZeroUsize;
+
+use domain::row_seal::RowMac;
+use domain::PlatformKeyId;
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+use super::fields::{Fields, stored};
+use super::offline::{MoveSealed, NotMoved};
+use super::read::{self, Kept, Stored};
+use super::tables::{EachTable, each_table, set_of};
+use super::unit::{Sealed, Step};
+use crate::row::{NumberedWrapping, Row as _, RowCodes, SetHead, Stamp};
+use crate::{RecordedEvent, StoreError};
+
+/// Which rows, and what they get.
+pub(super) struct Pass<'p> {
+    /// The key that codes are made under; rows that are under it already are left alone, unless `epoch` says otherwise.
+    pub(super) primary: PlatformKeyId,
+    /// All rows, in this epoch.
+    pub(super) epoch: Option<u64>,
+    /// Takes sealed blobs over; absent: they stay as they are.
+    pub(super) sealed: Option<&'p dyn MoveSealed>,
+    /// The most rows of each table that one pass takes.
+    pub(super) most: NonZeroUsize,
+}
+
+/// A row as it was found, and where.
+struct Found<R> {
+    row: R,
+    stamp: Stamp,
+    code: RowMac,
+    place: Vec<Value>,
+}
+
+impl Pass<'_> {
+    /// The clause that leaves out what is in order already.
+    fn clause(&self) -> String {
+        match self.epoch {
+            Some(epoch) => format!("WHERE ?1 IS NOT NULL AND epoch <> {epoch}"),
+            None => "WHERE mac_key <> ?1".to_owned(),
+        }
+    }
+
+    fn limit(&self) -> i64 {
+        i64::try_from(self.most.get()).unwrap_or(i64::MAX)
+    }
+
+    fn found<R: Stored>(&self, conn: &Connection, codes: &RowCodes) -> Result<Vec<Found<R>>, StoreError> {
+        let places = primary_key(conn, R::TABLE)?;
+        let by = places.join(", ");
+        let (columns, table, clause) = (R::COLUMNS, R::TABLE, self.clause());
+        let mut statement = conn.prepare(&format!(
+            "SELECT {columns}, epoch, revision, mac_key, mac, {by} FROM {table} {clause} ORDER BY {by} LIMIT ?2"
+        ))?;
+        let first = statement.column_count() - places.len();
+        let mut rows = statement.query((self.primary.as_bytes(), self.limit()))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let mut fields = Fields::of(row, R::TABLE);
+            let read = R::read(&mut fields)?;
+            let (stamp, code) = fields.stamp_and_code()?;
+            codes.check(&read, stamp, &code)?;
+            let place = (first..first + places.len()).map(|at| row.get(at)).collect::<Result<_, _>>()?;
+            found.push(Found { row: read, stamp, code, place });
+        }
+        Ok(found)
+    }
+
+    fn stamp(&self, was: Stamp) -> Stamp {
+        Stamp { epoch: self.epoch.unwrap_or(was.epoch), revision: was.revision }
+    }
+}
+
+fn primary_key(conn: &Connection, table: &str) -> Result<Vec<String>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk")?;
+    let names = statement.query_map([table], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    Ok(names)
+}
+
+/// Writes only what a code consists of.
+fn write_code(conn: &Connection, table: &str, place: Vec<Value>, sealed: &Sealed) -> Result<(), StoreError> {
+    let by = primary_key(conn, table)?;
+    let by: Vec<_> = by.iter().zip(5..).map(|(name, n)| format!("{name} = ?{n}")).collect();
+    let (by, mac_key, mac) = (by.join(" AND "), sealed.mac_key.to_vec(), sealed.mac.to_vec());
+    let values = [sealed.epoch.into(), sealed.revision.into(), Value::Blob(mac_key), Value::Blob(mac)];
+    let update = format!("UPDATE {table} SET epoch = ?1, revision = ?2, mac_key = ?3, mac = ?4 WHERE {by}");
+    match conn.prepare_cached(&update)?.execute(params_from_iter(values.into_iter().chain(place)))? {
+        1 => Ok(()),
+        rows => Err(StoreError::Refused { detail: format!("{rows} rows of {table} in one place").into() }),
+    }
+}
+
+/// One step of a unit.
+struct InStep<'s, 'u, 'c, 'p> {
+    step: &'s mut Step<'u, 'c>,
+    pass: &'s Pass<'p>,
+    done: u64,
+}
+
+impl EachTable for InStep<'_, '_, '_, '_> {
+    fn table<R: Stored>(&mut self) -> Result<(), StoreError> {
+        if self.is_enough() || (R::TABLE == NumberedWrapping::TABLE && self.pass.sealed.is_some()) {
+            return Ok(());
+        }
+        for found in self.pass.found::<R>(self.step.conn(), self.step.codes())? {
+            let stamp = self.pass.stamp(found.stamp);
+            let sealed = self.step.reseal(set_of(&found.row)?, &found.row, stamp, found.code)?;
+            write_code(self.step.conn(), R::TABLE, found.place, &sealed)?;
+            self.done += 1;
+        }
+        Ok(())
+    }
+}
+
+impl InStep<'_, '_, '_, '_> {
+    fn is_enough(&self) -> bool {
+        self.done >= self.pass.most.get() as u64
+    }
+
+    /// Wrappings change in their sealed layer as well as in their code.
+    fn wrappings(&mut self, sealed: &dyn MoveSealed) -> Result<(), NotMoved> {
+        for found in self.pass.found::<NumberedWrapping>(self.step.conn(), self.step.codes())? {
+            let (number, wrapping) = (found.row.number, &found.row.wrapping);
+            let workspace = wrapping.workspace.clone();
+            let mut moved = NumberedWrapping { number, wrapping: wrapping.clone() };
+            // A destroyed data key's wrapping has no bytes any more.
+            if !wrapping.sealed_blob.is_empty() {
+                let key = read::wrapped_key(self.step.conn(), self.step.codes(), &workspace, wrapping.data_key)?;
+                let key = key.ok_or(StoreError::RowForged { table: "data_keys" })?.row.key;
+                moved.wrapping = sealed.move_wrapping(&key, wrapping).map_err(|why| NotMoved::Sealed {
+                    workspace: workspace.clone(),
+                    data_key: wrapping.data_key,
+                    why,
+                })?;
+            }
+            let code = self.step.reseal(Some(workspace.clone()), &moved, self.pass.stamp(found.stamp), found.code)?;
+            let (_, key) = crate::row::wrapping_key_code(moved.wrapping.wrapped_by);
+            let written = self
+                .step
+                .conn()
+                .prepare_cached(
+                    "UPDATE wrappings SET sealed_blob = ?3, wrapping_key = ?4, epoch = ?5, revision = ?6, mac_key = ?7, mac = ?8
+                     WHERE workspace = ?1 AND number = ?2",
+                )
+                .and_then(|mut update| {
+                    update.execute(rusqlite::params![
+                        workspace.as_str(),
+                        stored("wrapping", number).unwrap_or(i64::MAX),
+                        moved.wrapping.sealed_blob,
+                        key,
+                        code.epoch,
+                        code.revision,
+                        code.mac_key,
+                        code.mac,
+                    ])
+                });
+            written.map_err(StoreError::from)?;
+            self.done += 1;
+        }
+        Ok(())
+    }
+
+    /// Events are under their chain's hashes; only their codes are made anew.
+    fn events(&mut self) -> Result<(), StoreError> {
+        for found in self.pass.found::<RecordedEvent>(self.step.conn(), self.step.codes())? {
+            let stamp = self.pass.stamp(found.stamp);
+            let sealed = Sealed::new(stamp, self.step.codes().make(&found.row, stamp))?;
+            write_code(self.step.conn(), "audit", found.place, &sealed)?;
+            // So that the unit knows that it has something to commit.
+            self.step.rewrite_head(found.row.workspace)?;
+            self.done += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Has the rows about all sets written anew at the end of the unit.
+pub(super) fn rewrite_heads(step: &mut Step<'_, '_>) -> Result<(), StoreError> {
+    let mut names = Vec::new();
+    read::each(step.conn(), step.codes(), "", [], |kept: Kept<SetHead>| {
+        names.push(kept.row.workspace);
+        Ok(())
+    })?;
+    names.into_iter().try_for_each(|workspace| step.rewrite_head(workspace))
+}
+
+/// Goes over rows once, at most about as many as the pass takes. Answers how many; 0: none is left.
+pub(super) fn go_over(step: &mut Step<'_, '_>, pass: &Pass<'_>) -> Result<u64, NotMoved> {
+    let mut in_step = InStep { step, pass, done: 0 };
+    if let Some(sealed) = pass.sealed {
+        in_step.wrappings(sealed)?;
+    }
+    each_table(&mut in_step)?;
+    if !in_step.is_enough() {
+        in_step.events()?;
+    }
+    Ok(in_step.done)
+}

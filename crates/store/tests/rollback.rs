@@ -1,0 +1,505 @@
+//! An older copy of a database in its own place is noticed: by the head outside of it, before anything is changed.
+
+mod fixture;
+
+use std::fs;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::row_seal::{RowMac, RowSeal};
+use domain::{DataKey, PlatformKeyId, Wrapping, WrappingKey};
+use store::conformance::TestSeal;
+use store::conformance::sample::{
+    app_id, at, customer_key, data_key_id, event, furnish, platform_key, usage, workspace, workspace_id,
+};
+use store::sqlite::{
+    AcceptRefused, Acceptance, MoveSealed, NotMoved, Offline, OpenRefused, SqliteOptions, SqliteStore,
+};
+use store::{Head, HeadRefused, Outage, Outside, Store, StoreError};
+
+use self::fixture::{ROOT_CHECK, SqliteFile};
+
+/// A database and the directory of its head.
+struct Place {
+    file: SqliteFile,
+    state: tempfile::TempDir,
+}
+
+/// Both as they were at some moment.
+#[derive(Clone)]
+struct Copy {
+    database: Vec<u8>,
+    head: Vec<u8>,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { file: SqliteFile::new(), state: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap() }
+    }
+
+    fn head(&self) -> PathBuf {
+        self.state.path().join("head")
+    }
+
+    fn outside(&self) -> Outside {
+        Outside { head: self.head(), seal: Arc::new(TestSeal::number(9)), root_checks: vec![ROOT_CHECK] }
+    }
+
+    fn try_open(&self) -> Result<SqliteStore, OpenRefused> {
+        SqliteStore::create_or_open_anchored(self.file.options(), &self.outside())
+    }
+
+    fn open(&self) -> SqliteStore {
+        self.try_open().unwrap()
+    }
+
+    /// Everything is in the one file once it is closed.
+    fn copy(&self) -> Copy {
+        Copy { database: fs::read(self.file.path()).unwrap(), head: fs::read(self.head()).unwrap() }
+    }
+
+    fn put(&self, database: &[u8], head: &[u8]) {
+        for left in ["-wal", "-shm"] {
+            let _ = fs::remove_file(self.file.dir().join(format!("byokd.db{left}")));
+        }
+        for (path, bytes) in [(self.file.path(), database), (self.head(), head)] {
+            fs::write(&path, bytes).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+
+    fn raw(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.file.path()).unwrap()
+    }
+}
+
+fn refusal(place: &Place) -> OpenRefused {
+    place.try_open().map(drop).unwrap_err()
+}
+
+async fn furnished(place: &Place) -> SqliteStore {
+    let store = place.open();
+    furnish(&store, &["acme"], &["bot"]).await;
+    store
+}
+
+/// One write of each kind that somebody is answered to.
+async fn write(store: &SqliteStore, kind: usize) {
+    let (key, wrapping) = customer_key("acme", "bot", 1);
+    let (acme, bot) = (workspace_id("acme"), app_id("bot"));
+    match kind {
+        0 => {
+            store.insert_data_key(key, wrapping).await.unwrap();
+        }
+        1 => {
+            store.activate_data_key(&acme, &bot, key.id, at(5)).await.unwrap();
+        }
+        2 => store.record(event(Some("acme"), 1)).await.unwrap(),
+        3 => store.add_usage(vec![usage("acme", "bot", 1, 5)]).await.unwrap(),
+        4 => {
+            let mut tx = store.begin("a workspace").await.unwrap();
+            tx.put_workspace(&workspace("bell")).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        _ => store.retire_data_key(&acme, &bot, key.id, at(6)).await.unwrap(),
+    }
+}
+const KINDS: usize = 6;
+
+/// I-1, I-6: whatever was acknowledged last, a data key's birth as well as an admin's change, a copy from before it is refused,
+/// and both files stay as they are. Seeded bug: with the head of then put back as well, the same copy opens; so it is the head, and
+/// nothing else, that the refusals rest on.
+#[tokio::test]
+async fn a_copy_from_before_anything_acknowledged_is_refused() {
+    let place = Place::new();
+    drop(furnished(&place).await);
+    for kind in 0..KINDS {
+        let before = place.copy();
+        let store = place.open();
+        write(&store, kind).await;
+        drop(store);
+        let after = place.copy();
+        place.put(&before.database, &after.head);
+        let refused = refusal(&place);
+        assert!(matches!(refused, OpenRefused::RolledBack { other_history: false, .. }), "{kind}: {refused}");
+        assert!(refused.to_string().contains("older copy") && refused.remedy().contains("byokd store accept"));
+        assert!(place.copy().database == before.database && place.copy().head == after.head, "nothing was changed");
+
+        place.put(&before.database, &before.head);
+        drop(place.open());
+        place.put(&after.database, &after.head);
+        place.open().verify().await.unwrap();
+    }
+}
+
+/// The process may end between any two steps of: commit, head, the next commit, its head. Of all pairs of a database and a head
+/// from four moments, those that such an end leaves go on, and all others are refused, whichever slot of the head is torn.
+#[tokio::test]
+async fn every_end_between_two_steps_goes_on_and_nothing_else_does() {
+    let place = Place::new();
+    drop(furnished(&place).await);
+    let mut moments = vec![place.copy()];
+    for n in 0..3 {
+        let store = place.open();
+        let (key, wrapping) = platform_key("acme", "bot", n);
+        store.insert_data_key(key, wrapping).await.unwrap();
+        drop(store);
+        moments.push(place.copy());
+    }
+    let mut went_on = 0;
+    for (d, database) in moments.iter().enumerate() {
+        for (h, head) in moments.iter().enumerate() {
+            for torn in [None, Some(0), Some(4_096)] {
+                let mut bytes = head.head.clone();
+                if let Some(slot) = torn {
+                    bytes[slot + 40] ^= 1;
+                }
+                place.put(&database.database, &bytes);
+                let opened = place.try_open();
+                // What the head says that is left: its newer slot is the second after an odd number of writes.
+                let newest_torn = torn.is_some_and(|slot| newest_slot(&head.head) == slot);
+                let says = if newest_torn { h.checked_sub(1) } else { Some(h) };
+                let expected = match says {
+                    Some(says) if says == d => torn.is_none(),
+                    Some(says) => says + 1 == d,
+                    // Before the first of these moments.
+                    None => d == 0,
+                };
+                assert_eq!(opened.is_ok(), expected, "database {d}, head {h}, torn {torn:?}: {:?}", opened.err());
+                if let Ok(store) = opened {
+                    went_on += 1;
+                    let keys = store.data_keys(&workspace_id("acme"), None, 10).await.unwrap();
+                    assert_eq!(keys.len(), d);
+                    store.verify().await.unwrap();
+                    drop(store);
+                    drop(place.open());
+                }
+            }
+        }
+    }
+    assert!(went_on >= 8, "{went_on}");
+}
+
+fn newest_slot(head: &[u8]) -> usize {
+    let place = |slot: usize| head[slot + 32..slot + 48].to_vec();
+    if place(4_096) > place(0) { 4_096 } else { 0 }
+}
+
+/// I-6: a copy that was written to elsewhere is another history, even when it is not older.
+#[tokio::test]
+async fn a_copy_that_went_its_own_way_is_refused() {
+    let place = Place::new();
+    drop(furnished(&place).await);
+    let fork = place.copy();
+    let store = place.open();
+    write(&store, 2).await;
+    drop(store);
+    let ours = place.copy();
+    for more in 1..4 {
+        place.put(&fork.database, &fork.head);
+        let store = place.open();
+        for n in 0..more {
+            let (key, wrapping) = platform_key("acme", "bot", n);
+            store.insert_data_key(key, wrapping).await.unwrap();
+        }
+        drop(store);
+        let elsewhere = place.copy();
+        place.put(&elsewhere.database, &ours.head);
+        let refused = refusal(&place);
+        assert!(matches!(refused, OpenRefused::RolledBack { other_history: true, .. }), "{more}: {refused}");
+    }
+}
+
+/// A head that is not there, cut, altered, of another installation or under another key is refused by its own name, and never
+/// made anew for a database that has had one.
+#[tokio::test]
+async fn a_head_that_cannot_be_taken_is_refused() {
+    let place = Place::new();
+    drop(furnished(&place).await);
+    let good = place.copy();
+    fs::remove_file(place.head()).unwrap();
+    assert!(matches!(refusal(&place), OpenRefused::Head(HeadRefused::Missing { .. })));
+    assert!(!place.head().exists());
+    for at in (0..128).chain([200, 4_095]) {
+        // The older slot, and both: one alone that was being written is what a power loss leaves.
+        let older = 4_096 - newest_slot(&good.head);
+        for slots in [vec![older], vec![0, 4_096]] {
+            let mut bytes = good.head.clone();
+            slots.iter().for_each(|slot| bytes[slot + at] ^= 1);
+            place.put(&good.database, &bytes);
+            let refused = refusal(&place);
+            let expected =
+                matches!(refused, OpenRefused::Head(HeadRefused::Damaged { .. } | HeadRefused::Foreign { .. }));
+            assert!(expected, "byte {at} of {slots:?}: {refused}");
+        }
+    }
+    for cut in [0, 1, 4_096, 8_191] {
+        place.put(&good.database, &good.head[..cut]);
+        assert!(matches!(refusal(&place), OpenRefused::Head(HeadRefused::Damaged { .. })));
+    }
+    place.put(&good.database, &good.head);
+    fs::set_permissions(place.head(), fs::Permissions::from_mode(0o622)).unwrap();
+    assert!(matches!(refusal(&place), OpenRefused::Head(HeadRefused::NotOurs { .. })));
+    let other = Place::new();
+    let foreign = Outside { seal: Arc::new(TestSeal::number(8)), ..other.outside() };
+    drop(SqliteStore::create_or_open_anchored(other.file.options(), &foreign).unwrap());
+    place.put(&good.database, &other.copy().head);
+    assert!(matches!(refusal(&place), OpenRefused::Head(HeadRefused::Damaged { .. })));
+    let options = SqliteOptions { cluster: [7; 16], ..other.file.options() };
+    for gone in [other.file.path(), other.head()] {
+        fs::remove_file(gone).unwrap();
+    }
+    drop(SqliteStore::create_or_open_anchored(options, &other.outside()).unwrap());
+    place.put(&good.database, &other.copy().head);
+    assert!(matches!(refusal(&place), OpenRefused::Head(HeadRefused::Foreign { .. })));
+    // A database that has a head is not opened without, and a head without its database is no new beginning.
+    place.put(&good.database, &good.head);
+    let without = SqliteStore::open(place.file.options()).map(drop).unwrap_err();
+    assert!(matches!(without, OpenRefused::HeadNeeded { .. }), "{without}");
+    fs::remove_file(place.file.path()).unwrap();
+    assert!(matches!(refusal(&place), OpenRefused::HeadAlone { .. }));
+    assert!(!place.file.path().exists());
+}
+
+/// A database of before there were heads gets one when it is first opened, and is held against it from then on.
+#[tokio::test]
+async fn a_database_without_a_head_gets_one_once() {
+    let place = Place::new();
+    let store = place.file.try_open().unwrap();
+    furnish(&store, &["acme"], &["bot"]).await;
+    drop(store);
+    drop(place.open());
+    place.open().verify().await.unwrap();
+    fs::remove_file(place.head()).unwrap();
+    assert!(matches!(refusal(&place), OpenRefused::Head(HeadRefused::Missing { .. })));
+}
+
+/// While the head cannot follow, nobody is told that anything was written; when it can again, writing goes on by itself.
+#[tokio::test]
+async fn nothing_is_acknowledged_that_the_head_does_not_cover() {
+    let place = Place::new();
+    let store = furnished(&place).await;
+    let acme = workspace_id("acme");
+    let before = store.audit(Some(&acme), 0, 10).await.unwrap().len();
+    let aside = place.state.path().join("aside");
+    fs::rename(place.head(), &aside).unwrap();
+    fs::copy(&aside, place.head()).unwrap();
+    assert_eq!(store.record(event(Some("acme"), 1)).await, Err(StoreError::OutcomeUnknown));
+    for _ in 0..3 {
+        let refused = store.record(event(Some("acme"), 2)).await;
+        assert_eq!(refused, Err(StoreError::Unavailable(Outage::Head)));
+    }
+    let events = store.audit(Some(&acme), 0, 10).await.unwrap();
+    assert_eq!(events.len(), before + 1, "the first is there after all");
+    fs::rename(&aside, place.head()).unwrap();
+    store.record(event(Some("acme"), 3)).await.unwrap();
+    drop(store);
+    place.open().verify().await.unwrap();
+}
+
+/// I-6: put in the place of the one in use, an older state stops reading and writing at once and for good.
+#[tokio::test]
+async fn an_older_state_under_a_running_store_stops_it() {
+    let place = Place::new();
+    let store = furnished(&place).await;
+    let raw = place.file.raw();
+    raw.execute_batch("CREATE TABLE m AS SELECT * FROM meta; CREATE TABLE s AS SELECT * FROM sets").unwrap();
+    store.record(event(Some("acme"), 1)).await.unwrap();
+    let revision = store.revision().await.unwrap();
+    raw.execute_batch(
+        "DELETE FROM audit; DELETE FROM meta; DELETE FROM sets;
+         INSERT INTO meta SELECT * FROM m; INSERT INTO sets SELECT * FROM s",
+    )
+    .unwrap();
+    let refused = Err(StoreError::RolledBack);
+    assert_eq!(store.revision().await, refused.clone().map(|()| 0));
+    assert_eq!(store.record(event(Some("acme"), 2)).await, refused);
+    assert_eq!(store.workspace(&workspace_id("acme")).await, refused.clone().map(|()| None));
+    assert_eq!(store.changed_since(revision).await.map(drop), refused);
+    assert_eq!(StoreError::RolledBack.reason(), domain::Reason::DatabaseRolledBack);
+    drop(store);
+    assert!(matches!(refusal(&place), OpenRefused::RolledBack { .. }));
+    // A writer that nobody read before notices as well.
+    let place = Place::new();
+    let store = furnished(&place).await;
+    place.file.raw().execute_batch("UPDATE meta SET revision = revision - 1").unwrap();
+    assert!(store.record(event(Some("acme"), 1)).await.is_err());
+}
+
+fn names() -> [String; 2] {
+    ["ann".to_owned(), "bob".to_owned()]
+}
+
+fn accept(place: &Place) -> Result<Head, AcceptRefused> {
+    Acceptance::look(&place.file.options(), &place.outside())?.accept(names(), at(9))
+}
+
+/// A restored backup counts once two people have said so: in a higher epoch, with all of its rows, and nothing of what came after
+/// it ever counts again.
+#[tokio::test]
+async fn an_older_copy_is_accepted_in_a_higher_epoch() {
+    let place = Place::new();
+    let store = furnished(&place).await;
+    write(&store, 0).await;
+    drop(store);
+    assert!(matches!(accept(&place), Err(AcceptRefused::InOrder(_))));
+    let backup = place.copy();
+    let store = place.open();
+    write(&store, 1).await;
+    write(&store, 2).await;
+    drop(store);
+    let lost = place.copy();
+    place.put(&backup.database, &lost.head);
+    let found = Acceptance::look(&place.file.options(), &place.outside()).unwrap();
+    let before = found.head.clone().unwrap();
+    assert_eq!(before.revision - found.database.revision, 2);
+    drop(found);
+    assert!(matches!(refusal(&place), OpenRefused::RolledBack { .. }), "looking changes nothing");
+
+    let head = accept(&place).unwrap();
+    assert!(head.epoch == 2 && head.revision > before.revision, "{head}");
+    let accepted = place.copy();
+    assert!(matches!(accept(&place), Err(AcceptRefused::InOrder(_))));
+    let store = place.open();
+    assert_eq!(store.epoch(), 2);
+    store.verify().await.unwrap();
+    let (acme, bot) = (workspace_id("acme"), app_id("bot"));
+    let (key, wrapping) = customer_key("acme", "bot", 1);
+    assert_eq!(store.data_key(&acme, &bot, key.id).await.unwrap(), Some(key));
+    assert_eq!(store.wrapping(&acme, data_key_id(1)).await.unwrap(), Some(wrapping));
+    let events = store.audit(None, 0, 10).await.unwrap();
+    let told = events.iter().find(|event| event.name == "database.accepted").unwrap();
+    assert!(
+        told.details.iter().filter(|(name, _)| name == "approved_by").map(|(_, who)| who.as_str()).eq(["ann", "bob"])
+    );
+    write(&store, 2).await;
+    drop(store);
+
+    // Ended between the commit and its head: the next start goes on.
+    place.put(&accepted.database, &lost.head);
+    place.open().verify().await.unwrap();
+    // What was lost, found again, is another history now; and no row of it counts.
+    place.put(&lost.database, &accepted.head);
+    assert!(matches!(refusal(&place), OpenRefused::RolledBack { .. }));
+    place.put(&accepted.database, &accepted.head);
+    fs::write(place.state.path().join("lost.db"), &lost.database).unwrap();
+    let raw = place.file.raw();
+    raw.execute("ATTACH ?1 AS lost", [place.state.path().join("lost.db").to_str().unwrap()]).unwrap();
+    raw.execute_batch("DELETE FROM data_keys; INSERT INTO data_keys SELECT * FROM lost.data_keys").unwrap();
+    drop(raw);
+    let planted = place.open().data_key(&acme, &bot, data_key_id(1)).await;
+    assert_eq!(planted, Err(StoreError::RowForged { table: "data_keys" }));
+    // Nor is a database accepted that is not in order in itself.
+    fs::remove_file(place.head()).unwrap();
+    assert!(matches!(accept(&place), Err(AcceptRefused::NotItself(_))));
+}
+
+/// A lost head is accepted in the same way.
+#[tokio::test]
+async fn a_lost_head_is_accepted_by_two_people() {
+    let place = Place::new();
+    drop(furnished(&place).await);
+    for _ in 0..2 {
+        fs::remove_file(place.head()).unwrap();
+        assert!(Acceptance::look(&place.file.options(), &place.outside()).unwrap().head.is_err());
+        accept(&place).unwrap();
+    }
+    let store = place.open();
+    assert_eq!(store.epoch(), 3);
+    store.verify().await.unwrap();
+}
+
+/// Two keys of a platform root: the second makes codes, both check them.
+struct TwoKeys(TestSeal, TestSeal);
+
+impl RowSeal for TwoKeys {
+    fn seal(&self, row: &[u8]) -> RowMac {
+        self.1.seal(row)
+    }
+    fn verify(&self, row: &[u8], mac: &RowMac) -> bool {
+        self.0.verify(row, mac) || self.1.verify(row, mac)
+    }
+}
+
+/// Seals by naming a key, and fails after so many.
+struct Naming(std::cell::Cell<u64>);
+
+impl MoveSealed for Naming {
+    fn move_wrapping(&self, _: &DataKey, wrapping: &Wrapping) -> Result<Wrapping, String> {
+        let left = self.0.get().checked_sub(1).ok_or("interrupted")?;
+        self.0.set(left);
+        let mut moved = wrapping.clone();
+        moved.sealed_blob.iter_mut().for_each(|byte| *byte ^= 0xff);
+        if let WrappingKey::Platform(_) = moved.wrapped_by {
+            moved.wrapped_by = WrappingKey::Platform(PlatformKeyId::from_bytes([0xa2; 16]));
+        }
+        Ok(moved)
+    }
+}
+
+/// A root goes over to another key: interrupted anywhere it goes on where it stopped, both keys open in between, and at the end
+/// nothing names the old one: the database opens under the new key alone.
+#[tokio::test]
+async fn everything_goes_over_to_another_platform_key() {
+    let place = Place::new();
+    let alone = |n| {
+        let seal = || Arc::new(TestSeal::number(n));
+        (SqliteOptions { row_seal: seal(), ..place.file.options() }, Outside { seal: seal(), ..place.outside() })
+    };
+    let (options, outside) = alone(0xa1);
+    let store = SqliteStore::create_or_open_anchored(options, &outside).unwrap();
+    furnish(&store, &["acme"], &["bot"]).await;
+    for n in 0..5 {
+        let (key, mut wrapping) =
+            if n % 2 == 0 { customer_key("acme", "bot", n) } else { platform_key("acme", "bot", n) };
+        if let WrappingKey::Platform(_) = wrapping.wrapped_by {
+            wrapping.wrapped_by = WrappingKey::Platform(PlatformKeyId::from_bytes([0xa1; 16]));
+        }
+        store.insert_data_key(key, wrapping).await.unwrap();
+    }
+    store.record(event(Some("acme"), 1)).await.unwrap();
+    store.record(event(None, 1)).await.unwrap();
+    drop(store);
+
+    let (old, new) = (PlatformKeyId::from_bytes([0xa1; 16]), PlatformKeyId::from_bytes([0xa2; 16]));
+    let both = || Arc::new(TwoKeys(TestSeal::number(0xa1), TestSeal::number(0xa2)));
+    let options = SqliteOptions { row_seal: both(), ..place.file.options() };
+    let outside = Outside { seal: both(), root_checks: vec![ROOT_CHECK, [0x42; 16]], ..place.outside() };
+    let mut database = Offline::open(&options, &outside).unwrap();
+    assert!(!database.left_under(old).unwrap().is_empty());
+    let interrupted = database.reseal(new, [0x42; 16], &Naming(3.into()), at(9), &mut |_| {});
+    assert!(matches!(interrupted, Err(NotMoved::Sealed { .. })), "{interrupted:?}");
+    drop(database);
+    SqliteStore::open_anchored(options.clone(), &outside).unwrap().verify().await.unwrap();
+
+    let mut database = Offline::open(&options, &outside).unwrap();
+    let mut told = Vec::new();
+    let rows = database.reseal(new, [0x42; 16], &Naming(5.into()), at(9), &mut |so_far| told.push(so_far)).unwrap();
+    assert!(rows > 10 && told.last().unwrap().done == rows && told[0].of == rows, "{told:?}");
+    assert_eq!(database.left_under(old).unwrap(), []);
+    let again = database.reseal(new, [0x42; 16], &Naming(0.into()), at(9), &mut |_| {}).unwrap();
+    assert_eq!(again, 0);
+    drop(database);
+
+    let (options, outside) = alone(0xa2);
+    let options = SqliteOptions { root_check: [0x42; 16], ..options };
+    let outside = Outside { root_checks: vec![[0x42; 16]], ..outside };
+    let store = SqliteStore::open_anchored(options, &outside).unwrap();
+    store.verify().await.unwrap();
+    let moved = store.wrapping(&workspace_id("acme"), data_key_id(1)).await.unwrap().unwrap();
+    assert_eq!(moved.wrapped_by, WrappingKey::Platform(new));
+    let names: Vec<_> = store.audit(None, 0, 10).await.unwrap().into_iter().map(|event| event.name).collect();
+    assert!(names.contains(&"platform_key.in_use".to_owned()), "{names:?}");
+    drop(store);
+    // Not even in a page that nothing points to any more.
+    place.raw().execute_batch("VACUUM").unwrap();
+    assert!(!holds(&place.file.path(), old.as_bytes()) && !holds(&place.head(), old.as_bytes()));
+}
+
+fn holds(path: &Path, id: &[u8; 16]) -> bool {
+    let file = fs::File::open(path).unwrap();
+    let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes.windows(16).any(|window| window == id)
+}
