@@ -345,7 +345,7 @@ pub async fn open_database(config: &Config) -> Result<SqliteStore, Troubles> {
 pub async fn open_platform_root(config: &Config) -> Result<PlatformRoot, Trouble> {
     match &config.platform_key.vault_key {
         None => platform_file(&config.platform_key.file),
-        Some(_) => platform_root(&config.platform_key, &azure(&config.azure)?).await,
+        Some(_) => platform_root(&config.platform_key, &azure(config)?).await,
     }
 }
 
@@ -365,8 +365,8 @@ pub async fn add_platform_key(config: &Config) -> Result<domain::PlatformKeyId, 
     let added = match vault_key {
         None => PlatformRoot::add_key(file, &SystemEntropy),
         Some(key) => {
-            let at = KeyRef { tenant: key.tenant.clone(), location: key.location.clone() };
-            let vault = azure(&config.azure)?;
+            let at = KeyRef::new(key.tenant.clone(), key.location.clone());
+            let vault = azure(config)?;
             PlatformRoot::add_key_wrapped(file, &vault, &at, &SystemEntropy, PLATFORM_VAULT).await
         }
     };
