@@ -1,6 +1,7 @@
 //! The daemon from outside, through a real listener: one file for each promise.
 
 mod bad_start;
+mod canaries;
 mod certificates;
 mod deadline;
 mod docs;

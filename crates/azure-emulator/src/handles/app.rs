@@ -7,6 +7,7 @@ use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde::Serialize;
 
 use crate::entra::directory::{App, Certificate, CertificateRefused, FederatedCredential, Secret};
+use crate::given_out::GivenOut;
 use crate::world::World;
 
 /// A certificate as the registration lists it.
@@ -100,6 +101,7 @@ impl AppHandle {
 
     /// A client secret with a given value, for fixed set-ups.
     pub fn set_secret(&self, value: &str, expires: Option<i64>) {
+        self.world.given_out.add(|| GivenOut::ClientSecret(value.to_owned()));
         let secret = Secret::new(self.world.random.guid(), value, expires);
         self.change(|a| a.secrets.push(secret));
     }

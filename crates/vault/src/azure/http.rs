@@ -20,6 +20,8 @@ use super::{
 use crate::KeyUnavailable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection waits for another call. What is busy, a rotation or a herd of cold keys, keeps its connections.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The last resort: every caller has a deadline of its own, and a shorter one.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A page of 25 versions is the longest answer, some 10 KiB.
@@ -99,7 +101,8 @@ impl Sender {
             // calls would go into the same silent connection.
             .http1_only()
             .tcp_keepalive(Duration::from_secs(15))
-            .pool_idle_timeout(Duration::from_secs(30))
+            // The buffers of a connection hold the last answer, perhaps an unwrapped key, until another comes or it is closed.
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(32)
             .tcp_nodelay(true)
             .tls_backend_rustls()
