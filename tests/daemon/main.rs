@@ -2,6 +2,7 @@
 
 mod bad_start;
 mod callers;
+mod canaries;
 mod certificates;
 mod deadline;
 mod docs;

@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use vault::memory::{Fault, Operation};
 use vault::{KeyUnavailable, Trace};
 
+use crate::canaries;
+use crate::permissions::any_call::Place;
 use crate::site::{Panicking, Site, TOKEN, decrypt, encrypt};
 
 const PAYLOAD: &[u8] = b"canary-payload-4e1b90aa7d";
@@ -107,6 +109,11 @@ async fn no_secret_is_in_the_log() {
     panicking.acme().await;
     panicking.keys().await.configure_key(Site::configure()).await.unwrap_err();
 
+    // And a canary in every field of every call there is.
+    let place = Place { workspace: "acme", app: "support-bot", operation: "0".repeat(32) };
+    let (calls, told) = canaries::everywhere(&site.client().await, &place).await;
+    eprintln!("{calls} calls with a canary, {} answered with it", told.len());
+
     // From here on a panic is this test's own, and says what it found.
     drop(std::panic::take_hook());
     let log = log.0.lock().unwrap().clone();
@@ -116,7 +123,9 @@ async fn no_secret_is_in_the_log() {
     }
     let keys = entropy.0.lock().unwrap().clone();
     assert!(!keys.is_empty(), "no key was drawn through the seam");
-    let secrets = [PAYLOAD, TOKEN.as_bytes(), stranger.as_bytes(), CONTEXT.as_bytes()];
+    assert!(calls > 150, "{calls} calls with a canary: the contract was not walked");
+    let mark = canaries::MARK.as_bytes();
+    let secrets = [PAYLOAD, TOKEN.as_bytes(), stranger.as_bytes(), CONTEXT.as_bytes(), mark];
     for secret in secrets.into_iter().chain(keys.iter().map(|key| &key[..])) {
         assert!(!holds(&log, secret), "{:?} is in the log", String::from_utf8_lossy(secret));
     }

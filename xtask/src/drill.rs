@@ -19,6 +19,8 @@ mod journal;
 #[cfg(feature = "drill")]
 mod load;
 #[cfg(feature = "drill")]
+mod memory;
+#[cfg(feature = "drill")]
 mod quota;
 #[cfg(feature = "drill")]
 mod revoke;
@@ -91,6 +93,21 @@ enum Name {
         #[arg(long)]
         simulated_only: bool,
     },
+    /// Give the daemon secrets that are known, and search all of its memory and core images of it for them after each kind of call and
+    /// after each eviction: no data key outside locked pages. Needs root, and gdb for the images.
+    Memory {
+        #[command(flatten)]
+        options: Options,
+        /// Without the wait for a lease to end, which takes five minutes.
+        #[arg(long)]
+        reduced: bool,
+    },
+    /// Leak keys on purpose until the input ends: what the memory drill proves itself with.
+    #[command(hide = true)]
+    Leak {
+        #[arg(long)]
+        seed: u64,
+    },
 }
 
 /// Options that every drill takes.
@@ -135,6 +152,10 @@ pub(crate) fn run(drill: Drill) -> Result<()> {
         }
         Name::Kill { options } => (Death::Kill, options, 1_000),
         Name::PowerLoss { options, seeded_bug } => (Death::PowerLoss { synchronous_off: seeded_bug }, options, 500),
+        Name::Memory { options, reduced } => {
+            return tokio::runtime::Runtime::new()?.block_on(memory::run(&options, reduced));
+        }
+        Name::Leak { seed } => return memory::leak(seed),
         Name::Revoke { seeds, seed } => return revoke::run(seeds, seed),
         Name::Enforce { seeds, seed } => return enforce::run(seeds, seed),
     };

@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     Step { name: "drill-revoke", run: drills::revoke },
     Step { name: "drill-enforce", run: drills::enforce },
     Step { name: "drill-rotate", run: drills::rotate },
+    Step { name: "drill-memory", run: drills::memory },
 ];
 
 /// Runs the steps (all, or those named) and prints what ran, what was left out and why.

@@ -12,6 +12,7 @@ use crate::calls::Call;
 use crate::cloud::Cloud;
 use crate::environment::{EmulatorClock, Randomness, RealClock};
 use crate::faults::{Disturbance, Faults};
+use crate::given_out::GivenOut;
 use crate::handles::{AppHandle, TenantHandle, VaultHandle};
 use crate::jwt::Signer;
 use crate::operation::Operation;
@@ -155,6 +156,16 @@ impl Emulator {
     /// Empties the call log.
     pub fn clear_calls(&self) {
         self.world().calls.clear();
+    }
+
+    /// Keeps from now on what is given out: client secrets, access tokens, unwrapped values.
+    pub fn record_given_out(&self) {
+        self.world().given_out.begin();
+    }
+
+    /// What was given out since, oldest first.
+    pub fn given_out(&self) -> Vec<GivenOut> {
+        self.world().given_out.all()
     }
 
     /// How long new access tokens live.

@@ -31,6 +31,7 @@ mod environment;
 mod exchange;
 mod faults;
 mod form;
+mod given_out;
 mod handles;
 mod jwt;
 mod keyvault;
@@ -53,6 +54,7 @@ pub use entra::refusal::EntraRefusal;
 pub use entra::users::{GLOBAL_ADMINISTRATOR, PERSONAL_ACCOUNTS, PRIVILEGED_ROLE_ADMINISTRATOR, User, UserKind};
 pub use environment::{EmulatorClock, RealClock};
 pub use faults::{ActiveFault, Disturbance, Falsified, Fault, FaultId, Faults, Scope};
+pub use given_out::GivenOut;
 pub use handles::{
     AppHandle, CertificateInfo, ImportedKey, IssuedCertificate, KeyChange, KeyInfo, NotDone, NotIssued, Principal,
     RoleScope, TenantHandle, VaultHandle,

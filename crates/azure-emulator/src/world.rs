@@ -11,6 +11,7 @@ use crate::entra::code::Codes;
 use crate::entra::directory::{App, Tenant};
 use crate::environment::{EmulatorClock, Randomness};
 use crate::faults::Faults;
+use crate::given_out::Record;
 use crate::jwt::Signer;
 use crate::keyvault::vault::Vault;
 use crate::limits::Window;
@@ -87,6 +88,7 @@ pub(crate) struct World {
     pub(crate) random: Randomness,
     pub(crate) faults: Faults,
     pub(crate) calls: Calls,
+    pub(crate) given_out: Record,
     pub(crate) usage: Mutex<HashMap<String, Window>>,
     /// `client id ‖ jti` of assertions seen, with their expiry in Unix seconds.
     pub(crate) assertions_seen: Mutex<HashMap<String, i64>>,
@@ -111,6 +113,7 @@ impl World {
             random,
             faults: Faults::default(),
             calls: Calls::default(),
+            given_out: Record::default(),
             usage: Mutex::default(),
             assertions_seen: Mutex::default(),
             codes: Codes::default(),

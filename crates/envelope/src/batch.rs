@@ -3,10 +3,8 @@
 //! Items that share `N[..12]` share a derived key. Each item is an ordinary message: whoever opens it need not know
 //! that it came from a batch.
 
-use std::marker::PhantomData;
-
 use crate::context::Binding;
-use crate::kdf::{Key, PrefixKey, split};
+use crate::kdf::{Key, PrefixKey, split, sweep};
 use crate::message::{Message, OpenFailed, seal_under};
 
 /// Most items one batch seals: far from where the 32-bit counter would come round.
@@ -20,22 +18,29 @@ pub struct BatchFull;
 /// Seals items under one data key and one random prefix.
 ///
 /// Keep it on the stack of one call: it cannot outlive the borrow of the key, and is wiped when dropped.
-pub struct BatchSealer<'k> {
+pub struct BatchSealer<'k, K: Key = [u8; 32]> {
     derived: PrefixKey,
     data_key_id: [u8; 16],
     nonce: [u8; 24],
     sealed: u32,
-    key: PhantomData<&'k ()>,
+    key: &'k K,
 }
 
-impl<'k> BatchSealer<'k> {
+/// What the commitments left on the stack.
+impl<K: Key> Drop for BatchSealer<'_, K> {
+    fn drop(&mut self) {
+        sweep();
+    }
+}
+
+impl<'k, K: Key> BatchSealer<'k, K> {
     /// Begins a batch. `prefix` and `start` are the two halves of one fresh nonce; the low 32 bits of `start` are where
     /// counting begins, and come round without harm.
-    pub fn new(key: &'k impl Key, data_key_id: &[u8; 16], prefix: [u8; 12], start: [u8; 12]) -> Self {
+    pub fn new(key: &'k K, data_key_id: &[u8; 16], prefix: [u8; 12], start: [u8; 12]) -> Self {
         let mut nonce = [0; 24];
         nonce[..12].copy_from_slice(&prefix);
         nonce[12..].copy_from_slice(&start);
-        Self { derived: PrefixKey::derive(key, &prefix), data_key_id: *data_key_id, nonce, sealed: 0, key: PhantomData }
+        Self { derived: PrefixKey::derive(key, &prefix), data_key_id: *data_key_id, nonce, sealed: 0, key }
     }
 
     /// Seals one item and appends the message to `out`.
@@ -43,7 +48,7 @@ impl<'k> BatchSealer<'k> {
         if self.sealed == BATCH_LIMIT {
             return Err(BatchFull);
         }
-        let commitment = self.derived.commitment(split(&self.nonce).1);
+        let commitment = self.derived.commitment(self.key, split(&self.nonce).1);
         let message_key = self.derived.message_key();
         seal_under(message_key, &commitment, &self.data_key_id, &self.nonce, binding, plaintext, out);
         self.sealed += 1;
@@ -61,6 +66,13 @@ pub struct BatchOpener<'k, K: Key = [u8; 32]> {
     derived: Option<([u8; 12], PrefixKey)>,
 }
 
+/// As a [`BatchSealer`].
+impl<K: Key> Drop for BatchOpener<'_, K> {
+    fn drop(&mut self) {
+        sweep();
+    }
+}
+
 impl<'k, K: Key> BatchOpener<'k, K> {
     /// Begins; nothing is derived yet.
     pub fn new(key: &'k K) -> Self {
@@ -76,7 +88,7 @@ impl<'k, K: Key> BatchOpener<'k, K> {
             Some(_) | None => PrefixKey::derive(self.key, prefix),
         };
         let (_, derived) = self.derived.insert((*prefix, derived));
-        let commitment = derived.commitment(suffix);
+        let commitment = derived.commitment(self.key, suffix);
         message.open_under(derived.message_key(), &commitment, binding, out)
     }
 }

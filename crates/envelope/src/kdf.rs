@@ -85,18 +85,33 @@ impl Drop for ExpandedKey {
 }
 
 /// The key and the commitment of one message.
-#[inline]
 pub(crate) fn derive(key: &impl Key, nonce: &[u8; 24]) -> (MessageKey, [u8; 32]) {
-    let (prefix, suffix) = split(nonce);
-    key.expanded(|key| {
-        let (message_key, chain) = key.of_prefix(prefix);
-        (message_key, commitment(&key.cipher, &chain, suffix))
-    })
+    #[inline(never)]
+    fn derived(key: &impl Key, nonce: &[u8; 24]) -> (MessageKey, [u8; 32]) {
+        let (prefix, suffix) = split(nonce);
+        key.expanded(|key| {
+            let (message_key, chain) = key.of_prefix(prefix);
+            (message_key, commitment(&key.cipher, &chain, suffix))
+        })
+    }
+    let made = derived(key, nonce);
+    sweep();
+    made
 }
 
-/// What a data key gives for one prefix of nonces, `N[..12]`: shared by a batch's items and a stream's segments.
+/// Overwrites the stack below the caller, where the ciphers that just returned kept round keys: wiping each value where it
+/// lies misses the copies that the compiler makes of it.
+#[inline(never)]
+pub(crate) fn sweep() {
+    /// Deeper than a derivation reaches where nothing is optimised (8 KiB was seen to be too little).
+    const DEPTH: usize = 16 * 1024;
+    let area = [0u8; DEPTH];
+    optimization_barrier(&area);
+}
+
+/// What a data key gives for one prefix of nonces, `N[..12]`: shared by a batch's items and a stream's segments. It holds
+/// nothing that gives the data key back.
 pub(crate) struct PrefixKey {
-    cipher: Aes256Enc,
     /// `C ⊕ K1`
     chain: [u8; 16],
     key: MessageKey,
@@ -104,10 +119,16 @@ pub(crate) struct PrefixKey {
 
 impl PrefixKey {
     pub(crate) fn derive(key: &impl Key, prefix: &[u8; 12]) -> Self {
-        key.expanded(|expanded| {
-            let (key, chain) = expanded.of_prefix(prefix);
-            Self { cipher: expanded.cipher.clone(), chain, key }
-        })
+        #[inline(never)]
+        fn derived(key: &impl Key, prefix: &[u8; 12]) -> PrefixKey {
+            key.expanded(|expanded| {
+                let (key, chain) = expanded.of_prefix(prefix);
+                PrefixKey { chain, key }
+            })
+        }
+        let made = derived(key, prefix);
+        sweep();
+        made
     }
 
     /// The AES-256-GCM key that all nonces with this prefix share.
@@ -115,10 +136,11 @@ impl PrefixKey {
         &self.key
     }
 
-    /// The commitment to (data key, prefix ‖ suffix). Public: it stands in the header.
-    #[inline]
-    pub(crate) fn commitment(&self, suffix: &[u8; 12]) -> [u8; 32] {
-        commitment(&self.cipher, &self.chain, suffix)
+    /// The commitment to (data key, prefix ‖ suffix), by the data key this was derived from. Public: it stands in the header.
+    /// Whoever is done with a batch of them sweeps.
+    #[inline(never)]
+    pub(crate) fn commitment(&self, key: &impl Key, suffix: &[u8; 12]) -> [u8; 32] {
+        key.expanded(|key| commitment(&key.cipher, &self.chain, suffix))
     }
 }
 

@@ -33,6 +33,8 @@ use crate::{
     rules::{Bug, Rules},
 };
 
+/// How long a connection waits for another call. What is busy, a rotation or a herd of cold keys, keeps its connections.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The last resort: every caller has a deadline of its own, and a shorter one.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A page of 25 versions is the longest answer, some 10 KiB.
@@ -111,7 +113,8 @@ impl Sender {
     fn client(way: &Arc<Way>, approved: &Ranges) -> Result<PooledClient, ConnectorRefused> {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
+            // The buffers of a connection hold the last answer, perhaps an unwrapped key, until another comes or it is closed.
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(32)
             .build(Connector::new(way, approved)?);
         Ok(client)

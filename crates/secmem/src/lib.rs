@@ -11,6 +11,8 @@
 //! | core dumps | `PR_SET_DUMPABLE 0`, `RLIMIT_CORE 0`, `MADV_DONTDUMP` |
 //! | a forked child | `MADV_DONTFORK`: the child has no such page and faults on a use. Not `MADV_WIPEONFORK`: a child that quietly sealed under an all-zero key would be worse |
 //! | reading past the end | an inaccessible page before and after each arena |
+//! | copies on the stack | what a secret was lent to is overwritten there when it returns |
+//! | copies in freed buffers | [`Wiping`], as a program's global allocator |
 //! | reuse | a slot is wiped when its secret is dropped, also when filling it failed or panicked |
 //!
 //! Both ways of locking count against `RLIMIT_MEMLOCK`, 8 MiB for an ordinary user: room for about 30,000 keys that are
@@ -24,9 +26,12 @@ mod kernel;
 mod locked;
 mod pool;
 mod secret;
+mod stack;
+mod wiping;
 
 pub use harden::{HardenError, MemoryLock, Report, harden, report};
 pub use kernel::Backing;
 pub use locked::Locked;
 pub use pool::OutOfLockedMemory;
 pub use secret::Secret;
+pub use wiping::Wiping;

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use crate::{
     arena::SlotSize,
     pool::{OutOfLockedMemory, POOL, Pool, Slot},
+    stack::and_wipe_the_stack,
 };
 
 /// A `T` (1 to 256 bytes) in a slot of a locked page; dropped and then wiped, every byte of it, when this is dropped.
@@ -29,8 +30,7 @@ impl<T> Locked<T> {
         "a locked value has 1 to 256 bytes and no wider alignment than its slot"
     );
 
-    /// What `make` returns, moved into its slot. The move may leave a copy on the stack, as every one does: `make` a value
-    /// from a [`Secret`](crate::Secret) right here, once, rather than each time it is used.
+    /// What `make` returns, moved into its slot; the stack it passed is overwritten.
     ///
     /// # Errors
     /// [`OutOfLockedMemory`] when the policy asks for locked pages and none is to be had; `make` is not called then.
@@ -58,9 +58,8 @@ impl<T> Locked<T> {
         let () = Self::FITS;
         let slot = pool.take(size_of::<T>())?;
         // From here on the slot is wiped whatever happens: a panic in `make` drops it.
-        let value = make();
         // SAFETY: as in `expose`, and nobody else knows the slot yet.
-        unsafe { slot.pointer().cast::<T>().write(value) };
+        and_wipe_the_stack(|| unsafe { slot.pointer().cast::<T>().write(make()) });
         Ok(Self { slot, holds: PhantomData })
     }
 }

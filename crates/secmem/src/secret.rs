@@ -3,6 +3,7 @@
 use crate::{
     arena::SlotSize,
     pool::{OutOfLockedMemory, POOL, Pool, Slot},
+    stack::and_wipe_the_stack,
 };
 
 /// `N` bytes (1 to 256) in a slot of a locked page, wiped on drop.
@@ -39,10 +40,12 @@ impl<const N: usize> Secret<N> {
 
     /// Lends the bytes to `f` for the time of the call.
     ///
-    /// What `f` copies out is no longer protected: pass a reference on, and return only what is not secret.
+    /// What `f` copies out is no longer protected: pass a reference on, and return only what is not secret. What it leaves on the
+    /// stack is overwritten, which takes some 200 ns.
     pub fn expose<T>(&self, f: impl FnOnce(&[u8; N]) -> T) -> T {
         // SAFETY: the slot holds at least N initialised bytes (`FITS`, zeroed pages), is ours, and is only read.
-        f(unsafe { self.slot.pointer().cast::<[u8; N]>().as_ref() })
+        let bytes = unsafe { self.slot.pointer().cast::<[u8; N]>().as_ref() };
+        and_wipe_the_stack(|| f(bytes))
     }
 
     pub(crate) fn fill_in(pool: &'static Pool, f: impl FnOnce(&mut [u8; N])) -> Result<Self, OutOfLockedMemory> {
@@ -62,7 +65,8 @@ impl<const N: usize> Secret<N> {
         // From here on the slot is wiped whatever happens: an error or a panic in `f` drops it.
         let secret = Self { slot: pool.take(N)? };
         // SAFETY: as in `expose`, and nobody else knows the slot yet.
-        let written = f(unsafe { secret.slot.pointer().cast::<[u8; N]>().as_mut() });
+        let bytes = unsafe { secret.slot.pointer().cast::<[u8; N]>().as_mut() };
+        let written = and_wipe_the_stack(|| f(bytes));
         Ok(written.map(|()| secret))
     }
 }

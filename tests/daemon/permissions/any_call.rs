@@ -14,15 +14,15 @@ use crate::site::{Client, KEY, TENANT};
 
 /// What a call is about.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) workspace: &'static str,
-    pub(super) app: &'static str,
-    pub(super) operation: String,
+pub(crate) struct Place {
+    pub(crate) workspace: &'static str,
+    pub(crate) app: &'static str,
+    pub(crate) operation: String,
 }
 
 impl Place {
     /// The request of a call about this place. It is well formed, so that what refuses it is the permission or the state.
-    pub(super) fn request(&self, path: &str) -> Bytes {
+    pub(crate) fn request(&self, path: &str) -> Bytes {
         let workspace = || format!("workspaces/{}", self.workspace);
         let key = || format!("workspaces/{}/key", self.workspace);
         let app = || format!("workspaces/{}/apps/{}", self.workspace, self.app);
@@ -139,7 +139,7 @@ impl Place {
     }
 
     /// Makes the call; the first answer of a stream counts.
-    pub(super) async fn call(&self, client: &Client, path: &'static str) -> Result<(), Status> {
+    pub(crate) async fn call(&self, client: &Client, path: &'static str) -> Result<(), Status> {
         let mut grpc = tonic::client::Grpc::new(client.clone());
         grpc.ready().await.unwrap();
         let messages = tokio_stream::once(self.request(path));
@@ -149,7 +149,7 @@ impl Place {
 }
 
 /// Everything an outsider sees of a refusal but the request's id.
-pub(super) fn told(status: &Status) -> String {
+pub(crate) fn told(status: &Status) -> String {
     let mut details = status.get_error_details();
     let mut info = details.error_info().cloned().expect("a refusal has an ErrorInfo");
     assert!(info.metadata.remove("request_id").is_some());
@@ -159,12 +159,12 @@ pub(super) fn told(status: &Status) -> String {
 }
 
 /// The reason of a refusal.
-pub(super) fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     status.get_details_error_info().expect("a refusal has an ErrorInfo").reason
 }
 
 /// Messages as they are.
-struct Bare;
+pub(crate) struct Bare;
 
 impl Codec for Bare {
     type Encode = Bytes;

@@ -1,6 +1,6 @@
 //! Who may make which call: the golden file, the handlers held to it, and "not yours" that nobody can tell from "not there".
 
-mod any_call;
+pub(crate) mod any_call;
 
 use std::sync::Arc;
 

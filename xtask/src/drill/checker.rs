@@ -117,6 +117,31 @@ impl Checker {
         Ok(row.optional()?)
     }
 
+    /// Opens every data key that is stored and can be opened now; those that were opened before are not asked for again.
+    pub(crate) async fn open_all(&mut self) -> Result<()> {
+        let ids: Vec<Vec<u8>> = {
+            let mut all = self.database.prepare_cached("SELECT data_key FROM data_keys")?;
+            all.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?
+        };
+        for id in ids {
+            let id: [u8; 16] = id.as_slice().try_into()?;
+            if self.keys.contains_key(id.as_slice()) {
+                continue;
+            }
+            let Some(row) = self.row(&id)? else { continue };
+            // Destroyed, or its owner says no: nobody opens it.
+            if let Ok(key) = self.unwrap(&id, &row).await {
+                self.keys.insert(id.to_vec(), key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lends every data key that was opened, with its id.
+    pub(crate) fn each_key(&self, mut look: impl FnMut(&[u8], &[u8; 32])) {
+        self.keys.iter().for_each(|(id, key)| key.expose(|key| look(id, key)));
+    }
+
     /// Platform layer off, then the wrapping itself, then the comparison with the identity.
     async fn unwrap(&self, id: &[u8; 16], row: &Row) -> Result<Secret<32>> {
         let identity =

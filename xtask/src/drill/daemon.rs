@@ -31,6 +31,8 @@ pub(crate) struct Ground {
 pub(crate) struct Daemon {
     process: Child,
     pub(crate) client: Client,
+    /// Where it listens.
+    pub(crate) at: SocketAddr,
 }
 
 /// Builds the daemon, or takes the one that is there.
@@ -71,7 +73,7 @@ impl Ground {
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let mut process = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         match self.ready(&mut process, at).await {
-            Ok(client) => Ok(Daemon { process, client }),
+            Ok(client) => Ok(Daemon { process, client, at }),
             Err(error) => {
                 kill(&mut process);
                 Err(error.context(format!("the daemon did not come up; its last words: {}", last_words(&log))))
@@ -101,6 +103,11 @@ impl Ground {
 }
 
 impl Daemon {
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// SIGKILL, and its end.
     pub(crate) fn kill(mut self) {
         kill(&mut self.process);

@@ -171,13 +171,13 @@ pub(super) fn ground(death: Death, options: &Options, directory: &Path, customer
 /// The customer's side, which outlives every daemon.
 pub(super) struct Customer {
     pub(super) emulator: Emulator,
-    tenant: String,
+    pub(super) tenant: String,
     key: String,
-    keys: Arc<dyn CustomerKeys>,
+    pub(super) keys: Arc<dyn CustomerKeys>,
 }
 
 impl Customer {
-    fn vault(&self) -> azure_emulator::VaultHandle {
+    pub(super) fn vault(&self) -> azure_emulator::VaultHandle {
         self.emulator.tenant("acme").vault("acme-keys")
     }
 

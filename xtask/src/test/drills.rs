@@ -1,10 +1,14 @@
 //! The drills in their reduced form: enough rounds to notice a fault on every change, far fewer than the full runs.
 
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use anyhow::Result;
 
-use super::step::{Done, Session};
+use super::{
+    install,
+    step::{Done, Session},
+};
 use crate::tool;
 
 /// Killed fifty times under load, no acknowledged ciphertext is lost.
@@ -34,6 +38,21 @@ pub(crate) fn enforce(session: &mut Session) -> Result<Done> {
 /// A rotation killed three times ends, and loses nothing.
 pub(crate) fn rotate(session: &mut Session) -> Result<Done> {
     drill(session, &["rotate", "--data-keys", "150", "--rounds", "3", "--simulated", "0"])
+}
+
+/// No data key outside locked pages after any kind of call; and a process that leaks on purpose is caught.
+pub(crate) fn memory(session: &mut Session) -> Result<Done> {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !root {
+        return Ok(Done::left_out("only root can read the memory of a process that is not dumpable: run this as root"));
+    }
+    if !tool::is_there("gdb") {
+        install::system_packages(&["gdb"])?;
+    }
+    if !tool::is_there("gdb") {
+        return Ok(Done::left_out("gdb is missing, whose gcore makes core images: install gdb"));
+    }
+    drill(session, &["memory", "--reduced"])
 }
 
 fn drill(session: &Session, args: &[&str]) -> Result<Done> {

@@ -10,6 +10,7 @@ use crate::entra::refusal::EntraRefusal;
 use crate::entra::{assertion, id_token, refusal};
 use crate::exchange::Request;
 use crate::faults::Met;
+use crate::given_out::GivenOut;
 use crate::world::World;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -137,6 +138,7 @@ fn issue(
         "ver": "1.0",
     });
     let token = world.signer.sign(&claims);
+    world.given_out.add(|| GivenOut::AccessToken(token.clone()));
     if version_2 {
         return json!({
             "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::entra::directory::{App, Certificate, CertificateRefused, FederatedCredential, Secret};
 use crate::entra::manifest::{ManifestRefused, Registration};
+use crate::given_out::GivenOut;
 use crate::world::World;
 
 /// A certificate as the registration lists it.
@@ -102,6 +103,7 @@ impl AppHandle {
 
     /// A client secret with a given value, for fixed set-ups.
     pub fn set_secret(&self, value: &str, expires: Option<i64>) {
+        self.world.given_out.add(|| GivenOut::ClientSecret(value.to_owned()));
         let secret = Secret::new(self.world.random.guid(), value, expires);
         self.change(|a| a.secrets.push(secret));
     }

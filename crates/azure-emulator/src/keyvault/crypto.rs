@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::exchange::Request;
+use crate::given_out::GivenOut;
 use crate::jwt::{b64, from_b64};
 use crate::keyvault::Done;
 use crate::keyvault::key::{KeyOperation, KeyVersion};
@@ -39,11 +40,17 @@ pub(super) async fn perform(world: &Arc<World>, request: &Request, route: &Route
     let value = parameters.value.ok_or_else(|| Refused::bad("Property value is required."))?;
     let value = from_b64(&value).ok_or_else(|| Refused::bad("Property value is not base64url."))?;
 
+    if seals {
+        world.given_out.add(|| GivenOut::Unwrapped(value.clone()));
+    }
     let material = version.material.clone().ok_or(VaultRefusal::InternalError)?;
     let work = move || if seals { material.encrypt(algorithm, &value) } else { material.decrypt(algorithm, &value) };
     // One private operation takes 0.6 to 4 ms: too long for a thread that answers others.
     let result = tokio::task::spawn_blocking(work).await.map_err(|_| VaultRefusal::InternalError)?;
     let bytes = result.map_err(|Failed| Refused::from(VaultRefusal::BadParameter))?;
+    if !seals {
+        world.given_out.add(|| GivenOut::Unwrapped(bytes.clone()));
+    }
     let body = json!({"kid": kid, "value": b64(&bytes)});
     Ok(Done { status: 200, body: Some(body), version: Some(version.id) })
 }

@@ -6,7 +6,7 @@ use super::{PROLOGUE_LEN, SEALED_SEGMENT_LEN, SEGMENT_LEN, SEGMENT_LIMIT, Segmen
 use crate::aad::Aad;
 use crate::context::Binding;
 use crate::header::{HEADER_LEN, Header, Kind};
-use crate::kdf::{Key, PrefixKey, split};
+use crate::kdf::{Key, PrefixKey, split, sweep};
 use crate::message::{OpenFailed, TAG_LEN};
 
 /// Opens a stream piece by piece; holds back at most one sealed segment.
@@ -30,7 +30,9 @@ impl StreamOpener {
         }
         let (prefix, opening) = split(&header.nonce);
         let derived = PrefixKey::derive(key, prefix);
-        if !bool::from(derived.commitment(opening).ct_eq(&header.commitment)) {
+        let commitment = derived.commitment(key, opening);
+        sweep();
+        if !bool::from(commitment.ct_eq(&header.commitment)) {
             return Err(OpenFailed);
         }
         let mut aad = Aad::new();

@@ -6,7 +6,7 @@ use super::{PROLOGUE_LEN, SEALED_SEGMENT_LEN, SEGMENT_LEN, SEGMENT_LIMIT, Segmen
 use crate::aad::Aad;
 use crate::context::Binding;
 use crate::header::{HEADER_LEN, Kind, authenticated};
-use crate::kdf::{Key, PrefixKey};
+use crate::kdf::{Key, PrefixKey, sweep};
 
 /// The stream has all the segments it may have; what was given last was not sealed, and the stream stays unfinished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +40,10 @@ impl StreamSealer {
 
         let mut prologue = [0; PROLOGUE_LEN];
         prologue[..header.len()].copy_from_slice(&header);
-        prologue[header.len()..HEADER_LEN].copy_from_slice(&derived.commitment(&opening));
+        prologue[header.len()..HEADER_LEN].copy_from_slice(&derived.commitment(key, &opening));
         prologue[HEADER_LEN..].copy_from_slice(&derived.message_key().seal(&opening, aad, &mut []));
 
+        sweep();
         // All the room at once: growing would leave copies of plaintext behind.
         let pending = Zeroizing::new(Vec::with_capacity(SEGMENT_LEN));
         (Self { segments: Segments::new(derived, r, aad), pending }, prologue)

@@ -11,6 +11,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use secmem::{OutOfLockedMemory, Secret};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 
 use super::ROOT_KEY_LEN;
 
@@ -40,10 +41,13 @@ impl DerivedKeys {
         id: PlatformKeyId,
         root: &Secret<ROOT_KEY_LEN>,
     ) -> Result<Self, OutOfLockedMemory> {
-        let extracted: Hkdf<Sha256> = root.expose(|root| Hkdf::new(Some(cluster), root));
+        // Extracted anew for each: what lies between root and key is as secret as they, and stays where it is overwritten.
         let expand = |purpose: &str, out: &mut [u8]| {
             let info = [b"byokd/platform/v1/", purpose.as_bytes(), &[0], id.as_bytes()];
-            extracted.expand_multi_info(&info, out).expect("HKDF-SHA-256 gives up to 8,160 bytes");
+            root.expose(|root| {
+                let extracted: Hkdf<Sha256> = Hkdf::new(Some(cluster), root);
+                extracted.expand_multi_info(&info, out).expect("HKDF-SHA-256 gives up to 8,160 bytes");
+            });
         };
         let mut check_value = [0; 16];
         expand("check", &mut check_value);
@@ -66,7 +70,7 @@ impl DerivedKeys {
         pair.expect("any 32 bytes are an Ed25519 seed")
     }
 
-    fn mac_of(&self, what: Sealing, bytes: &[u8]) -> Hmac<Sha256> {
+    fn mac_of(&self, what: Sealing, bytes: &[u8]) -> [u8; 32] {
         match what {
             Sealing::Rows => mac(&self.row_mac, bytes),
             Sealing::Heads => mac(&self.anchor, bytes),
@@ -75,14 +79,17 @@ impl DerivedKeys {
 
     /// 128 bits that only this root's holder can make, for these bytes alone.
     pub(super) fn ownership_nonce(&self, of: &[u8]) -> [u8; 16] {
-        let code: [u8; 32] = mac(&self.ownership, of).finalize().into_bytes().into();
+        let code = mac(&self.ownership, of);
         std::array::from_fn(|i| code[i])
     }
 }
 
-fn mac(key: &Secret<32>, over: &[u8]) -> Hmac<Sha256> {
-    let mac = |key: &[u8; 32]| Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
-    key.expose(mac).chain_update(over)
+/// The whole of it while the key is lent: HMAC's state is as good as the key.
+fn mac(key: &Secret<32>, over: &[u8]) -> [u8; 32] {
+    key.expose(|key| {
+        let mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+        mac.chain_update(over).finalize().into_bytes().into()
+    })
 }
 
 /// What is authenticated: each has a key of its own, so that no row is ever a head.
@@ -108,11 +115,11 @@ impl RowKeys {
 impl RowSeal for RowKeys {
     fn seal(&self, row: &[u8]) -> RowMac {
         let key = self.key(self.primary).expect("the file's reader checked that the primary is there");
-        RowMac { key: key.id, code: key.mac_of(self.what, row).finalize().into_bytes().into() }
+        RowMac { key: key.id, code: key.mac_of(self.what, row) }
     }
 
     fn verify(&self, row: &[u8], mac: &RowMac) -> bool {
         // Constant time in the code; which key made it is written beside it anyway.
-        self.key(mac.key).is_some_and(|key| key.mac_of(self.what, row).verify_slice(&mac.code).is_ok())
+        self.key(mac.key).is_some_and(|key| bool::from(key.mac_of(self.what, row).ct_eq(&mac.code)))
     }
 }

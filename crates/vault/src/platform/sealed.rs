@@ -57,11 +57,13 @@ fn bound(purpose: &[u8; 8], key: PlatformKeyId, aad: &[u8]) -> Vec<u8> {
     [purpose.as_slice(), key.as_bytes(), aad].concat()
 }
 
-/// Encrypts in place; the key schedule is wiped when it goes.
+/// Encrypts in place; the key schedule is wiped when it goes, and its copies while the key is lent.
 fn encrypt(key: &Secret<32>, nonce: &[u8; NONCE_LEN], aad: &[u8], buffer: &mut [u8]) -> [u8; TAG_LEN] {
-    let cipher = key.expose(|key| Aes256Gcm::new(key.into()));
-    let sealed = cipher.encrypt_inout_detached(&Nonce::from(*nonce), aad, InOutBuf::from(buffer));
-    sealed.expect("AES-GCM takes up to 64 GiB").into()
+    key.expose(|key| {
+        let cipher = Aes256Gcm::new(key.into());
+        let sealed = cipher.encrypt_inout_detached(&Nonce::from(*nonce), aad, InOutBuf::from(buffer));
+        sealed.expect("AES-GCM takes up to 64 GiB").into()
+    })
 }
 
 fn decrypt(
@@ -71,8 +73,10 @@ fn decrypt(
     buffer: &mut [u8],
     tag: &[u8; TAG_LEN],
 ) -> Result<(), NotOpened> {
-    let cipher = key.expose(|key| Aes256Gcm::new(key.into()));
-    let opened = cipher.decrypt_inout_detached(&Nonce::from(*nonce), aad, InOutBuf::from(buffer), &Tag::from(*tag));
+    let opened = key.expose(|key| {
+        let cipher = Aes256Gcm::new(key.into());
+        cipher.decrypt_inout_detached(&Nonce::from(*nonce), aad, InOutBuf::from(buffer), &Tag::from(*tag))
+    });
     opened.map_err(|_| NotOpened::NotAuthentic)
 }
 

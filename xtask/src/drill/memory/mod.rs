@@ -1,0 +1,69 @@
+//! What stands in the daemon's memory, and for how long: the real daemon is given secrets that are known here, and after each
+//! kind of call and after each eviction all of its memory is searched for them.
+
+mod core_file;
+mod customers;
+mod derived;
+mod files;
+mod listener;
+mod planted;
+mod process;
+mod report;
+mod wanted;
+mod watch;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use super::seed::Seed;
+use super::{Death, Options, daemon};
+use crate::stopwatch::Stopwatch;
+
+pub(super) use planted::leak;
+
+/// How long nobody calls before the last look.
+const SETTLE: Duration = Duration::from_secs(8);
+
+pub(super) async fn run(options: &Options, reduced: bool) -> Result<()> {
+    let number = options.seed.map_or_else(Seed::drawn, Ok)?;
+    println!("drill: memory, --seed {number}");
+    // The daemon is not dumpable: another user's process, and its own, is refused its memory.
+    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    ensure!(root, "only root can read the memory of a process that is not dumpable: run this as root");
+    let directory = tempfile::tempdir()?;
+    let can_image = core_file::is_possible();
+    if !can_image {
+        println!("no core images: gdb is missing (install the package gdb); only /proc/PID/mem is searched");
+    }
+    let started = Stopwatch::start();
+    println!("\nA process that leaks on purpose:");
+    for told in planted::check(number, directory.path(), can_image)? {
+        println!("  {told}");
+    }
+    let cores: Option<PathBuf> = can_image.then(|| directory.path().to_owned());
+    let program = daemon::program(options, Death::Kill)?.canonicalize()?;
+
+    println!("\nUnder a customer's key:");
+    let customers = customers::run(&program, directory.path(), cores.clone(), reduced).await?;
+    println!("\nBehind a TLS listener, under the platform's key:");
+    let listener = listener::run(&program, directory.path(), cores).await?;
+
+    println!();
+    let mut leaks = Vec::new();
+    for watch in [&customers, &listener] {
+        report::print(watch);
+        leaks.extend(watch.tally.leaks.iter().cloned());
+    }
+    println!("in {:.0} s", started.elapsed().as_secs_f64());
+    for leak in leaks.iter().take(40) {
+        println!("outside locked pages: {leak}");
+    }
+    if !leaks.is_empty() {
+        bail!("{} findings outside locked pages", leaks.len());
+    }
+    println!("no data key, message key or platform key outside locked pages");
+    Ok(())
+}

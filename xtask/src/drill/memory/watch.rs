@@ -1,0 +1,136 @@
+//! One process that is watched: looked through after each step, in its memory and at some points in an image of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::process::{self, Hit, Look, Place};
+use super::wanted::{Kind, Wanted};
+use super::{SETTLE, core_file};
+use crate::stopwatch::Stopwatch;
+
+/// So long a buffer of a connection to the vault may hold the last answer after the call: an idle connection is closed after
+/// a second, and who closes it looks about once a second.
+const IN_PASSING: Duration = Duration::from_secs(4);
+
+/// The secrets that are known, and what was found of them so far.
+pub(crate) struct Watch {
+    pub(crate) name: &'static str,
+    pub(crate) pid: u32,
+    pub(crate) wanted: Wanted,
+    /// Where images are written, if they can be.
+    cores: Option<PathBuf>,
+    pub(crate) tally: Tally,
+}
+
+/// What all looks found together.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) looks: u32,
+    pub(crate) images: u32,
+    pub(crate) bytes: u64,
+    pub(crate) secret_pages: u64,
+    pub(crate) searched: u64,
+    pub(crate) refused: BTreeSet<String>,
+    pub(crate) found: BTreeMap<(Kind, Place), Found>,
+    /// The longest that an unwrapped key stood in a buffer of a connection to the vault.
+    pub(crate) in_passing: Duration,
+    /// What must be locked and was found elsewhere, in words.
+    pub(crate) leaks: BTreeSet<String>,
+}
+
+/// What was found of one kind in one place.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The most in one look.
+    pub(crate) most: usize,
+    /// After how many steps there was any.
+    pub(crate) steps: u32,
+    pub(crate) forms: BTreeSet<&'static str>,
+    /// In the last look, after nobody called for [`SETTLE`].
+    pub(crate) left: usize,
+}
+
+impl Watch {
+    pub(crate) fn new(name: &'static str, pid: u32, cores: Option<PathBuf>) -> Self {
+        Self { name, pid, wanted: Wanted::default(), cores, tally: Tally::default() }
+    }
+
+    /// Looks through the memory after this step; with `image`, through a core image too.
+    pub(crate) async fn after(&mut self, step: &str, image: bool) -> Result<()> {
+        let finder = self.wanted.finder()?;
+        let mut look = process::look(self.pid, &finder)?;
+        let passing = Stopwatch::start();
+        let outside = |hit: &&Hit| hit.kind.must_be_locked() && hit.place != Place::Locked;
+        while look.hits.iter().any(|hit| outside(&hit)) {
+            if !look.hits.iter().filter(outside).all(|hit| hit.form == "base64" && hit.place == Place::Heap)
+                || passing.elapsed() > IN_PASSING
+            {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            look = process::look(self.pid, &finder)?;
+            self.tally.in_passing = self.tally.in_passing.max(passing.elapsed());
+        }
+        let seen = self.judge(step, &look);
+        self.tally.looks += 1;
+        let mut told = format!("{:>5} hits in {:>3} MiB", seen, look.bytes >> 20);
+        if let (Some(directory), true) = (&self.cores, image) {
+            let finder = self.wanted.finder()?;
+            let look = core_file::look(self.pid, directory, &finder)?;
+            let seen = self.judge(&format!("{step}, core image"), &look);
+            self.tally.images += 1;
+            told.push_str(&format!(", {seen} in a core image of {} MiB", look.bytes >> 20));
+        }
+        println!("  {step:<62} {told}");
+        for leak in self.tally.leaks.iter().filter(|leak| leak.starts_with(&format!("{step}:"))).take(8) {
+            println!("    outside locked pages: {leak}");
+        }
+        Ok(())
+    }
+
+    /// The last look: what is still there although nobody calls.
+    pub(crate) async fn at_rest(&mut self) -> Result<()> {
+        tokio::time::sleep(SETTLE).await;
+        self.tally.found.values_mut().for_each(|found| found.left = 0);
+        self.after(&format!("nobody calls for {} s", SETTLE.as_secs()), true).await?;
+        let look = process::look(self.pid, &self.wanted.finder()?)?;
+        for hit in &look.hits {
+            self.tally.found.entry((hit.kind, hit.place.clone())).or_default().left += 1;
+        }
+        ensure!(look.bytes > 0, "nothing could be read");
+        Ok(())
+    }
+
+    fn judge(&mut self, step: &str, look: &Look) -> usize {
+        let tally = &mut self.tally;
+        tally.bytes += look.bytes;
+        tally.secret_pages = tally.secret_pages.max(look.secret_pages);
+        tally.refused.extend(look.refused.iter().cloned());
+        tally.searched += Kind::ALL.iter().map(|kind| self.wanted.count(*kind).0 as u64).sum::<u64>();
+        let mut here: BTreeMap<(Kind, Place), usize> = BTreeMap::new();
+        for hit in look.hits.iter().filter(|hit| hit.place != Place::Locked) {
+            *here.entry((hit.kind, hit.place.clone())).or_default() += 1;
+            tally.found.entry((hit.kind, hit.place.clone())).or_default().forms.insert(hit.form);
+            if hit.kind.must_be_locked() {
+                let label = self.wanted.label(hit.secret);
+                tally.leaks.insert(format!(
+                    "{}: {} ({label}): {} on the {}",
+                    step,
+                    hit.kind.name(),
+                    hit.form,
+                    hit.place
+                ));
+            }
+        }
+        let seen = here.values().sum();
+        for (of, count) in here {
+            let found = tally.found.entry(of).or_default();
+            found.most = found.most.max(count);
+            found.steps += 1;
+        }
+        seen
+    }
+}
