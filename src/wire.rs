@@ -267,7 +267,7 @@ pub async fn init_platform_root(config: &Config) -> Result<PlatformRoot, Trouble
     match vault_key {
         None => init_platform_file(file),
         Some(key) => {
-            let at = KeyRef { tenant: key.tenant.clone(), location: key.location.clone() };
+            let at = KeyRef::of_platform(key.tenant.clone(), key.location.clone());
             let vault = azure(&config.azure)?;
             let made = PlatformRoot::init_wrapped(file, &vault, &at, &SystemEntropy, PLATFORM_VAULT).await;
             made.map_err(|refused| root_trouble(file, &refused))
@@ -303,7 +303,7 @@ async fn platform_root(config: &PlatformKey, vault: &dyn CustomerKeys) -> Result
     match &config.vault_key {
         None => platform_file(&config.file),
         Some(key) => {
-            let at = KeyRef { tenant: key.tenant.clone(), location: key.location.clone() };
+            let at = KeyRef::of_platform(key.tenant.clone(), key.location.clone());
             let opened = PlatformRoot::open_wrapped(&config.file, vault, &at, PLATFORM_VAULT).await;
             opened.map_err(|refused| root_trouble(&config.file, &refused))
         }

@@ -87,6 +87,13 @@ pub const RPCS: &[Rpc] = rpcs! {
     "Audit/ExportEvents" ReadAudit Workspace;
     "Audit/GetCheckpoint" ReadAudit Workspace;
     "Audit/CreateCheckpoint" MakeCheckpoint Workspace;
+    "Tenants/AddSecret" ChangeCredentials Workspace;
+    "Tenants/MakeCertificate" ChangeCredentials Workspace;
+    "Tenants/ListCredentials" ReadCredentials Workspace;
+    "Tenants/TestCredential" ChangeCredentials Workspace;
+    "Tenants/ActivateCredential" ChangeCredentials Workspace;
+    "Tenants/RemoveCredential" ChangeCredentials Workspace;
+    "Tenants/UsePlatformApp" ChangeCredentials Workspace;
 };
 
 #[cfg(test)]

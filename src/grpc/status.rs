@@ -36,7 +36,9 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EnforcementDateAmbiguous
         | Reason::EnforcementDateTooSoon
         | Reason::AppUnknown
-        | Reason::SelectionContradictory => Code::InvalidArgument,
+        | Reason::SelectionContradictory
+        | Reason::SecretIdPasted
+        | Reason::PrivateKeyPasted => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
         Reason::PermissionDenied => Code::PermissionDenied,
@@ -95,7 +97,15 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::KeyIsInForce
         | Reason::KeyLeft
         | Reason::DataKeyActive
-        | Reason::DataKeyDestroyed => Code::FailedPrecondition,
+        | Reason::DataKeyDestroyed
+        | Reason::CredentialNotTested
+        | Reason::CredentialSlotsFull
+        | Reason::CredentialInUse
+        | Reason::CredentialExpired
+        | Reason::RegistrationElsewhere
+        | Reason::RegistrationSecretRefused
+        | Reason::RegistrationSecretExpired
+        | Reason::RegistrationCertificateRefused => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

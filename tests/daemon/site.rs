@@ -189,10 +189,8 @@ impl Site {
 
     /// Where the customer's key is.
     pub(crate) fn key() -> KeyRef {
-        KeyRef {
-            tenant: TENANT.parse().unwrap(),
-            location: domain::key_identifier::KeyIdentifier::parse(KEY).unwrap().location,
-        }
+        let location = domain::key_identifier::KeyIdentifier::parse(KEY).unwrap().location;
+        KeyRef::of_platform(TENANT.parse().unwrap(), location)
     }
 
     /// Creates the customer's key and puts it in force.

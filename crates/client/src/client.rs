@@ -18,6 +18,7 @@ use pb::audit_client::AuditClient;
 use pb::encryption_client::EncryptionClient;
 use pb::enterprise_keys_client::EnterpriseKeysClient;
 use pb::operations_client::OperationsClient;
+use pb::tenants_client::TenantsClient;
 use pb::workspaces_client::WorkspacesClient;
 
 /// How to connect, and how long to wait.
@@ -80,6 +81,7 @@ pub struct Client {
     keys: EnterpriseKeysClient<Authorized>,
     operations: OperationsClient<Authorized>,
     audit: AuditClient<Authorized>,
+    tenants: TenantsClient<Authorized>,
     pub(crate) server: String,
     timeout: Duration,
 }
@@ -134,6 +136,7 @@ impl Client {
             workspaces: WorkspacesClient::new(authorized.clone()),
             keys: EnterpriseKeysClient::new(authorized.clone()),
             operations: OperationsClient::new(authorized.clone()),
+            tenants: TenantsClient::new(authorized.clone()),
             audit: AuditClient::new(authorized).max_decoding_message_size(EXPORT_MESSAGE_MAX),
             server,
             timeout: options.timeout,
@@ -246,6 +249,20 @@ unary! {
     checkpoint = audit.get_checkpoint(GetCheckpointRequest) -> Checkpoint;
     /// Signs how far a chain has come now.
     create_checkpoint = audit.create_checkpoint(CreateCheckpointRequest) -> Checkpoint;
+    /// Adds a client secret of the customer's app registration.
+    add_secret = tenants.add_secret(AddSecretRequest) -> Credential;
+    /// Has a certificate made for it.
+    make_certificate = tenants.make_certificate(MakeCertificateRequest) -> Credential;
+    /// The credentials there are, and as whom the directory is asked.
+    credentials = tenants.list_credentials(ListCredentialsRequest) -> Integration;
+    /// Tests a credential. A test that does not pass is an answer and not an error.
+    test_credential = tenants.test_credential(TestCredentialRequest) -> TestCredentialResponse;
+    /// Goes over to a tested credential.
+    activate_credential = tenants.activate_credential(ActivateCredentialRequest) -> Integration;
+    /// Removes a credential that is not active.
+    remove_credential = tenants.remove_credential(RemoveCredentialRequest) -> Integration;
+    /// Goes back to the platform's own app.
+    use_platform_app = tenants.use_platform_app(UsePlatformAppRequest) -> Integration;
 }
 
 impl Client {

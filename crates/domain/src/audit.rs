@@ -1,5 +1,6 @@
 //! What is recorded of an administrative change or a vault's denial.
 
+use crate::credential::CredentialEvent;
 use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
 use crate::ledger::{CalledVault, KeysPurged, KeysUsed, SignedCheckpoint};
@@ -238,6 +239,8 @@ pub enum AuditKind {
     KeysUsed(KeysUsed),
     /// It was signed how far the chain had come.
     Checkpointed(SignedCheckpoint),
+    /// Something happened to a credential of the customer's registration, or to the platform's own.
+    Credential(CredentialEvent),
 }
 
 impl AuditKind {
@@ -376,6 +379,7 @@ impl AuditKind {
             }
             Self::KeysUsed(used) => (KeysUsed::EVENT, used.details()),
             Self::Checkpointed(signed) => (SignedCheckpoint::EVENT, signed.details()),
+            Self::Credential(event) => event.record(),
         }
     }
 }

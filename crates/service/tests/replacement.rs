@@ -34,7 +34,7 @@ impl Customer {
             sealed.push((app, ciphertext));
         }
         let tenant = tenant.map_or(acme.key().tenant, |tenant| tenant.parse().unwrap());
-        let other = KeyRef { tenant, location: KeyLocation::from_parts(Cloud::Public, vault, name).unwrap() };
+        let other = KeyRef::of_platform(tenant, KeyLocation::from_parts(Cloud::Public, vault, name).unwrap());
         let to = world.vault.create_key(&other);
         Self { acme, sealed, first, other, to }
     }
@@ -55,7 +55,7 @@ impl Customer {
 
     async fn show_the_other_tag(&self, world: &World) {
         let config = world.service.read_key(&self.acme.may_read_key()).await.unwrap();
-        let KeyRef { tenant, location } = self.other.clone();
+        let KeyRef { tenant, location, .. } = self.other.clone();
         let nonce = world.service.ownership_nonce(&KeyConfig { tenant, location, ..config });
         world.vault.change(&self.other, self.to, |attributes| {
             attributes.tags.insert(OWNERSHIP_TAG.to_owned(), nonce);
@@ -238,7 +238,7 @@ async fn the_late_ones_follow(world: World) -> bool {
     let at = approved.not_before().unwrap();
     let mut tx = world.store.inner().begin("switch").await.unwrap();
     let config = tx.key_config(&acme.id).await.unwrap().unwrap();
-    let (wrap_epoch, KeyRef { tenant, location }) = (config.wrap_epoch + 1, customer.other.clone());
+    let (wrap_epoch, KeyRef { tenant, location, .. }) = (config.wrap_epoch + 1, customer.other.clone());
     let after = KeyConfig { tenant, location, current_version: customer.to, wrap_epoch, ..config };
     tx.put_key_config(&after).await.unwrap();
     let switched = Operation { switched_at: Some(at), ..approved.begin(at).unwrap() };

@@ -145,6 +145,12 @@ pub enum Conflict {
     /// What needs two people and a waiting period was asked for without (I-5).
     #[error("nobody approved it, or its waiting period is not over")]
     NotApproved,
+    /// The credentials of the workspace's registration changed since they were read.
+    #[error("the credentials moved on: they have changed {present} times")]
+    CredentialsMoved {
+        /// How often they have; 0 when there are none.
+        present: u64,
+    },
 }
 
 impl StoreError {
@@ -221,6 +227,7 @@ impl Conflict {
             Self::State { .. } | Self::NotItsWrapping => Reason::Internal,
             Self::KeySubstituted => Reason::KeySubstituted,
             Self::NotApproved => Reason::ApprovalNotAwaited,
+            Self::CredentialsMoved { .. } => Reason::ChangedMeanwhile,
         }
     }
 }

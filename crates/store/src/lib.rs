@@ -9,6 +9,7 @@
 mod contract;
 mod error;
 mod event;
+mod integration;
 mod key_test_steps;
 mod life;
 mod row;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use domain::credential::Integration;
 use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
@@ -465,5 +466,10 @@ impl Store for FaultyStore {
             Some(lie) => Ok(Some(lie)),
             None => self.inner().credential(workspace, app).await,
         }
+    }
+
+    async fn integration(&self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        self.read()?;
+        self.inner().integration(workspace).await
     }
 }

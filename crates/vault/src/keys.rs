@@ -6,7 +6,7 @@ use domain::{KeyLocation, KeyVersion, KeyVersionId, KeyVersionLocation, Reason, 
 use secmem::Secret;
 use sha2::{Digest, Sha256};
 
-use crate::{Approach, KeyUnavailable, Trace};
+use crate::{Application, Approach, KeyUnavailable, Trace};
 
 /// The bytes a vault wraps: version byte, data key, identity hash.
 pub const PAYLOAD_LEN: usize = 65;
@@ -78,6 +78,20 @@ pub struct KeyRef {
     pub tenant: TenantId,
     /// Vault and key name.
     pub location: KeyLocation,
+    /// As whom the directory and the vault are asked.
+    pub as_whom: Application,
+}
+
+impl KeyRef {
+    /// A key that is asked for as somebody.
+    pub fn new(tenant: TenantId, location: KeyLocation, as_whom: Application) -> Self {
+        Self { tenant, location, as_whom }
+    }
+
+    /// A key that is asked for as the platform's own app.
+    pub fn of_platform(tenant: TenantId, location: KeyLocation) -> Self {
+        Self::new(tenant, location, Application::Platform)
+    }
 }
 
 /// One version of a key as its vault describes it.

@@ -91,6 +91,9 @@ pub(crate) enum Noun {
     /// The ledger: what was done, in chains that nobody can change unseen
     #[command(subcommand)]
     Audit(crate::audit::AuditVerb),
+    /// The customer's directory: as whom the service is there
+    #[command(subcommand)]
+    Tenant(crate::tenant::TenantVerb),
 }
 
 #[cfg(test)]
@@ -139,6 +142,13 @@ mod tests {
             "byokctl key leave acme --dry-run",
             "byokctl key destroy-data-key workspaces/acme/apps/bot/dataKeys/00112233445566778899aabbccddeeff --yes",
             "byokctl key watch acme --output json",
+            "byokctl tenant credential add-secret acme --client-id 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01 --expires 2027-03-01",
+            "byokctl tenant credential make-certificate acme --client-id 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01 --out byokd-acme.pem",
+            "byokctl tenant credential list acme --output json",
+            "byokctl tenant credential test workspaces/acme/credentials/00112233445566778899aabbccddeeff",
+            "byokctl tenant credential activate workspaces/acme/credentials/00112233445566778899aabbccddeeff",
+            "byokctl tenant credential remove workspaces/acme/credentials/00112233445566778899aabbccddeeff",
+            "byokctl tenant use-platform-app acme",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -122,6 +122,10 @@ actions! {
     ReadAudit = "audit.read" about Workspace;
     /// Have it signed how far a ledger has come.
     MakeCheckpoint = "audit.checkpoint" about Workspace;
+    /// Read which credentials the customer's app registration has, without their secrets.
+    ReadCredentials = "credentials.read" about Workspace;
+    /// Add, test, activate and remove them, or go back to the platform's app.
+    ChangeCredentials = "credentials.change" about Workspace;
 }
 
 impl Verb {

@@ -12,6 +12,7 @@ mod destroy;
 mod fault;
 mod fields;
 mod file;
+mod integration;
 mod life;
 mod open;
 mod operation;
@@ -35,6 +36,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
@@ -490,5 +492,15 @@ impl Store for SqliteStore {
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
         let (workspace, app) = (workspace.clone(), app.clone());
         self.read(move |conn, codes| Ok(usage::credential(conn, codes, &workspace, &app)?.map(|kept| kept.row))).await
+    }
+
+    async fn integration(&self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| {
+            // Two kinds of rows, as they were at one time.
+            let snapshot = conn.unchecked_transaction()?;
+            integration::integration(&snapshot, codes, &workspace)
+        })
+        .await
     }
 }

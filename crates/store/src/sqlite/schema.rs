@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 5, sql: include_str!("schema/0005_usage.sql") },
     Migration { number: 6, sql: include_str!("schema/0006_approvals.sql") },
     Migration { number: 7, sql: include_str!("schema/0007_version_choices.sql") },
+    Migration { number: 9, sql: include_str!("schema/0009_credentials.sql") },
 ];
 
 /// The schema a database has after all of `migrations`.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::credential::Integration;
 use domain::audit::{AuditEvent, AuditKind};
 use domain::key_life::{AppSelection, Enforcement, KeyLife, Policy};
 use domain::operation::{Operation, OperationId};
@@ -487,5 +488,10 @@ impl Store for StoreLine {
 
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
         self.others().credential(workspace, app).await
+    }
+
+    async fn integration(&self, _: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        // Everybody is on the platform's app.
+        Ok(None)
     }
 }
