@@ -7,14 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Clock, Entropy};
+use domain::{Clock, Entropy, Timestamp};
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
-use service::{Options, Parts, Service, StartFailed};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use service::{Options, Parts, PlatformCertificate, Service, StartFailed};
 use store::Store;
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use vault::azure::{AzureKeys, AzureOptions, CertificateKey, ClientSecret, PlatformCredential};
 use vault::platform::{PlatformRoot, RootRefused};
 use vault::{CustomerKeys, KeyRef};
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
@@ -56,6 +59,8 @@ pub struct Assembly {
     pub limits: Limits,
     /// Limits and deadlines of the service.
     pub options: Options,
+    /// What the platform's own app shows to customers' directories, if that expires.
+    pub certificate: Option<PlatformCertificate>,
 }
 
 impl Assembly {
@@ -75,6 +80,7 @@ impl Assembly {
             entropy: Arc::new(SystemEntropy),
             limits: Limits::default(),
             options: Options::default(),
+            certificate: None,
         }
     }
 
@@ -87,18 +93,19 @@ impl Assembly {
         Ok(Self {
             limits: config.limits.clone(),
             options: config.options.clone(),
+            certificate: certificate(&config.azure.credential)?,
             ..Self::new(store, customer_keys, platform, callers)
         })
     }
 
     /// Starts the service and what answers for it. Nothing listens yet.
     pub async fn start(self) -> Result<Daemon, StartFailed> {
-        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options } = self;
+        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options, certificate } = self;
         let (grpc_clock, grpc_entropy) = (clock.clone(), entropy.clone());
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None })
+        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None, certificate })
     }
 }
 
@@ -110,6 +117,8 @@ pub struct Daemon {
     limits: Limits,
     entropy: Arc<dyn Entropy>,
     webhook: Option<(Listener, WebhookSecrets)>,
+    /// What the platform's own app shows to customers' directories, if that expires.
+    certificate: Option<PlatformCertificate>,
 }
 
 impl Daemon {
@@ -130,7 +139,7 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, grpc, health, limits, entropy, webhook } = self;
+        let Self { service, grpc, health, limits, entropy, webhook, certificate } = self;
         let mut tasks = tokio::task::JoinSet::new();
         let beside = webhook.as_ref().map(|(listener, _)| listener);
         for certificates in listeners.iter().chain(beside).filter_map(Listener::certificates) {
@@ -148,6 +157,7 @@ impl Daemon {
         tasks.spawn(service.clone().work_on_operations());
         tasks.spawn(service.clone().keep_enforcement_dates());
         tasks.spawn(service.clone().keep_following_new_versions());
+        tasks.spawn(service.clone().keep_noticing_expiry(certificate));
         {
             let service = service.clone();
             tasks.spawn(async { match service.keep_usage().await {} });
@@ -352,6 +362,23 @@ fn credential(config: &AzureCredential) -> Result<PlatformCredential, Trouble> {
             Ok(PlatformCredential::FederatedTokenFile(path.clone()))
         }
     }
+}
+
+/// The certificate that the configured credential is, by its thumbprint and its last day.
+fn certificate(config: &AzureCredential) -> Result<Option<PlatformCertificate>, Trouble> {
+    let AzureCredential::Certificate(path) = config else { return Ok(None) };
+    let pem = Zeroizing::new(files::read_private(path)?);
+    let unreadable = || {
+        let hint = "the file must hold the certificate and its unencrypted private key, both as PEM";
+        Trouble::new(format_args!("{}: the certificate cannot be read", path.display()), hint)
+    };
+    let der = CertificateDer::from_pem_slice(&pem).map_err(|_| unreadable())?;
+    let (_, read) = X509Certificate::from_der(&der).map_err(|_| unreadable())?;
+    let last = read.validity().not_after.timestamp();
+    let expires_at = Timestamp::from_micros(last.saturating_mul(1_000_000));
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
+    let thumbprint = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
+    Ok(Some(PlatformCertificate { thumbprint, expires_at }))
 }
 
 fn callers(configured: &[ConfiguredCaller]) -> Result<EitherCallers<TokenCallers, CertificateCallers>, Trouble> {

@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod bad_input;
 mod certificates;
+mod credentials;
 mod data;
 mod dev;
 mod leave;

@@ -32,7 +32,9 @@ pub mod workspace;
 pub use approval::Approval;
 pub use data_key::{DataKey, DataKeyState, WrapScheme, Wrapping, WrappingKey};
 pub use entropy::Entropy;
-pub use id::{AppId, CredentialId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId};
+pub use id::{
+    AppId, CredentialId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId,
+};
 pub use key_config::KeyConfig;
 pub use key_identifier::{Cloud, InvalidKeyIdentifier, KeyLocation, KeyVersionLocation};
 pub use key_test::{ConfigHash, KeyTest, KeyTestId};

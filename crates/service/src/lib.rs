@@ -25,16 +25,17 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AddSecret, AppCoverage, AppPage, ConfigureKey, Configured, CoveragePage, CredentialTest, CredentialWarning, DataKeyCoverage, EventPage, ExportPages, KeyHealth,
-    KeyStatus, KeyWarning, Leaving, LedgerPage, LedgerPages, MadeHere, MakeCertificate, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage,
-    ReplaceKey, ReplacementStarted, RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected,
-    SelectedApp, SelectionState, SelectionWatch, Stage, StillNeeded, TestConfiguration, TestEvent, TestRun, UsagePage,
-    Validation, VersionInUse, WorkspacePage, WrappedKey,
+    AddSecret, AppCoverage, AppPage, ConfigureKey, Configured, CoveragePage, CredentialTest, CredentialWarning,
+    DataKeyCoverage, EventPage, ExportPages, KeyHealth, KeyStatus, KeyWarning, Leaving, LedgerPage, LedgerPages,
+    MadeHere, MakeCertificate, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage, ReplaceKey, ReplacementStarted,
+    RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected, SelectedApp, SelectionState,
+    SelectionWatch, Stage, StillNeeded, TestConfiguration, TestEvent, TestRun, UsagePage, Validation, VersionInUse,
+    WorkspacePage, WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use keys::control::LATE as LONGEST_NAP;
 pub use options::Options;
 pub use refusal::Refusal;
 pub use seeded_bug::SeededBug;
-pub use tasks::expiry::PlatformCertificate;
 pub use service::{Parts, Service, StartFailed};
+pub use tasks::expiry::PlatformCertificate;

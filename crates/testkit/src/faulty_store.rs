@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use domain::credential::Integration;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
@@ -66,6 +66,7 @@ struct Plan {
     wrappings: HashMap<DataKeyId, Wrapping>,
     data_keys: HashMap<DataKeyId, DataKey>,
     credential: Option<StoredCredential>,
+    integration: Option<Integration>,
     failing_reads: Option<StoreError>,
 }
 
@@ -105,6 +106,11 @@ impl FaultyStore {
     /// From now on `data_key` seems to have this row.
     pub fn lie_about_data_key(&self, data_key: DataKeyId, row: DataKey) {
         self.plan().data_keys.insert(data_key, row);
+    }
+
+    /// From now on this is its workspace's integration.
+    pub fn lie_about_integrations(&self, integration: Integration) {
+        self.plan().integration = Some(integration);
     }
 
     /// From now on every app's credential seems to be this one.
@@ -470,6 +476,10 @@ impl Store for FaultyStore {
 
     async fn integration(&self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
         self.read()?;
-        self.inner().integration(workspace).await
+        let lie = self.plan().integration.clone();
+        match lie {
+            Some(lie) if lie.workspace == *workspace => Ok(Some(lie)),
+            Some(_) | None => self.inner().integration(workspace).await,
+        }
     }
 }

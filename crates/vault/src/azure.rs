@@ -71,8 +71,8 @@ use self::{
     vault_transport::VaultTransport,
 };
 use crate::{
-    AnswerFault, Application, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped,
-    VersionListing, WrappedBlob,
+    AnswerFault, Application, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN,
+    Trace, Unwrapped, VersionListing, WrappedBlob,
     registered::{WeakApp, Whom},
 };
 

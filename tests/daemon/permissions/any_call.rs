@@ -120,7 +120,7 @@ impl Place {
             "Audit/GetCheckpoint" => pb::GetCheckpointRequest { parent: workspace() }.encode_to_vec(),
             "Audit/CreateCheckpoint" => pb::CreateCheckpointRequest { parent: workspace() }.encode_to_vec(),
             "Tenants/AddSecret" => {
-                let expire_time = Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 });
+                let expire_time = Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 });
                 let (client_id, value) = (TENANT.into(), "abc8Q~0123456789abcdef".into());
                 let tenant_id = TENANT.into();
                 pb::AddSecretRequest { parent: workspace(), client_id, tenant_id, value, expire_time }.encode_to_vec()

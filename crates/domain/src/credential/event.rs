@@ -91,9 +91,7 @@ impl CredentialEvent {
                 let before = before.map_or_else(|| "platform".to_owned(), |before| before.to_string());
                 ("credential.activated", vec![id(credential), ("before", before)])
             }
-            Self::PlatformAppUsed { before } => {
-                ("credential.platform_app_used", vec![("before", before.to_string())])
-            }
+            Self::PlatformAppUsed { before } => ("credential.platform_app_used", vec![("before", before.to_string())]),
             Self::Removed { credential } => ("credential.removed", vec![id(credential)]),
             Self::Expires { credential, days, at } => {
                 ("credential.expires", vec![id(credential), ("days", days.to_string()), ("expires_at", at.to_string())])

@@ -19,7 +19,9 @@ pub enum InvalidPaste {
     #[error("the tenant is not a GUID; copy the Directory (tenant) ID from the app registration's overview")]
     Tenant,
     /// A domain where a GUID is needed.
-    #[error("the tenant is given as a domain; copy the Directory (tenant) ID, a GUID, from the app registration's overview")]
+    #[error(
+        "the tenant is given as a domain; copy the Directory (tenant) ID, a GUID, from the app registration's overview"
+    )]
     TenantDomain,
     /// A GUID where a secret's value is needed.
     #[error("this is the secret's ID: paste its Value; it is shown only right after the secret was made")]

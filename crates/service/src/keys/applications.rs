@@ -65,11 +65,7 @@ impl Applications {
 
 impl Core {
     /// As whom this workspace's directory and vault are asked now.
-    pub(crate) async fn as_whom(
-        &self,
-        workspace: &WorkspaceId,
-        budget: &Budget<'_>,
-    ) -> Result<Application, Failure> {
+    pub(crate) async fn as_whom(&self, workspace: &WorkspaceId, budget: &Budget<'_>) -> Result<Application, Failure> {
         let (changes, before) = match self.applications.known(workspace) {
             Ok(application) => return Ok(application),
             Err(unknown) => unknown,

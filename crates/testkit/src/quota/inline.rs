@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::credential::Integration;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;

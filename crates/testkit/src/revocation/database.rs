@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::credential::Integration;
 use domain::audit::{AuditEvent, AuditKind};
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, Enforcement, KeyLife, Policy};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;

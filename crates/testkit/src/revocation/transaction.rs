@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::credential::Integration;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::{

@@ -14,7 +14,9 @@ use aws_lc_rs::{
 };
 use azure_core::time::OffsetDateTime;
 use domain::Timestamp;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData, SigningKey};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData, SigningKey,
+};
 use sha2::{Digest, Sha256};
 
 /// A directory whose clock is a little behind takes it too.

@@ -129,13 +129,7 @@ impl Purpose {
     }
 }
 
-pub(super) fn seal_for(
-    purpose: Purpose,
-    key: &DerivedKeys,
-    blob: &[u8],
-    aad: &[u8],
-    entropy: &dyn Entropy,
-) -> Vec<u8> {
+pub(super) fn seal_for(purpose: Purpose, key: &DerivedKeys, blob: &[u8], aad: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
     let nonce: [u8; NONCE_LEN] = random(entropy);
     let mut out = Vec::with_capacity(SEALED_OVERHEAD + blob.len());
     out.push(BLOB_VERSION);
@@ -162,12 +156,7 @@ pub(super) fn open_blob(key: &DerivedKeys, sealed: &[u8], aad: &[u8]) -> Result<
     open_for(Purpose::Blob, key, sealed, aad)
 }
 
-pub(super) fn open_for(
-    purpose: Purpose,
-    key: &DerivedKeys,
-    sealed: &[u8],
-    aad: &[u8],
-) -> Result<Vec<u8>, NotOpened> {
+pub(super) fn open_for(purpose: Purpose, key: &DerivedKeys, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, NotOpened> {
     let (nonce, rest) = sealed
         .get(BLOB_HEADER_LEN - NONCE_LEN..)
         .and_then(<[u8]>::split_first_chunk::<NONCE_LEN>)

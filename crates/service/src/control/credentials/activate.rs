@@ -33,7 +33,12 @@ impl Service {
 }
 
 impl Core {
-    async fn activate_credential(&self, workspace: &WorkspaceId, id: CredentialId, actor: &str) -> Result<Integration, Refusal> {
+    async fn activate_credential(
+        &self,
+        workspace: &WorkspaceId,
+        id: CredentialId,
+        actor: &str,
+    ) -> Result<Integration, Refusal> {
         let untested = self.bugs.has(SeededBug::UntestedActivated);
         let present = self.integration_to_read(workspace).await?;
         let credential = present.credential(id).map_err(refused)?;
@@ -73,7 +78,8 @@ impl Core {
             self.vault_lets_in(workspace, config, &Application::Platform).await?;
         }
         let what = CredentialEvent::PlatformAppUsed { before };
-        self.go_over(workspace, config.as_ref(), Some(before), what, actor, |found, now| Ok(found.use_platform(now))).await
+        self.go_over(workspace, config.as_ref(), Some(before), what, actor, |found, now| Ok(found.use_platform(now)))
+            .await
     }
 
     /// One transaction: the switch, if what was tried is still what there is.

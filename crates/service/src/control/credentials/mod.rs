@@ -20,10 +20,7 @@ use domain::audit::AuditKind;
 
 impl Service {
     /// The workspace's credentials, without their secrets; those that were removed too. Empty where it has never had one.
-    pub async fn list_credentials(
-        &self,
-        permit: &Permit<permission::ReadCredentials>,
-    ) -> Result<Integration, Refusal> {
+    pub async fn list_credentials(&self, permit: &Permit<permission::ReadCredentials>) -> Result<Integration, Refusal> {
         let workspace = workspace_of(permit)?;
         self.0.integration_to_read(&workspace).await
     }

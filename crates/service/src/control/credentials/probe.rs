@@ -44,6 +44,12 @@ impl Core {
                 }
             }
             let at = KeyRef::new(tenant, location, as_whom.clone());
+            if *as_whom == Application::Platform {
+                // A kept token would hide that it was shut out meanwhile; a registration's credential was just opened and has none.
+                let left = self.budget().left();
+                let asked = timeout(left, self.customer_keys.prove_consent(&at, left)).await;
+                asked.unwrap_or(Err(KeyUnavailable::DirectoryUnreachable))?;
+            }
             self.there_and_back_as(workspace, &at, &version).await?;
         }
         Ok(())

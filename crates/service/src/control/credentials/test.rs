@@ -58,7 +58,8 @@ impl Core {
                 (_, Class::Transient | Class::Ours) => None,
             },
         };
-        let what = CredentialEvent::Tested { credential: id, refused: answer.as_ref().err().map(KeyUnavailable::reason) };
+        let what =
+            CredentialEvent::Tested { credential: id, refused: answer.as_ref().err().map(KeyUnavailable::reason) };
         let integration = match passed {
             Some(passed) => {
                 self.change_integration(workspace, actor, what, |found, now| found.tested(id, passed, now)).await?
