@@ -7,16 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Clock, Entropy};
+use domain::{Clock, Entropy, Timestamp};
 use futures::future::{Either, select};
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
 use outbound::Rules;
-use service::{Options, Parts, Service, StartFailed};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use service::{Options, Parts, PlatformCertificate, Service, StartFailed};
 use store::sqlite::{Acceptance, Durability, Offline, SqliteOptions, SqliteStore};
 use store::{Outside, Store, StoreError};
 use vault::azure::{AzureKeys, AzureOptions, CertificateKey, ClientSecret, PlatformCredential};
 use vault::platform::{PlatformRoot, RootRefused};
 use vault::{CustomerKeys, KeyRef};
+use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
@@ -62,6 +65,8 @@ pub struct Assembly {
     pub limits: Limits,
     /// Limits and deadlines of the service.
     pub options: Options,
+    /// What the platform's own app shows to customers' directories, if that expires.
+    pub certificate: Option<PlatformCertificate>,
 }
 
 impl Assembly {
@@ -81,6 +86,7 @@ impl Assembly {
             entropy: Arc::new(SystemEntropy),
             limits: Limits::default(),
             options: Options::default(),
+            certificate: None,
         }
     }
 
@@ -95,13 +101,14 @@ impl Assembly {
         Ok(Self {
             limits: config.limits.clone(),
             options: config.options.clone(),
+            certificate: certificate(&config.azure.credential)?,
             ..Self::new(store, customer_keys, platform, callers)
         })
     }
 
     /// Starts the service and what answers for it. Nothing listens yet.
     pub async fn start(self) -> Result<Daemon, StartFailed> {
-        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options } = self;
+        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options, certificate } = self;
         let (grpc_clock, grpc_entropy, looked_at) = (clock.clone(), entropy.clone(), store.clone());
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
@@ -110,7 +117,7 @@ impl Assembly {
         let callers = Arc::new(EitherCallers(callers, service.callers()));
         service.know_callers().await?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None })
+        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None, certificate })
     }
 }
 
@@ -123,6 +130,8 @@ pub struct Daemon {
     limits: Limits,
     entropy: Arc<dyn Entropy>,
     webhook: Option<(Listener, WebhookSecrets)>,
+    /// What the platform's own app shows to customers' directories, if that expires.
+    certificate: Option<PlatformCertificate>,
 }
 
 impl Daemon {
@@ -143,7 +152,7 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, store, grpc, health, limits, entropy, webhook } = self;
+        let Self { service, store, grpc, health, limits, entropy, webhook, certificate } = self;
         let mut tasks = tokio::task::JoinSet::new();
         let beside = webhook.as_ref().map(|(listener, _)| listener);
         for certificates in listeners.iter().chain(beside).filter_map(Listener::certificates) {
@@ -162,6 +171,7 @@ impl Daemon {
         tasks.spawn(service.clone().keep_enforcement_dates());
         tasks.spawn(service.clone().keep_following_new_versions());
         tasks.spawn(keep_verifying(store.clone()));
+        tasks.spawn(service.clone().keep_noticing_expiry(certificate));
         {
             let service = service.clone();
             tasks.spawn(async { match service.keep_usage().await {} });
@@ -319,7 +329,7 @@ pub async fn init_platform_root(config: &Config) -> Result<PlatformRoot, Trouble
     match vault_key {
         None => init_platform_file(file),
         Some(key) => {
-            let at = KeyRef::new(key.tenant.clone(), key.location.clone());
+            let at = KeyRef::of_platform(key.tenant.clone(), key.location.clone());
             let vault = azure(config)?;
             let made = PlatformRoot::init_wrapped(file, &vault, &at, &SystemEntropy, PLATFORM_VAULT).await;
             made.map_err(|refused| root_trouble(file, &refused))
@@ -365,7 +375,7 @@ pub async fn add_platform_key(config: &Config) -> Result<domain::PlatformKeyId, 
     let added = match vault_key {
         None => PlatformRoot::add_key(file, &SystemEntropy),
         Some(key) => {
-            let at = KeyRef::new(key.tenant.clone(), key.location.clone());
+            let at = KeyRef::of_platform(key.tenant.clone(), key.location.clone());
             let vault = azure(config)?;
             PlatformRoot::add_key_wrapped(file, &vault, &at, &SystemEntropy, PLATFORM_VAULT).await
         }
@@ -409,7 +419,7 @@ async fn platform_root(config: &PlatformKey, vault: &dyn CustomerKeys) -> Result
     match &config.vault_key {
         None => platform_file(&config.file),
         Some(key) => {
-            let at = KeyRef::new(key.tenant.clone(), key.location.clone());
+            let at = KeyRef::of_platform(key.tenant.clone(), key.location.clone());
             let opened = PlatformRoot::open_wrapped(&config.file, vault, &at, PLATFORM_VAULT).await;
             opened.map_err(|refused| root_trouble(&config.file, &refused))
         }
@@ -460,6 +470,23 @@ fn credential(config: &AzureCredential) -> Result<PlatformCredential, Trouble> {
             Ok(PlatformCredential::FederatedTokenFile(path.clone()))
         }
     }
+}
+
+/// The certificate that the configured credential is, by its thumbprint and its last day.
+fn certificate(config: &AzureCredential) -> Result<Option<PlatformCertificate>, Trouble> {
+    let AzureCredential::Certificate(path) = config else { return Ok(None) };
+    let pem = Zeroizing::new(files::read_private(path)?);
+    let unreadable = || {
+        let hint = "the file must hold the certificate and its unencrypted private key, both as PEM";
+        Trouble::new(format_args!("{}: the certificate cannot be read", path.display()), hint)
+    };
+    let der = CertificateDer::from_pem_slice(&pem).map_err(|_| unreadable())?;
+    let (_, read) = X509Certificate::from_der(&der).map_err(|_| unreadable())?;
+    let last = read.validity().not_after.timestamp();
+    let expires_at = Timestamp::from_micros(last.saturating_mul(1_000_000));
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der);
+    let thumbprint = digest.as_ref().try_into().expect("SHA-256 has 32 bytes");
+    Ok(Some(PlatformCertificate { thumbprint, expires_at }))
 }
 
 fn callers(configured: &[ConfiguredCaller]) -> Result<EitherCallers<TokenCallers, CertificateCallers>, Trouble> {

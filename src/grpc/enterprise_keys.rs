@@ -48,7 +48,9 @@ impl EnterpriseKeys for Call {
         self.answer("EnterpriseKeys/GetKey", async {
             let permit = self.permit_key::<permission::ReadKey>(&name)?;
             let health = self.service().key_health(&permit).await?;
-            Ok(life::key(self, &self.service().key_status(&permit).await?, Vec::new(), health))
+            let status = self.service().key_status(&permit).await?;
+            let notice = self.service().credential_notice(&permit).await?;
+            Ok(life::key(self, &status, notice.iter().map(ToString::to_string).collect(), health))
         })
         .await
     }

@@ -6,6 +6,7 @@
 mod audit;
 mod call;
 mod callers;
+mod credentials;
 mod deadline;
 mod encryption;
 mod enterprise_keys;
@@ -18,6 +19,7 @@ mod refuse;
 pub mod rpc;
 pub mod status;
 mod streams;
+mod tenants;
 mod text;
 mod usage;
 mod workspaces;
@@ -31,6 +33,7 @@ use api::byok::v1::callers_server::CallersServer;
 use api::byok::v1::encryption_server::EncryptionServer;
 use api::byok::v1::enterprise_keys_server::EnterpriseKeysServer;
 use api::byok::v1::operations_server::OperationsServer;
+use api::byok::v1::tenants_server::TenantsServer;
 use api::byok::v1::workspaces_server::WorkspacesServer;
 use domain::{Clock, Entropy, Reason, RequestId};
 use futures::FutureExt;
@@ -89,6 +92,7 @@ const SERVICES: [&str; 6] = [
     <OperationsServer<Call> as NamedService>::NAME,
     <AuditServer<Call> as NamedService>::NAME,
     <CallersServer<Call> as NamedService>::NAME,
+    <TenantsServer<Call> as NamedService>::NAME,
 ];
 
 impl Grpc {
@@ -167,6 +171,7 @@ impl Grpc {
             "byok.v1.Operations" => deadline::within(time, bounded!(OperationsServer, call).call(request)).await,
             "byok.v1.Callers" => deadline::within(time, bounded!(CallersServer, call).call(request)).await,
             "byok.v1.Audit" => deadline::within(time, bounded!(AuditServer, call).call(request)).await,
+            "byok.v1.Tenants" => deadline::within(time, bounded!(TenantsServer, call).call(request)).await,
             _ => deadline::within(time, bounded!(EnterpriseKeysServer, call).call(request)).await,
         };
         match answered {

@@ -95,6 +95,13 @@ pub const RPCS: &[Rpc] = rpcs! {
     "Callers/RemoveToken" ChangeCallers Platform;
     "Callers/DeleteCaller" ChangeCallers Platform;
     "Callers/ListRoles" ReadCallers Platform;
+    "Tenants/AddSecret" ChangeCredentials Workspace;
+    "Tenants/MakeCertificate" ChangeCredentials Workspace;
+    "Tenants/ListCredentials" ReadCredentials Workspace;
+    "Tenants/TestCredential" ChangeCredentials Workspace;
+    "Tenants/ActivateCredential" ChangeCredentials Workspace;
+    "Tenants/RemoveCredential" ChangeCredentials Workspace;
+    "Tenants/UsePlatformApp" ChangeCredentials Workspace;
 };
 
 #[cfg(test)]

@@ -37,7 +37,9 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EnforcementDateTooSoon
         | Reason::AppUnknown
         | Reason::SelectionContradictory
-        | Reason::DomainInvalid => Code::InvalidArgument,
+        | Reason::DomainInvalid
+        | Reason::SecretIdPasted
+        | Reason::PrivateKeyPasted => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
         Reason::PermissionDenied | Reason::GrantNotHeld | Reason::CallerIsYourself => Code::PermissionDenied,
@@ -105,7 +107,15 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::VaultAddressNotApproved
         | Reason::CallerIsConfigured
         | Reason::CallerLastAdministrator
-        | Reason::CallerTokensInUse => Code::FailedPrecondition,
+        | Reason::CallerTokensInUse
+        | Reason::CredentialNotTested
+        | Reason::CredentialSlotsFull
+        | Reason::CredentialInUse
+        | Reason::CredentialExpired
+        | Reason::RegistrationElsewhere
+        | Reason::RegistrationSecretRefused
+        | Reason::RegistrationSecretExpired
+        | Reason::RegistrationCertificateRefused => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

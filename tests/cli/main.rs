@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod callers;
 mod certificates;
+mod credentials;
 mod data;
 mod dev;
 mod leave;

@@ -190,7 +190,7 @@ impl Site {
     /// Where the customer's key is.
     pub(crate) fn key() -> KeyRef {
         let location = domain::key_identifier::KeyIdentifier::parse(KEY).unwrap().location;
-        KeyRef::new(TENANT.parse().unwrap(), location)
+        KeyRef::of_platform(TENANT.parse().unwrap(), location)
     }
 
     /// Creates the customer's key and puts it in force.

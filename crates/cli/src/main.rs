@@ -16,6 +16,7 @@ mod key_test;
 mod operation;
 mod output;
 mod signals;
+mod tenant;
 mod usage;
 mod view;
 mod watch;
@@ -64,6 +65,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Noun::Operation(verb) => operation::run(&global, verb).await,
         Noun::Caller(verb) => caller::run(&global, verb).await,
         Noun::Audit(verb) => audit::run(&global, verb).await,
+        Noun::Tenant(verb) => tenant::run(&global, verb).await,
         Noun::Data(verb) => data::run(&global, verb).await,
     }
 }

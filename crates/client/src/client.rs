@@ -19,6 +19,7 @@ use pb::callers_client::CallersClient;
 use pb::encryption_client::EncryptionClient;
 use pb::enterprise_keys_client::EnterpriseKeysClient;
 use pb::operations_client::OperationsClient;
+use pb::tenants_client::TenantsClient;
 use pb::workspaces_client::WorkspacesClient;
 
 /// How to connect, and how long to wait.
@@ -82,6 +83,7 @@ pub struct Client {
     operations: OperationsClient<Authorized>,
     audit: AuditClient<Authorized>,
     callers: CallersClient<Authorized>,
+    tenants: TenantsClient<Authorized>,
     pub(crate) server: String,
     timeout: Duration,
 }
@@ -137,7 +139,8 @@ impl Client {
             keys: EnterpriseKeysClient::new(authorized.clone()),
             operations: OperationsClient::new(authorized.clone()),
             audit: AuditClient::new(authorized.clone()).max_decoding_message_size(EXPORT_MESSAGE_MAX),
-            callers: CallersClient::new(authorized),
+            callers: CallersClient::new(authorized.clone()),
+            tenants: TenantsClient::new(authorized),
             server,
             timeout: options.timeout,
         })
@@ -265,6 +268,20 @@ unary! {
     delete_caller = callers.delete_caller(DeleteCallerRequest) -> DeleteCallerResponse;
     /// The roles there are and the actions of each.
     roles = callers.list_roles(ListRolesRequest) -> ListRolesResponse;
+    /// Adds a client secret of the customer's app registration.
+    add_secret = tenants.add_secret(AddSecretRequest) -> Credential;
+    /// Has a certificate made for it.
+    make_certificate = tenants.make_certificate(MakeCertificateRequest) -> Credential;
+    /// The credentials there are, and as whom the directory is asked.
+    credentials = tenants.list_credentials(ListCredentialsRequest) -> Integration;
+    /// Tests a credential. A test that does not pass is an answer and not an error.
+    test_credential = tenants.test_credential(TestCredentialRequest) -> TestCredentialResponse;
+    /// Goes over to a tested credential.
+    activate_credential = tenants.activate_credential(ActivateCredentialRequest) -> Integration;
+    /// Removes a credential that is not active.
+    remove_credential = tenants.remove_credential(RemoveCredentialRequest) -> Integration;
+    /// Goes back to the platform's own app.
+    use_platform_app = tenants.use_platform_app(UsePlatformAppRequest) -> Integration;
 }
 
 impl Client {

@@ -1,6 +1,7 @@
 //! What is recorded of an administrative change or a vault's denial.
 
 use crate::caller::CallerChanged;
+use crate::credential::CredentialEvent;
 use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
 use crate::ledger::{CalledVault, DataUsed, KeysPurged, KeysUsed, SignedCheckpoint};
@@ -265,6 +266,8 @@ pub enum AuditKind {
     CallerChanged(CallerChanged),
     /// A person, and none of the platform's services, used data keys.
     DataUsed(DataUsed),
+    /// Something happened to a credential of the customer's registration, or to the platform's own.
+    Credential(CredentialEvent),
 }
 
 impl AuditKind {
@@ -418,6 +421,7 @@ impl AuditKind {
             Self::Checkpointed(signed) => (SignedCheckpoint::EVENT, signed.details()),
             Self::CallerChanged(changed) => (changed.event(), changed.details()),
             Self::DataUsed(used) => (DataUsed::EVENT, used.details()),
+            Self::Credential(event) => event.record(),
         }
     }
 }

@@ -150,6 +150,10 @@ hex_id!(
     /// One of the platform root's keys.
     PlatformKeyId, "a platform key id"
 );
+hex_id!(
+    /// A secret or certificate of a customer's app registration.
+    CredentialId, "a credential id"
+);
 
 /// An Entra ID tenant (directory): a GUID in its lower-case, hyphenated form.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

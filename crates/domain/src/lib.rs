@@ -7,6 +7,7 @@ pub mod approval;
 pub mod audit;
 pub mod caller;
 pub mod certificate_name;
+pub mod credential;
 pub mod data_key;
 pub mod domain_name;
 pub mod entropy;
@@ -39,6 +40,9 @@ pub use data_key::{DataKey, DataKeyState, WrapScheme, Wrapping, WrappingKey};
 pub use domain_name::{DomainName, InvalidDomain};
 pub use entropy::Entropy;
 pub use id::{AppId, CallerId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId};
+pub use id::{
+    AppId, CredentialId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId,
+};
 pub use key_config::KeyConfig;
 pub use key_identifier::{Cloud, InvalidKeyIdentifier, KeyLocation, KeyVersionLocation};
 pub use key_test::{ConfigHash, KeyTest, KeyTestId};

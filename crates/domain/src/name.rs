@@ -20,6 +20,7 @@ const WORKSPACE: &str = "workspaces/{workspace}";
 const APP: &str = "workspaces/{workspace}/apps/{app}";
 const KEY: &str = "workspaces/{workspace}/key";
 const DATA_KEY: &str = "workspaces/{workspace}/apps/{app}/dataKeys/{data key}";
+const CREDENTIAL: &str = "workspaces/{workspace}/credentials/{credential}";
 const OPERATION: &str = "operations/{operation}";
 const CALLER: &str = "callers/{caller}";
 
@@ -116,6 +117,22 @@ pub fn parse_data_key(name: &str) -> Result<(WorkspaceId, AppId, DataKeyId), Inv
 /// Prints `workspaces/{workspace}/apps/{app}/dataKeys/{data key}`.
 pub fn data_key(workspace: &WorkspaceId, app: &AppId, data_key: DataKeyId) -> String {
     format!("workspaces/{workspace}/apps/{app}/dataKeys/{data_key}")
+}
+
+/// Parses `workspaces/{workspace}/credentials/{credential}`.
+pub fn parse_credential(name: &str) -> Result<(WorkspaceId, crate::CredentialId), InvalidName> {
+    let wrong = || InvalidName::Pattern { pattern: CREDENTIAL };
+    let (workspace, credential) = name.rsplit_once("/credentials/").ok_or_else(wrong)?;
+    let workspace = parse_workspace(workspace).map_err(|invalid| match invalid {
+        InvalidName::Pattern { .. } => wrong(),
+        id @ InvalidName::Id(_) => id,
+    })?;
+    Ok((workspace, credential.parse()?))
+}
+
+/// Prints `workspaces/{workspace}/credentials/{credential}`.
+pub fn credential(workspace: &WorkspaceId, credential: crate::CredentialId) -> String {
+    format!("workspaces/{workspace}/credentials/{credential}")
 }
 
 #[cfg(test)]

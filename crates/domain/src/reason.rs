@@ -352,6 +352,27 @@ reasons! {
     // The database as a whole: 397 to 399 in the contract.
     DatabaseRolledBack "DATABASE_ROLLED_BACK" Service "the database was replaced by an older copy or by another one"
         => "the platform's operators put the newer database back, or two of them accept the older one";
+    // Credentials of a customer's own app registration: 385 to 394 in the contract.
+    CredentialNotTested "CREDENTIAL_NOT_TESTED" Caller "no test of exactly this credential has passed in the last 24 hours"
+        => "test it (byokctl tenant credential test), and mend what the test names; nothing becomes active untested";
+    CredentialSlotsFull "CREDENTIAL_SLOTS_FULL" Caller "both slots hold a credential"
+        => "remove the credential that is not in use first";
+    CredentialInUse "CREDENTIAL_IN_USE" Caller "the credential is the one in use"
+        => "activate another one first, or go back to the platform's app (byokctl tenant use-platform-app)";
+    CredentialExpired "CREDENTIAL_EXPIRED" Caller "the credential's date of expiry is past"
+        => "make a new one in the app registration, or have a certificate made here";
+    SecretIdPasted "SECRET_ID_PASTED" Caller "this is a client secret's ID and not its value"
+        => "paste the secret's Value; it is shown only right after the secret was made, so make another if it is gone";
+    PrivateKeyPasted "PRIVATE_KEY_PASTED" Caller "this holds a private key; it was not kept"
+        => "give only what is public, and think of who else may have seen this key; a certificate's private key is made here and never leaves";
+    RegistrationElsewhere "REGISTRATION_ELSEWHERE" Customer "the app registration is in another directory than the key's vault"
+        => "use a registration of the directory that the key is configured for";
+    RegistrationSecretRefused "REGISTRATION_SECRET_REFUSED" Customer "the customer's directory does not take the client secret"
+        => "paste the secret's Value and not its ID; if the secret was removed from the app registration, add another credential, test and activate it";
+    RegistrationSecretExpired "REGISTRATION_SECRET_EXPIRED" Customer "the client secret of the customer's app registration has expired"
+        => "make a new secret in the app registration, or better have a certificate made here; then add, test and activate it";
+    RegistrationCertificateRefused "REGISTRATION_CERTIFICATE_REFUSED" Customer "the customer's directory does not know the certificate"
+        => "upload the public part to the app registration, under Certificates and secrets; it counts some minutes later";
 }
 
 impl fmt::Display for Reason {

@@ -12,6 +12,7 @@ use vault::platform::PlatformRoot;
 
 use crate::control::{Tests, Validations};
 use crate::keys::KeyTable;
+use crate::keys::applications::Applications;
 use crate::keys::birth_place::BirthPlaces;
 use crate::keys::control::ControlLease;
 use crate::keys::flight::Flights;
@@ -62,6 +63,8 @@ pub(crate) struct Core {
     pub(crate) cut_off: CutOff,
     /// Validations of apps under way.
     pub(crate) validations: Validations,
+    /// As whom workspaces' directories are asked.
+    pub(crate) applications: Applications,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: Semaphore,

@@ -5,6 +5,10 @@
 /// A fault, named after what it gets wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeededBug {
+    /// A credential becomes active that nobody tested.
+    UntestedActivated,
+    /// Where a workspace's own registration cannot be used, the platform's app is asked with instead.
+    PlatformAppInstead,
     /// I-2: a new data key encrypts before it is `ACTIVE`.
     UsedBeforeActive,
     /// I-7: a lease is counted from the answer.

@@ -14,6 +14,7 @@ use vault::platform::PlatformRoot;
 use crate::control::{Tests, Validations};
 use crate::core::Core;
 use crate::keys::KeyTable;
+use crate::keys::applications::Applications;
 use crate::keys::birth_place::BirthPlaces;
 use crate::keys::control::ControlLease;
 use crate::keys::journal::Journal;
@@ -139,6 +140,7 @@ impl Service {
             meters: AllMeters::default(),
             ledger: Ledger::new(clock.now().wall),
             validations: Validations::default(),
+            applications: Applications::default(),
             shared_places: tokio::sync::Semaphore::new((options.vault_calls_per_workspace / 2).max(1)),
             store,
             customer_keys,

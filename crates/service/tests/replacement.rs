@@ -34,7 +34,7 @@ impl Customer {
             sealed.push((app, ciphertext));
         }
         let tenant = tenant.map_or(acme.key().tenant, |tenant| tenant.parse().unwrap());
-        let other = KeyRef::new(tenant, KeyLocation::from_parts(Cloud::Public, vault, name).unwrap());
+        let other = KeyRef::of_platform(tenant, KeyLocation::from_parts(Cloud::Public, vault, name).unwrap());
         let to = world.vault.create_key(&other);
         Self { acme, sealed, first, other, to }
     }

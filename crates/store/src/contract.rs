@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
@@ -77,6 +78,8 @@ pub struct ControlChange {
     pub unreadable: bool,
     /// Data keys that were destroyed.
     pub destroyed: Vec<(AppId, DataKeyId)>,
+    /// The credentials of its registration changed, or which of them is in use.
+    pub credentials: bool,
 }
 
 impl ControlChange {
@@ -84,7 +87,17 @@ impl ControlChange {
     pub fn none(workspace: WorkspaceId) -> Self {
         let (deleted_apps, denials, destroyed) = (Vec::new(), Vec::new(), Vec::new());
         let (lease, switched_off) = (None, None);
-        Self { workspace, lease, deleted: false, deleted_apps, denials, switched_off, unreadable: false, destroyed }
+        Self {
+            workspace,
+            lease,
+            deleted: false,
+            deleted_apps,
+            denials,
+            switched_off,
+            unreadable: false,
+            destroyed,
+            credentials: false,
+        }
     }
 
     /// Whether nothing changed.
@@ -321,6 +334,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The workspaces that have a chain, deleted ones too, in the order of their ids, from after `after`.
     async fn chains(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<WorkspaceId>, StoreError>;
+
+    /// The workspace's own app registration: its credentials, and which is in use. `None`: it has never had one.
+    async fn integration(&self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError>;
 }
 
 /// Several reads and writes that happen together or not at all. Dropped without [`commit`](Transaction::commit), nothing
@@ -411,6 +427,13 @@ pub trait Transaction: Send {
     /// Creates, changes or deletes a caller. A tombstone never changes again. `Conflict::CertificateTaken`: its certificate is
     /// another's.
     async fn put_caller(&mut self, caller: &StoredCaller) -> Result<(), StoreError>;
+
+    /// As [`Store::integration`], with this transaction's own writes.
+    async fn integration(&mut self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError>;
+
+    /// Writes an integration of a live workspace. Its `change` is exactly the next, and no credential is left out:
+    /// `Conflict::CredentialsMoved` otherwise. Of a removed credential the secret part is erased, in the files too.
+    async fn put_integration(&mut self, integration: &Integration) -> Result<(), StoreError>;
 
     /// Makes it durable. Answers the revision it made, or the present one if it wrote nothing.
     async fn commit(self: Box<Self>) -> Result<u64, StoreError>;

@@ -155,6 +155,12 @@ pub enum Conflict {
     /// The certificate's name is another caller's.
     #[error("the certificate is another caller's")]
     CertificateTaken,
+    /// The credentials of the workspace's registration changed since they were read.
+    #[error("the credentials moved on: they have changed {present} times")]
+    CredentialsMoved {
+        /// How often they have; 0 when there are none.
+        present: u64,
+    },
 }
 
 impl StoreError {
@@ -240,6 +246,7 @@ impl Conflict {
             Self::KeySubstituted => Reason::KeySubstituted,
             Self::NotApproved => Reason::ApprovalNotAwaited,
             Self::CertificateTaken => Reason::CallerCertificateTaken,
+            Self::CredentialsMoved { .. } => Reason::ChangedMeanwhile,
         }
     }
 }

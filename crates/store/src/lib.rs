@@ -11,6 +11,7 @@ mod contract;
 mod error;
 mod event;
 mod head;
+mod integration;
 mod key_test_steps;
 mod life;
 mod row;

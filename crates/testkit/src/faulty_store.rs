@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
@@ -65,6 +66,7 @@ struct Plan {
     wrappings: HashMap<DataKeyId, Wrapping>,
     data_keys: HashMap<DataKeyId, DataKey>,
     credential: Option<StoredCredential>,
+    integration: Option<Integration>,
     failing_reads: Option<StoreError>,
 }
 
@@ -104,6 +106,11 @@ impl FaultyStore {
     /// From now on `data_key` seems to have this row.
     pub fn lie_about_data_key(&self, data_key: DataKeyId, row: DataKey) {
         self.plan().data_keys.insert(data_key, row);
+    }
+
+    /// From now on this is its workspace's integration.
+    pub fn lie_about_integrations(&self, integration: Integration) {
+        self.plan().integration = Some(integration);
     }
 
     /// From now on every app's credential seems to be this one.
@@ -485,5 +492,14 @@ impl Store for FaultyStore {
     async fn chains(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<WorkspaceId>, StoreError> {
         self.read()?;
         self.inner().chains(after, limit).await
+    }
+
+    async fn integration(&self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        self.read()?;
+        let lie = self.plan().integration.clone();
+        match lie {
+            Some(lie) if lie.workspace == *workspace => Ok(Some(lie)),
+            Some(_) | None => self.inner().integration(workspace).await,
+        }
     }
 }

@@ -231,7 +231,7 @@ impl TestWorkspace {
     /// When the workspace's id is no vault's name.
     pub fn key(&self) -> KeyRef {
         let location = KeyLocation::from_parts(Cloud::Public, self.id.as_str(), "byok").expect("a vault's name");
-        KeyRef::new(TENANT.parse().expect("a tenant"), location)
+        KeyRef::of_platform(TENANT.parse().expect("a tenant"), location)
     }
 
     /// What its admin types to connect that key.

@@ -93,6 +93,11 @@ impl WorldBuilder {
 }
 
 impl World {
+    /// Where the database and the platform key are.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// The usual one.
     pub fn start() -> Self {
         Self::builder().start()

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::{KeyRef, KeyUnavailable};
+use crate::{KeyRef, KeyUnavailable, RegisteredApp};
 
 /// What can be found out on the way to a key, in the order of the way. Nothing is answered from memory: each call looks anew,
 /// over a connection of its own, because it is asked to tell how things are and not how they were.
@@ -35,6 +35,13 @@ pub trait Approach: Send + Sync {
     /// # Errors
     /// What the directory answers.
     async fn sign_in(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable>;
+
+    /// Has a customer's directory give us a token for exactly this credential of their registration, which may not be in use yet.
+    /// It is kept nowhere and sent nowhere.
+    ///
+    /// # Errors
+    /// What the directory answers.
+    async fn show(&self, app: &RegisteredApp, deadline: Duration) -> Result<(), KeyUnavailable>;
 }
 
 /// How a vault sees its caller.

@@ -10,11 +10,13 @@
 //! | `vault_answer`, `entra_answer` | refusals told apart by the SDK's text |
 //! | `body` | answers for another key; plaintext keys in buffers nobody wipes |
 //! | `assertion` | certificates by OpenSSL, PKCS#12 and SHA-1 |
+//! | `certificate` | private keys that are handed around: they are made here |
 
 mod approach;
 mod assertion;
 mod body;
 mod bridge;
+mod certificate;
 mod challenge;
 mod credential;
 mod entra_answer;
@@ -28,7 +30,6 @@ use std::{
     collections::HashMap,
     error::Error as StdError,
     future::Future,
-    hash::Hash,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -58,13 +59,20 @@ use secmem::Secret;
 
 pub use self::{
     assertion::{CertificateKey, CertificateRefused},
+    certificate::{CertificateNotMade, MadeCertificate},
     credential::{ClientSecret, PlatformCredential},
     options::{Approved, AzureOptions, AzureRefused},
 };
+use self::{
+    credential::{AskDirectory, Shows},
+    token::TokenSource,
+    vault_transport::VaultTransport,
+};
 use self::{credential::AskDirectory, token::TokenSource, vault_transport::VaultTransport};
 use crate::{
-    AnswerFault, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped,
-    VersionListing, WrappedBlob,
+    AnswerFault, Application, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN,
+    Trace, Unwrapped, VersionListing, WrappedBlob,
+    registered::{WeakApp, Whom},
 };
 
 /// The newest generally available version of Key Vault's API, and the SDK's default.
@@ -78,13 +86,35 @@ const MOST_PAGES: usize = 400;
 pub struct AzureKeys {
     options: AzureOptions,
     sender: Sender,
-    tokens: Mutex<HashMap<(TenantId, Cloud), Arc<TokenSource>>>,
+    tokens: Mutex<HashMap<(TenantId, Cloud, Whom), Tokens>>,
     vaults: Mutex<HashMap<VaultName, Arc<Vault>>>,
 }
 
-/// A vault is known by its tenant too: the same name under another tenant's token is another client. So it is under another
-/// workspace's approval of private addresses: no connection of one serves the other.
-type VaultName = (TenantId, Cloud, Box<str>, Ranges);
+/// A vault is known by its tenant too, and by who asks: the same name under another's token is another client. So it is under
+/// another workspace's approval of private addresses: no connection of one serves the other.
+type VaultName = (TenantId, Cloud, Box<str>, Whom, Ranges);
+
+/// The tokens of one application in one tenant, and which opening of its credential they are asked with.
+struct Tokens {
+    source: Arc<TokenSource>,
+    with: Option<WeakApp>,
+}
+
+impl Tokens {
+    /// Whether they are asked with what is at hand now. A registration's credential that was put away and opened anew is the same
+    /// credential and another opening.
+    fn are_of(&self, as_whom: &Application) -> bool {
+        match (&self.with, as_whom) {
+            (None, Application::Platform) => true,
+            (Some(with), Application::Registered(app)) => with.is(app),
+            (None, Application::Registered(_)) | (Some(_), Application::Platform) => false,
+        }
+    }
+
+    fn are_alive(&self) -> bool {
+        self.with.as_ref().is_none_or(WeakApp::is_alive)
+    }
+}
 
 /// One vault as one tenant's token reaches it.
 struct Vault {
@@ -103,33 +133,54 @@ impl AzureKeys {
         Ok(Self { options, sender, tokens: Mutex::default(), vaults: Mutex::default() })
     }
 
-    /// One token for each (tenant, client), whatever vaults it opens.
-    fn tokens(&self, tenant: &TenantId, cloud: Cloud) -> Arc<TokenSource> {
-        cached(&self.tokens, (tenant.clone(), cloud), || {
-            let ask = self.ask(tenant, cloud, self.sender.clone());
-            TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock))
-        })
+    /// One token for each tenant and who asks there, whatever vaults it opens. A token of a registration is found by that
+    /// workspace's credential alone, so that no other's calls ever carry it.
+    fn tokens(&self, at: &KeyRef) -> Result<Arc<TokenSource>, KeyUnavailable> {
+        let ask = self.ask(&at.tenant, at.location.cloud(), &at.as_whom, self.sender.clone())?;
+        let mut known = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (at.tenant.clone(), at.location.cloud(), at.as_whom.whom());
+        if let Some(tokens) = known.get(&name).filter(|tokens| tokens.are_of(&at.as_whom)) {
+            return Ok(Arc::clone(&tokens.source));
+        }
+        known.retain(|_, tokens| tokens.are_alive());
+        let source = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
+        let with = match &at.as_whom {
+            Application::Platform => None,
+            Application::Registered(app) => Some(app.weak()),
+        };
+        known.insert(name, Tokens { source: Arc::clone(&source), with });
+        Ok(source)
     }
 
-    /// What asks a tenant's directory for a token, and holds none.
-    fn ask(&self, tenant: &TenantId, cloud: Cloud, sender: Sender) -> AskDirectory {
+    /// What asks a tenant's directory for a token, and holds none. A registration is asked for in its own directory and cloud and
+    /// nowhere else: what it shows goes to no other host.
+    fn ask(
+        &self,
+        tenant: &TenantId,
+        cloud: Cloud,
+        as_whom: &Application,
+        sender: Sender,
+    ) -> Result<AskDirectory, KeyUnavailable> {
         let AzureOptions { client_id, credential, clock, entropy, .. } = &self.options;
-        AskDirectory {
-            sender,
-            cloud,
-            tenant: tenant.clone(),
-            client_id: client_id.to_string(),
-            credential: credential.clone(),
-            clock: Arc::clone(clock),
-            entropy: Arc::clone(entropy),
-        }
+        let (client_id, shows) = match as_whom {
+            Application::Platform => (client_id.to_string(), Shows::Platform(credential.clone())),
+            Application::Registered(app) => {
+                let registration = app.registration();
+                if registration.tenant != *tenant || registration.cloud != cloud {
+                    return Err(KeyUnavailable::RegistrationElsewhere);
+                }
+                (registration.client_id.to_string(), Shows::Registered(app.weak()))
+            }
+        };
+        let (clock, entropy) = (Arc::clone(clock), Arc::clone(entropy));
+        Ok(AskDirectory { sender, cloud, tenant: tenant.clone(), client_id, shows, clock, entropy })
     }
 
     fn vault(&self, at: &KeyRef) -> Result<Arc<Vault>, KeyUnavailable> {
-        let KeyRef { tenant, location, workspace } = at;
+        let KeyRef { tenant, location, as_whom, workspace } = at;
         let approved = self.options.approved(workspace.as_ref());
         let sender = self.sender.approving(approved.clone()).map_err(|_| KeyUnavailable::Unreachable)?;
-        let tokens = self.tokens(tenant, location.cloud());
+        let tokens = self.tokens(at)?;
         let transport = || Arc::new(VaultTransport::new(sender.clone(), location, tenant.clone(), Arc::clone(&tokens)));
         let make = || {
             let transport = transport();
@@ -147,7 +198,21 @@ impl AzureKeys {
                 .expect("a vault's URI, put together from checked parts, is an https URL");
             Arc::new(Vault { client, transport, tokens: Arc::clone(&tokens) })
         };
-        Ok(cached(&self.vaults, (tenant.clone(), location.cloud(), location.vault().into(), approved.clone()), make))
+        let mut known = self.vaults.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (tenant.clone(), location.cloud(), location.vault().into(), as_whom.whom(), approved.clone());
+        if let Some(vault) = known.get(&name).filter(|vault| Arc::ptr_eq(&vault.tokens, &tokens)) {
+            return Ok(Arc::clone(vault));
+        }
+        // What is left of credentials that are gone: nobody else holds their tokens.
+        let held = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = |vault: &Arc<Vault>| held.values().any(|tokens| Arc::ptr_eq(&tokens.source, &vault.tokens));
+        if *as_whom != Application::Platform {
+            known.retain(|_, vault| current(vault));
+        }
+        drop(held);
+        let vault = make();
+        known.insert(name, Arc::clone(&vault));
+        Ok(vault)
     }
 
     /// Does one thing at a vault within the deadline: has it name its tenant, has a token ready, and calls. What is late
@@ -247,7 +312,7 @@ impl CustomerKeys for AzureKeys {
     }
 
     async fn prove_consent(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
-        let tokens = self.tokens(&at.tenant, at.location.cloud());
+        let tokens = self.tokens(at)?;
         let asked = tokio::time::timeout(deadline, tokens.fresh_token()).await;
         asked.unwrap_or(Err(KeyUnavailable::DirectoryUnreachable)).map(drop).inspect_err(report)
     }
@@ -319,11 +384,6 @@ impl CustomerKeys for AzureKeys {
         };
         self.at_vault(at, deadline, unwrap).await
     }
-}
-
-fn cached<K: Eq + Hash, V>(cache: &Mutex<HashMap<K, Arc<V>>>, key: K, make: impl FnOnce() -> Arc<V>) -> Arc<V> {
-    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-    Arc::clone(cache.entry(key).or_insert_with(make))
 }
 
 /// For the log: the reason and the ids, never whose key.

@@ -87,7 +87,7 @@ mod tests {
     async fn a_vault_answers_a_fresh_challenge_and_an_older_answer_does_not() {
         let vault = MemoryKeys::new(Arc::new(Still));
         let location = KeyLocation::from_parts(Cloud::Public, "acme", "byok").unwrap();
-        let at = KeyRef::new("8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse().unwrap(), location);
+        let at = KeyRef::of_platform("8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse().unwrap(), location);
         let version = vault.create_key(&at);
         let second = Duration::from_secs(1);
         let described = vault.describe(&at, Some(version), second).await.unwrap();

@@ -11,7 +11,7 @@ use domain::{KeyLocation, KeyVersion, KeyVersionId, KeyVersionLocation, Reason, 
 use secmem::Secret;
 use sha2::{Digest, Sha256};
 
-use crate::{Approach, KeyUnavailable, Trace};
+use crate::{Application, Approach, KeyUnavailable, Trace};
 
 /// The bytes a vault wraps: version byte, data key, identity hash.
 pub const PAYLOAD_LEN: usize = 65;
@@ -83,37 +83,19 @@ pub struct KeyRef {
     pub tenant: TenantId,
     /// Vault and key name.
     pub location: KeyLocation,
-    /// The workspace whose call it is: a vault's private address is used only where it was approved for that one. None for the
-    /// platform's own vault.
-    pub workspace: Option<WorkspaceId>,
-}
-
-/// A key is the same key whoever asks for it.
-impl PartialEq for KeyRef {
-    fn eq(&self, other: &Self) -> bool {
-        self.tenant == other.tenant && self.location == other.location
-    }
-}
-
-impl Eq for KeyRef {}
-
-impl Hash for KeyRef {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.tenant.hash(state);
-        self.location.hash(state);
-    }
+    /// As whom the directory and the vault are asked.
+    pub as_whom: Application,
 }
 
 impl KeyRef {
-    /// A key that no workspace asks for.
-    pub fn new(tenant: TenantId, location: KeyLocation) -> Self {
-        Self { tenant, location, workspace: None }
+    /// A key that is asked for as somebody.
+    pub fn new(tenant: TenantId, location: KeyLocation, as_whom: Application) -> Self {
+        Self { tenant, location, as_whom }
     }
 
-    /// The same, asked for by a workspace.
-    #[must_use]
-    pub fn of(self, workspace: &WorkspaceId) -> Self {
-        Self { workspace: Some(workspace.clone()), ..self }
+    /// A key that is asked for as the platform's own app.
+    pub fn of_platform(tenant: TenantId, location: KeyLocation) -> Self {
+        Self::new(tenant, location, Application::Platform)
     }
 }
 

@@ -16,10 +16,12 @@ use std::{path::Path, sync::Arc};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use domain::{Entropy, PlatformKeyId, row_seal::RowSeal};
 use secmem::Secret;
+use zeroize::Zeroizing;
 
 use self::{
     derive::{DerivedKeys, RowKeys, Sealing},
     file::{Entry, RootFile},
+    sealed::Purpose,
 };
 pub use self::{
     refused::RootRefused,
@@ -165,6 +167,38 @@ impl PlatformRoot {
     /// [`NotOpened`].
     pub fn open_blob(&self, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, NotOpened> {
         sealed::open_blob(self.key(sealed::key_of(sealed)?)?, sealed, aad)
+    }
+
+    /// Seals the secret part of a customer's credential with the primary, bound to `aad`. [`SEALED_OVERHEAD`] bytes longer; it
+    /// names its key, so that it opens after another key became primary.
+    pub fn seal_secret(&self, secret: &[u8], aad: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
+        sealed::seal_for(Purpose::Secret, self.primary_key(), secret, aad, entropy)
+    }
+
+    /// Opens what [`seal_secret`](Self::seal_secret) made with the same `aad`. What comes back is wiped when it goes.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub fn open_secret(&self, sealed: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
+        let key = self.key(sealed::key_of(sealed)?)?;
+        sealed::open_for(Purpose::Secret, key, sealed, aad).map(Zeroizing::new)
+    }
+
+    /// Seals a secret part again where it is not under the primary: `None` where it is. For when another key became primary.
+    ///
+    /// # Errors
+    /// [`NotOpened`].
+    pub fn reseal_secret(
+        &self,
+        sealed: &[u8],
+        aad: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Option<Vec<u8>>, NotOpened> {
+        if sealed::key_of(sealed)? == self.primary {
+            return Ok(None);
+        }
+        let secret = self.open_secret(sealed, aad)?;
+        Ok(Some(self.seal_secret(&secret, aad, entropy)))
     }
 
     fn key(&self, id: PlatformKeyId) -> Result<&DerivedKeys, NotOpened> {

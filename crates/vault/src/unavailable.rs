@@ -86,6 +86,21 @@ pub enum CredentialFault {
     Signing,
     /// The credential's own parts are refused before any call (an empty client id, for example).
     Malformed,
+    /// The credential was put away while a call was under way.
+    PutAway,
+}
+
+/// What a directory has against the credential of the customer's own registration. The customer mends it, and not we.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RegistrationFault {
+    /// AADSTS7000215: not a secret of this registration, or not any more.
+    SecretRefused,
+    /// AADSTS7000222.
+    SecretExpired,
+    /// AADSTS700027, 7000214: not a certificate of this registration, or not any more.
+    CertificateUnknown,
+    /// AADSTS700024, 1000502, 7000274: the certificate or the assertion is outside its time.
+    CertificateOutsideItsTime,
 }
 
 /// Why the customer's key could not be used. Each variant is something a person can act on.
@@ -224,6 +239,15 @@ pub enum KeyUnavailable {
     DirectoryUnreachable,
     /// Our own credential cannot be used.
     CredentialUnusable(CredentialFault),
+    /// The credential of the customer's own registration is refused.
+    RegistrationRefused {
+        /// In which way.
+        fault: RegistrationFault,
+        /// The call's ids.
+        trace: Trace,
+    },
+    /// The customer's registration is in another directory or cloud than the key. Nobody was asked.
+    RegistrationElsewhere,
 }
 
 impl KeyUnavailable {
@@ -272,6 +296,20 @@ impl KeyUnavailable {
             Self::DirectoryRefused { .. } => (Class::Ours, Reason::EntraRefused),
             Self::DirectoryUnreachable => (Class::Transient, Reason::EntraUnreachable),
             Self::CredentialUnusable(_) => (Class::Ours, Reason::CredentialUnusable),
+            // Taking a credential away is how a customer shuts an app of theirs out. That one runs out is nobody's word.
+            Self::RegistrationRefused { fault: RegistrationFault::SecretRefused, .. } => {
+                (Class::Denied, Reason::RegistrationSecretRefused)
+            }
+            Self::RegistrationRefused { fault: RegistrationFault::CertificateUnknown, .. } => {
+                (Class::Denied, Reason::RegistrationCertificateRefused)
+            }
+            Self::RegistrationRefused { fault: RegistrationFault::SecretExpired, .. } => {
+                (Class::Transient, Reason::RegistrationSecretExpired)
+            }
+            Self::RegistrationRefused { fault: RegistrationFault::CertificateOutsideItsTime, .. } => {
+                (Class::Transient, Reason::RegistrationCertificateRefused)
+            }
+            Self::RegistrationElsewhere => (Class::Transient, Reason::RegistrationElsewhere),
         }
     }
 
@@ -330,6 +368,7 @@ impl KeyUnavailable {
             | Self::RedirectMismatch(trace)
             | Self::Refused { trace, .. }
             | Self::AnswerInvalid { trace, .. }
+            | Self::RegistrationRefused { trace, .. }
             | Self::DirectoryDenied { trace, .. }
             | Self::DirectoryRefused { trace, .. } => (Some(trace), None),
             Self::TimedOut { .. }
@@ -339,7 +378,8 @@ impl KeyUnavailable {
             | Self::AddressNotApproved
             | Self::OutOfLockedMemory
             | Self::DirectoryUnreachable
-            | Self::CredentialUnusable(_) => (None, None),
+            | Self::CredentialUnusable(_)
+            | Self::RegistrationElsewhere => (None, None),
         }
     }
 

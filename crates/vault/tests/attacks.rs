@@ -241,7 +241,7 @@ fn keys(
 
 fn at(id: &str) -> KeyRef {
     let location = KeyLocation::from_vault_uri(&format!("https://{VAULT}"), "byok").unwrap();
-    KeyRef::new(TENANT.parse().unwrap(), location).of(&workspace(id))
+    KeyRef::of_platform(TENANT.parse().unwrap(), location).of(&workspace(id))
 }
 
 async fn unwrap(keys: &AzureKeys, id: &str) -> Result<(), KeyUnavailable> {

@@ -30,7 +30,7 @@ impl Fixture for Memory {
 
     async fn create_key(&self) -> (KeyRef, KeyVersionId) {
         let location = KeyLocation::from_vault_uri("https://contoso.vault.azure.net", "byok").unwrap();
-        let at = KeyRef::new("8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse().unwrap(), location);
+        let at = KeyRef::of_platform("8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse().unwrap(), location);
         let version = self.0.create_key(&at);
         (at, version)
     }

@@ -59,7 +59,7 @@ fn keys(stub: &Stub) -> AzureKeys {
 
 fn at() -> (KeyRef, KeyVersionId) {
     let location = KeyLocation::from_vault_uri(&format!("https://{VAULT}"), "byok").unwrap();
-    (KeyRef::new(TENANT.parse().unwrap(), location), "0123456789abcdef0123456789abcdef".parse().unwrap())
+    (KeyRef::of_platform(TENANT.parse().unwrap(), location), "0123456789abcdef0123456789abcdef".parse().unwrap())
 }
 
 async fn unwrap(stub: &Stub) -> Result<(), KeyUnavailable> {

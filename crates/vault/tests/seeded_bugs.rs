@@ -88,6 +88,10 @@ impl Approach for Wrong {
     async fn sign_in(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
         self.inner.approach().sign_in(at, deadline).await
     }
+
+    async fn show(&self, app: &vault::RegisteredApp, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.inner.approach().show(app, deadline).await
+    }
 }
 
 #[async_trait::async_trait]
@@ -169,7 +173,7 @@ impl Fixture for Wrong {
 
     async fn create_key(&self) -> (KeyRef, KeyVersionId) {
         let location = KeyLocation::from_vault_uri("https://contoso.vault.azure.net", "byok").unwrap();
-        let at = KeyRef::new(tenant(), location);
+        let at = KeyRef::of_platform(tenant(), location);
         let version = self.inner.create_key(&at);
         (at, version)
     }

@@ -26,6 +26,7 @@ impl Place {
         let workspace = || format!("workspaces/{}", self.workspace);
         let key = || format!("workspaces/{}/key", self.workspace);
         let app = || format!("workspaces/{}/apps/{}", self.workspace, self.app);
+        let credential = || format!("workspaces/{}/credentials/{}", self.workspace, "0".repeat(32));
         let operation = || format!("operations/{}", self.operation);
         let caller = || format!("callers/{}", self.app);
         let header = || pb::StreamHeader { app: app(), context: HashMap::new() };
@@ -133,6 +134,21 @@ impl Place {
             "Callers/DeleteCaller" => pb::DeleteCallerRequest { name: caller() }.encode_to_vec(),
             "Callers/ListRoles" => pb::ListRolesRequest {}.encode_to_vec(),
             "Audit/CreateCheckpoint" => pb::CreateCheckpointRequest { parent: workspace() }.encode_to_vec(),
+            "Tenants/AddSecret" => {
+                let expire_time = Some(prost_types::Timestamp { seconds: 1_900_000_000, nanos: 0 });
+                let (client_id, value) = (TENANT.into(), "abc8Q~0123456789abcdef".into());
+                let tenant_id = TENANT.into();
+                pb::AddSecretRequest { parent: workspace(), client_id, tenant_id, value, expire_time }.encode_to_vec()
+            }
+            "Tenants/MakeCertificate" => {
+                let (client_id, tenant_id) = (TENANT.into(), TENANT.into());
+                pb::MakeCertificateRequest { parent: workspace(), client_id, tenant_id }.encode_to_vec()
+            }
+            "Tenants/ListCredentials" => pb::ListCredentialsRequest { parent: workspace() }.encode_to_vec(),
+            "Tenants/TestCredential" => pb::TestCredentialRequest { name: credential() }.encode_to_vec(),
+            "Tenants/ActivateCredential" => pb::ActivateCredentialRequest { name: credential() }.encode_to_vec(),
+            "Tenants/RemoveCredential" => pb::RemoveCredentialRequest { name: credential() }.encode_to_vec(),
+            "Tenants/UsePlatformApp" => pb::UsePlatformAppRequest { parent: workspace() }.encode_to_vec(),
             unknown => panic!("{unknown} has no request here: add one"),
         };
         bytes.into()

@@ -162,7 +162,7 @@ impl Checker {
             }
             (2, Some(kid), Some(tenant)) => {
                 let kid = KeyVersionLocation::parse(kid)?;
-                let at = KeyRef::new(tenant.parse::<TenantId>()?, kid.key().clone());
+                let at = KeyRef::of_platform(tenant.parse::<TenantId>()?, kid.key().clone());
                 self.vault.unwrap(&at, kid.version(), &blob, Duration::from_secs(10)).await?.payload
             }
             _ => bail!("the wrapping names no key"),

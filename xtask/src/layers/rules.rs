@@ -127,8 +127,8 @@ pub(crate) const RESERVED: &[Reserved] = &[
     },
     Reserved {
         packages: &["rcgen"],
-        for_: &["azure-emulator", "byokd", "testkit", "xtask"],
-        why: "private certificate authorities exist for `dev`, the emulator and tests",
+        for_: &["azure-emulator", "byokd", "testkit", "vault", "xtask"],
+        why: "private certificate authorities exist for `dev`, the emulator and tests; vault makes customers' self-signed ones",
     },
     Reserved {
         packages: &["clap*", "indicatif", "anstream"],

@@ -96,6 +96,9 @@ pub(crate) enum Noun {
     /// Who may call, and what they were given
     #[command(subcommand)]
     Caller(CallerVerb),
+    /// The customer's directory: as whom the service is there
+    #[command(subcommand)]
+    Tenant(crate::tenant::TenantVerb),
 }
 
 #[cfg(test)]
@@ -151,6 +154,13 @@ mod tests {
             "byokctl caller issue-token billing --output json",
             "byokctl caller remove-token billing a",
             "byokctl caller delete billing --yes",
+            "byokctl tenant credential add-secret acme --client-id 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01 --expires 2027-03-01",
+            "byokctl tenant credential make-certificate acme --client-id 8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01 --out byokd-acme.pem",
+            "byokctl tenant credential list acme --output json",
+            "byokctl tenant credential test workspaces/acme/credentials/00112233445566778899aabbccddeeff",
+            "byokctl tenant credential activate workspaces/acme/credentials/00112233445566778899aabbccddeeff",
+            "byokctl tenant credential remove workspaces/acme/credentials/00112233445566778899aabbccddeeff",
+            "byokctl tenant use-platform-app acme",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -126,6 +126,10 @@ actions! {
     ReadCallers = "callers.read" about Workspace;
     /// Create, change and delete callers, and give them tokens and grants.
     ChangeCallers = "callers.change" about Workspace;
+    /// Read which credentials the customer's app registration has, without their secrets.
+    ReadCredentials = "credentials.read" about Workspace;
+    /// Add, test, activate and remove them, or go back to the platform's app.
+    ChangeCredentials = "credentials.change" about Workspace;
 }
 
 impl Verb {

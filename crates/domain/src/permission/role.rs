@@ -59,12 +59,13 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReadUsage,
             Verb::ReadAudit,
             Verb::MakeCheckpoint,
+            Verb::ReadCredentials,
             Verb::ReadCallers,
             // Nobody gives more than they hold: an operator makes operators and auditors, and neither a service, which uses
             // data, nor a workspace's owner, who decides whose key it is. Taking away knows no such bound: whoever is on duty
             // may shut anybody out.
             Verb::ChangeCallers,
-            // Absent on purpose: data.*, because no customer's data is read by who runs the service; key.export, because it
+            // Absent on purpose: credentials.change, because as whom a customer's directory is asked is the customer's; data.*, because no customer's data is read by who runs the service; key.export, because it
             // takes every wrapped key away; key.configure, key.schedule, key.select_apps, key.replace, key.leave and
             // key.destroy_data_key, because they decide whose key it is; operations.decide, because an operator who approves
             // for a customer is the insider that approval is there for; key.test, because it uses the customer's vault.
@@ -96,6 +97,8 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReplaceKey,
             Verb::LeaveCustomerKey,
             Verb::DestroyDataKey,
+            Verb::ReadCredentials,
+            Verb::ChangeCredentials,
             // Absent on purpose: data.*, because who holds the key's fate does not thereby read data; workspaces.create,
             // workspaces.delete and apps.change, because they are the platform's records of what it sells; callers.change,
             // because an owner who makes callers could be the second person for what it asks itself.
@@ -123,6 +126,9 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReadUsage,
             Verb::ReadAudit,
             Verb::MakeCheckpoint,
+            Verb::ReadCredentials,
+            // A new secret every year is daily work. Nothing goes to another directory by it.
+            Verb::ChangeCredentials,
             // Absent on purpose, beside what the owner lacks: key.export, key.replace, key.leave and key.destroy_data_key,
             // which cannot be taken back, and operations.decide, by which two admins together could do them.
         ],

@@ -139,7 +139,8 @@ impl Wanted {
             return Err(Refusal::because(Reason::RequestInvalid).detail("a lease lasts 1 s to 300 s"));
         }
         Ok(Self {
-            key: KeyRef::new(tenant, identifier.location).of(workspace),
+            // Who asks follows from the workspace, which a request does not decide.
+            key: KeyRef::of_platform(tenant, identifier.location).of(workspace),
             version: identifier.version,
             terms: Terms {
                 lease: request.lease,
@@ -162,7 +163,12 @@ impl Wanted {
 }
 
 impl Core {
-    async fn configure(self: Arc<Self>, id: WorkspaceId, wanted: Wanted, actor: &str) -> Result<Configured, Refusal> {
+    async fn configure(
+        self: Arc<Self>,
+        id: WorkspaceId,
+        mut wanted: Wanted,
+        actor: &str,
+    ) -> Result<Configured, Refusal> {
         let found = self.store.workspace(&id).await?;
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
         let seen = self.store.key_config(&id).await?;
@@ -177,6 +183,7 @@ impl Core {
         }
         let workspace = self.table.existing_workspace(&id);
         let budget = Budget::new(&*self.clock, self.options.vault_deadline);
+        wanted.key.as_whom = self.as_whom(&id, &budget).await?;
         let key = self.describe(&workspace, &wanted, &budget).await?;
         self.prove(&workspace, &wanted, &key, &budget).await?;
         self.connect(&id, &wanted, seen.as_ref(), Some(&key), actor).await

@@ -61,7 +61,7 @@ impl Service {
     /// What the owner of this key sets as its tag [`OWNERSHIP_TAG`](crate::OWNERSHIP_TAG) to prove it the workspace's: 32
     /// hexadecimal digits, bound to workspace, key and tenant.
     pub fn ownership_nonce(&self, config: &KeyConfig) -> String {
-        let key = KeyRef::new(config.tenant.clone(), config.location.clone()).of(&config.workspace);
+        let key = KeyRef::of_platform(config.tenant.clone(), config.location.clone()).of(&config.workspace);
         self.0.ownership_nonces(&config.workspace, &key).swap_remove(0)
     }
 

@@ -16,7 +16,7 @@ use domain::rotation::Plan;
 use domain::{ConfigHash, KeyConfig, KeyVersion, KeyVersionId, Reason, WorkspaceId};
 use subtle::ConstantTimeEq;
 use tokio::time::timeout;
-use vault::{KeyDescription, KeyRef, KeyUnavailable};
+use vault::{Application, KeyDescription, KeyRef, KeyUnavailable};
 
 use super::check_key::check;
 use super::configure_key::{ConfigureKey, Wanted};
@@ -73,7 +73,7 @@ impl Core {
     async fn start_replacement(
         self: Arc<Self>,
         id: WorkspaceId,
-        wanted: Wanted,
+        mut wanted: Wanted,
         validate_only: bool,
         actor: String,
     ) -> Result<ReplacementStarted, Refusal> {
@@ -93,7 +93,9 @@ impl Core {
         // Before anything is asked of a vault that may be somebody else's: the test has seen its tag.
         self.was_tested(&id, &wanted).await?;
         let (state, budget) = (self.table.existing_workspace(&id), self.budget());
-        self.shows_our_tag(&id, &state, &in_force(&config), Some(config.current_version), &budget).await?;
+        let as_whom = self.as_whom(&id, &budget).await?;
+        wanted.key.as_whom = as_whom.clone();
+        self.shows_our_tag(&id, &state, &in_force(&config, as_whom), Some(config.current_version), &budget).await?;
         let key = self.is_ours_and_fit(&id, &state, &wanted, &budget).await?;
         let version = KeyVersion { tenant: Some(wanted.key.tenant.clone()), ..key.record(&id, self.clock.now().wall) };
         let plan = self.plan(&id, &config, &version).await?;
@@ -210,9 +212,10 @@ impl Core {
             return Err(Stopped::Hopeless(Reason::KeyConfigurationMoved));
         }
         let (state, budget) = (self.table.existing_workspace(id), self.budget());
-        let other = Wanted::of(KeyRef::new(tenant.clone(), key.clone()).of(id), *to);
         let checked = async {
-            self.shows_our_tag(id, &state, &in_force(&config), Some(*from), &budget).await?;
+            let as_whom = self.as_whom(id, &budget).await?;
+            let other = Wanted::of(KeyRef::new(tenant.clone(), key.clone(), as_whom.clone()).of(id), *to);
+            self.shows_our_tag(id, &state, &in_force(&config, as_whom), Some(*from), &budget).await?;
             let key = self.is_ours_and_fit(id, &state, &other, &budget).await?;
             self.prove(&state, &other, &key, &budget).await
         };
@@ -224,8 +227,8 @@ impl Core {
     }
 }
 
-fn in_force(config: &KeyConfig) -> KeyRef {
-    KeyRef::new(config.tenant.clone(), config.location.clone()).of(&config.workspace)
+fn in_force(config: &KeyConfig, as_whom: Application) -> KeyRef {
+    KeyRef::new(config.tenant.clone(), config.location.clone(), as_whom).of(&config.workspace)
 }
 
 /// Whether a key is in another vault or tenant than the one in force.

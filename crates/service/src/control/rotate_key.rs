@@ -107,7 +107,8 @@ impl Core {
         version: Option<KeyVersionId>,
         budget: &Budget<'_>,
     ) -> Result<KeyDescription, Refusal> {
-        let at = KeyRef::new(config.tenant.clone(), config.location.clone()).of(&config.workspace);
+        let as_whom = self.as_whom(&config.workspace, budget).await?;
+        let at = KeyRef::new(config.tenant.clone(), config.location.clone(), as_whom).of(&config.workspace);
         let _place = self.place(state, budget).await?;
         let left = budget.left();
         let answer = timeout(left, self.customer_keys.describe(&at, version, left)).await;
@@ -127,7 +128,7 @@ impl Core {
         version: &KeyVersion,
         budget: &Budget<'_>,
     ) -> Result<(), Refusal> {
-        let at = At::of(config, version);
+        let at = At::of(config, version, self.as_whom(&config.workspace, budget).await?);
         let sent: Secret<65> = Secret::fill(|bytes| self.entropy.fill(bytes)).map_err(Failure::from)?;
         let wrapped = self.ask_wrap(state, &at, &sent, budget).await?;
         let (back, _) = self.ask_unwrap(state, &at, &wrapped.blob, budget).await?;

@@ -137,10 +137,14 @@ impl Core {
         let seen = match seen {
             Some(seen) => Some(seen),
             None => {
-                let key = KeyRef::new(config.tenant.clone(), config.location.clone()).of(&config.workspace);
-                let left = self.budget().left();
-                let asked = timeout(left, self.customer_keys.describe(&key, None, left)).await;
-                asked.ok().and_then(Result::ok).map(|newest| newest.kid.version())
+                let budget = self.budget();
+                let ask = async {
+                    let as_whom = self.as_whom(&config.workspace, &budget).await.ok()?;
+                    let key = KeyRef::new(config.tenant.clone(), config.location.clone(), as_whom).of(&config.workspace);
+                    self.customer_keys.describe(&key, None, budget.left()).await.ok()
+                };
+                let asked = timeout(budget.left(), ask).await;
+                asked.ok().flatten().map(|newest| newest.kid.version())
             }
         };
         match seen {

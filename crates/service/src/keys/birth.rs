@@ -88,7 +88,8 @@ impl Core {
             (Protection::CustomerKey, None) => return Err(Failure::Corrupt("a customer's data key without a key")),
         };
         let recorded = self.stored(budget, self.store.key_version(app.workspace, config.current_version)).await?;
-        let at = At::of(config, &recorded.ok_or(Failure::Corrupt("the version in force was never recorded"))?);
+        let recorded = recorded.ok_or(Failure::Corrupt("the version in force was never recorded"))?;
+        let at = At::of(config, &recorded, self.as_whom(app.workspace, budget).await?);
         self.past_denial(&standing.workspace, at.version).await?;
         self.conceive_under(standing, app, Some(&at), budget).await
     }

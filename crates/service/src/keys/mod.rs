@@ -27,6 +27,7 @@
 //! | [`unknown`] | which data keys do not exist |
 //! | [`failure`] | why any of this did not work |
 
+pub(crate) mod applications;
 pub(crate) mod around;
 pub(crate) mod birth;
 pub(crate) mod birth_place;

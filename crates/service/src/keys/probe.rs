@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::ledger::Purpose;
-use domain::{KeyConfig, KeyVersion, KeyVersionId};
+use domain::{KeyVersion, KeyVersionId};
 use futures::future::join;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
@@ -164,14 +164,14 @@ impl Core {
     }
 
     /// Keeps what was just read of a version: it can then be asked about while the store cannot be read.
-    pub(crate) fn remember_target(&self, standing: &Standing, config: &KeyConfig, recorded: &KeyVersion) {
+    pub(crate) fn remember_target(&self, standing: &Standing, at: &At, recorded: &KeyVersion) {
         let mut held = lock(&standing.workspace.held);
         let version = held.version(recorded.id);
         if version.target.as_ref().is_some_and(|known| known.epoch == standing.epoch) {
             return;
         }
         let epoch = standing.epoch;
-        let target = ChallengeKey::of(recorded).map(|key| Target { at: At::of(config, recorded), key, epoch });
+        let target = ChallengeKey::of(recorded).map(|key| Target { at: at.clone(), key, epoch });
         version.target = target.map(Arc::new);
     }
 
@@ -186,6 +186,7 @@ impl Core {
         let recorded = self.stored(budget, self.store.key_version(&workspace.id, version)).await?;
         let recorded = recorded.ok_or(Failure::Corrupt("a key version in use was never recorded"))?;
         let key = ChallengeKey::of(&recorded).ok_or(Failure::Corrupt("a recorded public key is none"))?;
-        Ok(Target { at: At::of(&config, &recorded), key, epoch })
+        let as_whom = self.as_whom(&workspace.id, budget).await?;
+        Ok(Target { at: At::of(&config, &recorded, as_whom), key, epoch })
     }
 }

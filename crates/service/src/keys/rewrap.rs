@@ -74,14 +74,15 @@ impl Core {
         let recorded = self.stored(&budget, self.store.key_version(&row.workspace, from)).await.map_err(of(from))?;
         let recorded =
             recorded.ok_or(Failure::Corrupt("a wrapping names a version nobody recorded")).map_err(of(from))?;
-        let at = At::of(rewrap.config, &recorded);
+        let as_whom = self.as_whom(&row.workspace, &budget).await.map_err(of(from))?;
+        let at = At::of(rewrap.config, &recorded, as_whom.clone());
         let binding = blob_binding(&identity, over.wrapped_by);
         let blob = self.platform.open_blob(&over.sealed_blob, &binding).map_err(Failure::from).map_err(of(from))?;
         let unwrapped = self.ask_unwrap(rewrap.workspace, &at, &blob, &budget).await;
         let (payload, _) = unwrapped.map_err(Failure::from).map_err(of(from))?;
         self.compare(&payload, &identity, row).map_err(of(from))?;
 
-        let at = At::of(rewrap.config, rewrap.to);
+        let at = At::of(rewrap.config, rewrap.to, as_whom);
         let wrapped = self.ask_wrap(rewrap.workspace, &at, &payload, &budget).await;
         let wrapped = wrapped.map_err(Failure::from).map_err(of(to))?;
         drop(payload);

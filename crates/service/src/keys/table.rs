@@ -401,6 +401,8 @@ impl KeyTable {
                 self.take_away(&workspace, &mut held, WhyPurged::WorkspaceDeleted, |_, _| true);
             }
             Change::DataKeyDestroyed(app, id) => self.forget(&workspace, &mut held, app, id),
+            // What the directory said of one application says nothing of another.
+            Change::Application => held.consented.clear(),
         }
     }
 
@@ -489,4 +491,6 @@ pub(crate) enum Change<'a> {
     Unknown,
     /// A data key was destroyed.
     DataKeyDestroyed(&'a AppId, DataKeyId),
+    /// It is asked as somebody else from now on, or may be.
+    Application,
 }

@@ -78,8 +78,9 @@ impl Core {
                 let config = standing.config.as_ref().ok_or(Failure::Corrupt("a customer's data key without a key"))?;
                 let recorded = self.stored(budget, self.store.key_version(&row.workspace, version)).await?;
                 let recorded = recorded.ok_or(Failure::Corrupt("a wrapping names a version nobody recorded"))?;
-                let at = At::of(config, &recorded);
-                self.remember_target(standing, config, &recorded);
+                let as_whom = self.as_whom(&row.workspace, budget).await?;
+                let at = At::of(config, &recorded, as_whom);
+                self.remember_target(standing, &at, &recorded);
                 self.past_denial(&standing.workspace, version).await?;
                 let asked = self.ask_unwrap(&standing.workspace, &at, &blob, budget).await;
                 let (payload, proof) = match asked {

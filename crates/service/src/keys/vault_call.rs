@@ -48,9 +48,9 @@ pub(crate) struct At {
 
 impl At {
     /// A version of the key that is in force, or of one before it, at the place where it was recorded.
-    pub(crate) fn of(config: &KeyConfig, recorded: &KeyVersion) -> Self {
+    pub(crate) fn of(config: &KeyConfig, recorded: &KeyVersion, as_whom: vault::Application) -> Self {
         let tenant = recorded.tenant.as_ref().unwrap_or(&config.tenant).clone();
-        let key = vault::KeyRef::new(tenant, recorded.location.key().clone()).of(&config.workspace);
+        let key = vault::KeyRef::new(tenant, recorded.location.key().clone(), as_whom).of(&config.workspace);
         Self { key, version: recorded.id, lease: config.lease, limit: VaultLimit::of(recorded) }
     }
 }

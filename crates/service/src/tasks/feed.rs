@@ -150,7 +150,15 @@ impl Core {
             self.table.changed(workspace, Change::WorkspaceDeleted);
         }
         if change.unreadable {
+            self.applications.changed(workspace);
             self.table.changed(workspace, Change::Unknown);
+        }
+        if change.credentials {
+            self.applications.changed(workspace);
+            self.table.changed(workspace, Change::Application);
+        }
+        if change.deleted {
+            self.applications.forget(workspace);
         }
         if !self.bugs.has(SeededBug::DestroyedKeyKept) {
             for (app, id) in &change.destroyed {

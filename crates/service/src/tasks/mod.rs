@@ -3,6 +3,7 @@
 //! Each loop's work is a function that a test calls after it has moved the clock; only the waiting in between is here.
 
 pub(crate) mod enforcement;
+pub(crate) mod expiry;
 pub(crate) mod feed;
 pub(crate) mod hints;
 pub(crate) mod ledger;

@@ -118,7 +118,8 @@ impl Core {
         let state = self.table.existing_workspace(workspace);
         let versions = {
             let _place = self.place(&state, &budget).await?;
-            let at = KeyRef::new(config.tenant.clone(), config.location.clone()).of(&config.workspace);
+            let as_whom = self.as_whom(workspace, &budget).await?;
+            let at = KeyRef::new(config.tenant.clone(), config.location.clone(), as_whom).of(&config.workspace);
             let left = budget.left();
             let answer = timeout(left, self.customer_keys.versions(&at, left)).await;
             answer.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }))?

@@ -1,5 +1,7 @@
 //! A service whose customers' vaults are an emulated Azure, reached by the provider that production uses.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use domain::key_config::LONGEST_LEASE;
 use domain::key_identifier::KeyIdentifier;
 use domain::permission::{Action, Caller, CreateWorkspace, Permit, Target, TestKey, permit};
 use domain::{Clock, KeyConfig, KeyTest, KeyVersionId, Moment, Timestamp, WorkspaceId};
-use service::{OWNERSHIP_TAG, Options, Parts, SeededBug, Service, TestConfiguration, TestEvent};
+use service::{ConfigureKey, OWNERSHIP_TAG, Options, Parts, SeededBug, Service, TestConfiguration, TestEvent};
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use testkit::SeededEntropy;
 use vault::azure::{AzureKeys, AzureOptions, ClientSecret, DevelopmentConnector, PlatformCredential};
@@ -35,6 +37,7 @@ pub(crate) struct AzureSite {
     pub(crate) service: Arc<Service>,
     /// Over the same database, and gives a call up after a short while.
     pub(crate) impatient: Arc<Service>,
+    store: Arc<SqliteStore>,
     _dir: tempfile::TempDir,
 }
 
@@ -96,7 +99,18 @@ impl AzureSite {
         };
         let impatient = service(Options { vault_deadline: Duration::from_secs(1), ..Options::default() });
         let service = service(Options::default());
-        Self { emulator, app, service, impatient, _dir: dir }
+        Self { emulator, app, service, impatient, store, _dir: dir }
+    }
+
+    /// Connects the customer's key and puts it in force, as if its date had come.
+    pub(crate) async fn connect(&self, customer: &Customer) {
+        let request = ConfigureKey {
+            key_identifier: customer.identifier.clone(),
+            tenant_id: customer.tenant_id.clone(),
+            ..ConfigureKey::default()
+        };
+        self.service.configure_key(&allow(&customer.workspace), request).await.unwrap();
+        testkit::put_in_force(&*self.store, &customer.workspace).await;
     }
 
     pub(crate) async fn customer(&self, number: usize) -> Customer {

@@ -8,6 +8,7 @@ pub mod callers;
 pub mod changes;
 pub mod commits;
 pub mod data_keys;
+pub mod integrations;
 pub mod key_tests;
 pub mod life;
 pub mod operations;
@@ -102,6 +103,9 @@ macro_rules! conformance_suite {
             approvals::what_awaits_approval_is_read_back_as_it_moves
             approvals::a_data_key_is_destroyed_by_two_people_and_time
             approvals::leaving_and_tenants_are_kept
+            integrations::credentials_are_read_back_as_they_change
+            integrations::credentials_change_one_step_at_a_time
+            integrations::forged_credentials_are_refused
         }
     };
     (@ $fresh:expr; $($file:ident :: $promise:ident)*) => {

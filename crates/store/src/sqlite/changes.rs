@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::fields::stored;
 use super::read;
+use crate::integration::IntegrationHead;
 use crate::row::{RowCodes, WrappedKey};
 use crate::{ControlChange, RecordedDenial, RecordedEvent, StoreError};
 
@@ -79,6 +80,10 @@ fn of_workspace(
     let clause = "WHERE workspace = ?1 AND revision > ?2 AND destroyed_at IS NOT NULL";
     let destroyed: Vec<WrappedKey> = read::many(conn, codes, clause, params![id.as_str(), after])?;
     change.destroyed = destroyed.into_iter().map(|row| (row.key.app, row.key.id)).collect();
+    // Every change of a credential is a change of the integration as well.
+    let integration: Option<read::Kept<IntegrationHead>> =
+        read::one(conn, codes, "WHERE workspace = ?1 AND revision > ?2", params![id.as_str(), after])?;
+    change.credentials = integration.is_some();
     Ok(change)
 }
 

@@ -14,6 +14,7 @@ mod destroy;
 mod fault;
 mod fields;
 mod file;
+mod integration;
 mod life;
 mod offline;
 mod open;
@@ -40,6 +41,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
@@ -574,6 +576,16 @@ impl Store for SqliteStore {
             let clause = "WHERE workspace > ?1 ORDER BY workspace LIMIT ?2";
             let found: Vec<Workspace> = read::many(conn, codes, clause, params![after, page(limit)])?;
             Ok(found.into_iter().map(|workspace| workspace.id).collect())
+        })
+        .await
+    }
+
+    async fn integration(&self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| {
+            // Two kinds of rows, as they were at one time.
+            let snapshot = conn.unchecked_transaction()?;
+            integration::integration(&snapshot, codes, &workspace)
         })
         .await
     }

@@ -29,6 +29,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 7, sql: include_str!("schema/0007_version_choices.sql") },
     Migration { number: 8, sql: include_str!("schema/0008_head.sql") },
     Migration { number: 9, sql: include_str!("schema/0009_callers.sql") },
+    Migration { number: 10, sql: include_str!("schema/0010_credentials.sql") },
 ];
 
 /// The schema a database has after all of `migrations`.

@@ -5,6 +5,7 @@ use domain::{App, KeyConfig, KeyTest, KeyUsage, KeyVersion, Operation, StoredCal
 
 use super::read::Stored;
 use crate::StoreError;
+use crate::integration::{IntegrationHead, OwnedCredential};
 use crate::row::{NumberedWrapping, WrappedKey};
 
 /// What is done with each table.
@@ -26,7 +27,9 @@ pub(super) fn each_table(with: &mut impl EachTable) -> Result<(), StoreError> {
     with.table::<Operation>()?;
     with.table::<KeyUsage>()?;
     with.table::<StoredCredential>()?;
-    with.table::<StoredCaller>()
+    with.table::<StoredCaller>()?;
+    with.table::<IntegrationHead>()?;
+    with.table::<OwnedCredential>()
 }
 
 /// Whose set a row is in; nobody's is the platform's.

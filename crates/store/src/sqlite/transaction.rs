@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::{
     App, AppId, CallerId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, StoredCaller,
@@ -15,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{callers, destroy, life, operation, page, read, usage, write};
+use super::{callers, destroy, integration, life, operation, page, read, usage, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -212,6 +213,16 @@ impl Transaction for SqliteTransaction {
     async fn put_caller(&mut self, caller: &StoredCaller) -> Result<(), StoreError> {
         let caller = caller.clone();
         self.run(move |unit| unit.step(|step| callers::put(step, &caller))).await
+    }
+
+    async fn integration(&mut self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| integration::integration(unit.conn, unit.codes, &workspace)).await
+    }
+
+    async fn put_integration(&mut self, integration: &Integration) -> Result<(), StoreError> {
+        let integration = integration.clone();
+        self.run(move |unit| unit.step(|step| integration::put_integration(step, &integration))).await
     }
 
     async fn commit(self: Box<Self>) -> Result<u64, StoreError> {

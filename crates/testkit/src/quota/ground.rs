@@ -60,7 +60,7 @@ impl Ground {
         let store: Arc<dyn Store> = Arc::new(database.expect("a database"));
         let keys = MemoryKeys::new(ReplicaClock::new(time, Duration::ZERO));
         let location = KeyLocation::from_parts(Cloud::Public, "acme", "byok").expect("a vault's name");
-        let key = KeyRef::new(TENANT.parse().expect("a tenant"), location);
+        let key = KeyRef::of_platform(TENANT.parse().expect("a tenant"), location);
         keys.create_key(&key);
         Self {
             time,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
@@ -255,6 +256,10 @@ impl Store for Inline {
         at_once(self.0.credential(workspace, app))
     }
 
+    async fn integration(&self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        at_once(self.0.integration(workspace))
+    }
+
     async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
         at_once(self.0.begin(name)).map(|inner| Box::new(InlineTransaction(inner)) as Box<dyn Transaction>)
     }
@@ -364,6 +369,14 @@ impl Transaction for InlineTransaction {
 
     async fn put_credential(&mut self, credential: &StoredCredential) -> Result<(), StoreError> {
         at_once(self.0.put_credential(credential))
+    }
+
+    async fn integration(&mut self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        at_once(self.0.integration(workspace))
+    }
+
+    async fn put_integration(&mut self, integration: &Integration) -> Result<(), StoreError> {
+        at_once(self.0.put_integration(integration))
     }
 
     async fn commit(self: Box<Self>) -> Result<u64, StoreError> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::{AuditEvent, AuditKind};
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, Enforcement, KeyLife, Policy};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
@@ -504,5 +505,10 @@ impl Store for StoreLine {
 
     async fn chains(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<WorkspaceId>, StoreError> {
         self.others().chains(after, limit).await
+    }
+
+    async fn integration(&self, _: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        // Everybody is on the platform's app.
+        Ok(None)
     }
 }

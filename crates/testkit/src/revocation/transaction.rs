@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
+use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::{
@@ -150,6 +151,14 @@ impl Transaction for MemoryTransaction {
     }
 
     async fn put_credential(&mut self, _: &StoredCredential) -> Result<(), StoreError> {
+        Self::not_simulated()
+    }
+
+    async fn integration(&mut self, _: &WorkspaceId) -> Result<Option<Integration>, StoreError> {
+        Self::not_simulated()
+    }
+
+    async fn put_integration(&mut self, _: &Integration) -> Result<(), StoreError> {
         Self::not_simulated()
     }
 

@@ -2,6 +2,8 @@
 
 use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
+use domain::credential::Registration;
+
 use azure_core::http::{
     Method, Request, Url,
     headers::{HeaderName, Headers},
@@ -16,7 +18,7 @@ use super::{
     vault_answer,
     vault_transport::VaultTransport,
 };
-use crate::{Approach, KeyRef, KeyUnavailable, Reached};
+use crate::{Application, Approach, KeyRef, KeyUnavailable, Reached, RegisteredApp};
 
 /// How a vault sees its caller: `conn_type=Ipv4;addr=203.0.113.7;act_addr_fam=InterNetwork;`.
 const NETWORK_INFO: HeaderName = HeaderName::from_static("x-ms-keyvault-network-info");
@@ -49,14 +51,22 @@ impl Approach for AzureKeys {
 
     async fn challenge(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
         // A transport of its own has seen no challenge yet.
-        let tokens = self.tokens(&at.tenant, at.location.cloud());
+        let tokens = self.tokens(at)?;
         let anew = VaultTransport::new(self.anew(at)?, &at.location, at.tenant.clone(), tokens);
         within(deadline, KeyUnavailable::TimedOut { waited: deadline }, anew.warm_up(&at.location)).await
     }
 
     async fn sign_in(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
         // A source of its own holds no token yet.
-        let ask = self.ask(&at.tenant, at.location.cloud(), anew(&self.sender)?);
+        let ask = self.ask(&at.tenant, at.location.cloud(), &at.as_whom, anew(&self.sender)?)?;
+        let anew = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
+        let given = async { anew.token().await.map(drop) };
+        within(deadline, KeyUnavailable::DirectoryUnreachable, given).await
+    }
+
+    async fn show(&self, app: &RegisteredApp, deadline: Duration) -> Result<(), KeyUnavailable> {
+        let Registration { cloud, tenant, .. } = app.registration();
+        let ask = self.ask(tenant, *cloud, &Application::Registered(app.clone()), anew(&self.sender)?)?;
         let anew = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
         let given = async { anew.token().await.map(drop) };
         within(deadline, KeyUnavailable::DirectoryUnreachable, given).await

@@ -2,7 +2,11 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use aws_lc_rs::{rand::SystemRandom, rsa::KeyPair, signature::RSA_PSS_SHA256};
+use aws_lc_rs::{
+    rand::SystemRandom,
+    rsa::KeyPair,
+    signature::{KeyPair as _, RSA_PSS_SHA256},
+};
 use azure_core::{error::ErrorKind, http::ClientMethodOptions};
 use azure_identity::ClientAssertion;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
@@ -71,6 +75,22 @@ impl CertificateKey {
             rustls::Error::InconsistentKeys(_) => CertificateRefused::KeyAndCertificateDiffer,
             _ => CertificateRefused::CertificateUnreadable,
         })?;
+        Ok(Self { pair: Arc::new(pair), certificate_sha256 })
+    }
+
+    /// Reads a key and certificate that were made here, both DER. The key is read where it stands: no copy is left behind that
+    /// the library does not wipe.
+    ///
+    /// # Errors
+    /// [`CertificateRefused`].
+    pub fn of_made(pkcs8: &[u8], certificate: &[u8]) -> Result<Self, CertificateRefused> {
+        let pair = KeyPair::from_pkcs8(pkcs8).map_err(|_| CertificateRefused::KeyUnsuitable)?;
+        let public = pair.public_key().as_ref();
+        // A certificate holds its public key as it stands; one of 270 bytes and more is in no other by chance.
+        if public.len() < 256 || !certificate.windows(public.len()).any(|part| part == public) {
+            return Err(CertificateRefused::KeyAndCertificateDiffer);
+        }
+        let certificate_sha256 = Sha256::digest(certificate).into();
         Ok(Self { pair: Arc::new(pair), certificate_sha256 })
     }
 }

@@ -24,7 +24,7 @@ use super::{
     token::{Fetch, Fetched},
     vault_answer::Answer,
 };
-use crate::{CredentialFault, KeyUnavailable};
+use crate::{CredentialFault, KeyUnavailable, registered::WeakApp};
 
 /// A client secret, wiped when the last holder goes. Printed nowhere.
 #[derive(Clone)]
@@ -55,20 +55,41 @@ pub enum PlatformCredential {
     FederatedTokenFile(PathBuf),
 }
 
-/// Asks one tenant's directory for the platform's token.
+/// What is shown to a directory.
+pub(super) enum Shows {
+    /// The platform's own credential.
+    Platform(PlatformCredential),
+    /// That of a customer's registration. Its holder is who was handed it: when that one lets go of it, it is wiped, whatever
+    /// tokens it was good for.
+    Registered(WeakApp),
+}
+
+impl Shows {
+    fn now(&self) -> Result<PlatformCredential, KeyUnavailable> {
+        match self {
+            Self::Platform(credential) => Ok(credential.clone()),
+            Self::Registered(app) => match app.upgrade() {
+                Some(app) => Ok(app.shown()),
+                None => Err(KeyUnavailable::CredentialUnusable(CredentialFault::PutAway)),
+            },
+        }
+    }
+}
+
+/// Asks one tenant's directory for a token of the platform's app, or of the tenant's own registration.
 pub(super) struct AskDirectory {
     pub(super) sender: Sender,
     pub(super) cloud: Cloud,
     pub(super) tenant: TenantId,
     pub(super) client_id: String,
-    pub(super) credential: PlatformCredential,
+    pub(super) shows: Shows,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
 }
 
 impl AskDirectory {
     /// A new credential of the SDK's, with nothing cached in it. Its transport is shared, so this costs an allocation.
-    fn credential(&self) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    fn credential(&self, shown: &PlatformCredential) -> azure_core::Result<Arc<dyn TokenCredential>> {
         let transport = EntraTransport::new(self.sender.clone(), self.cloud, &self.tenant);
         let mut cloud = CustomConfiguration::default();
         cloud.authority_host = format!("https://{}", self.cloud.login_host());
@@ -80,7 +101,7 @@ impl AskDirectory {
             ..ClientOptions::default()
         };
         let (tenant, client_id) = (self.tenant.to_string(), self.client_id.clone());
-        Ok(match &self.credential {
+        Ok(match shown {
             PlatformCredential::Secret(ClientSecret(secret)) => {
                 let options = ClientSecretCredentialOptions { client_options };
                 ClientSecretCredential::new(&tenant, client_id, Secret::new(secret.to_string()), Some(options))?
@@ -112,14 +133,15 @@ fn scope(cloud: Cloud) -> String {
 
 impl Fetch for AskDirectory {
     fn fetch(&self) -> BoxFuture<'static, Result<Fetched, KeyUnavailable>> {
-        let credential = self.credential();
+        let credential = self.shows.now().map(|shown| self.credential(&shown));
+        let registered = matches!(self.shows, Shows::Registered(_));
         let scope = scope(self.cloud);
         let clock = Arc::clone(&self.clock);
         async move {
             let malformed = |_| KeyUnavailable::CredentialUnusable(CredentialFault::Malformed);
-            let credential = credential.map_err(malformed)?;
+            let credential = credential?.map_err(malformed)?;
             let given = credential.get_token(&[&scope], None).await;
-            let given = given.map_err(|why| classify(&why, clock.now().wall))?;
+            let given = given.map_err(|why| classify(&why, registered, clock.now().wall))?;
             // The SDK counted from this clock when the answer came; the same clock gives the lifetime back.
             let lifetime = given.expires_on - OffsetDateTime::now_utc();
             Ok(Fetched { token: given.token, lifetime: lifetime.try_into().unwrap_or_default() })
@@ -129,7 +151,7 @@ impl Fetch for AskDirectory {
 }
 
 /// The SDK's error, looked through to what really happened.
-fn classify(why: &azure_core::Error, now: domain::Timestamp) -> KeyUnavailable {
+fn classify(why: &azure_core::Error, registered: bool, now: domain::Timestamp) -> KeyUnavailable {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(why);
     while let Some(error) = cause {
         if let Some(ours) = error.downcast_ref::<KeyUnavailable>() {
@@ -139,7 +161,10 @@ fn classify(why: &azure_core::Error, now: domain::Timestamp) -> KeyUnavailable {
             error.downcast_ref::<azure_core::Error>().map(azure_core::Error::kind)
         {
             let answer = Answer { status: u16::from(*status), headers: raw.headers(), body: raw.body() };
-            return entra_answer::classify(&answer, now);
+            return match registered {
+                true => entra_answer::classify_registered(&answer, now),
+                false => entra_answer::classify(&answer, now),
+            };
         }
         cause = error.source();
     }

@@ -10,7 +10,7 @@ use domain::Timestamp;
 use serde::Deserialize;
 
 use super::vault_answer::{Answer, retry_after};
-use crate::{KeyUnavailable, Trace};
+use crate::{KeyUnavailable, RegistrationFault, Trace};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -22,6 +22,26 @@ struct Body<'a> {
     error_codes: Vec<u32>,
     #[serde(borrow)]
     correlation_id: Cow<'a, str>,
+}
+
+/// As [`classify`], where the credential is one of the customer's own registration: what is wrong with it is theirs to mend, and
+/// taking it away is their word.
+pub(super) fn classify_registered(answer: &Answer<'_>, now: Timestamp) -> KeyUnavailable {
+    let why = classify(answer, now);
+    let fault = match &why {
+        KeyUnavailable::SecretWrong(_) => RegistrationFault::SecretRefused,
+        KeyUnavailable::SecretExpired(_) => RegistrationFault::SecretExpired,
+        KeyUnavailable::CertificateRefused(_) => {
+            let body: Body<'_> = serde_json::from_slice(answer.body).unwrap_or_default();
+            let mut codes = body.error_codes.iter().copied().chain(number_in(&body.error_description));
+            match codes.any(|code| matches!(code, 700027 | 7000214)) {
+                true => RegistrationFault::CertificateUnknown,
+                false => RegistrationFault::CertificateOutsideItsTime,
+            }
+        }
+        _ => return why,
+    };
+    KeyUnavailable::RegistrationRefused { fault, trace: why.trace().cloned().unwrap_or_default() }
 }
 
 /// The variant this refusal stands for.

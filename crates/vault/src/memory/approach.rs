@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use super::{MemoryKeys, Operation, trace};
-use crate::{Approach, KeyRef, KeyUnavailable, Reached};
+use crate::{Approach, KeyRef, KeyUnavailable, Reached, RegisteredApp};
 
 /// Our application in every directory.
 const APPLICATION: &str = "6b1f4b0e-3f5c-4f0d-8b8e-2d9f5a7c1e60";
@@ -39,6 +39,10 @@ impl Approach for MemoryKeys {
     }
 
     async fn sign_in(&self, _at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.answer(Operation::SignIn, deadline, |_| Ok(())).await
+    }
+
+    async fn show(&self, _app: &RegisteredApp, deadline: Duration) -> Result<(), KeyUnavailable> {
         self.answer(Operation::SignIn, deadline, |_| Ok(())).await
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct DerivedKeys {
     anchor: Secret<32>,
     /// The seed of the key that signs checkpoints of the ledger. Ed25519.
     ledger: Secret<32>,
+    /// Seals customers' client secrets and certificate keys. AES-256-GCM.
+    pub(super) secrets: Secret<32>,
     /// Recognises the root; not a secret.
     pub(super) check_value: [u8; 16],
 }
@@ -59,6 +61,7 @@ impl DerivedKeys {
             ownership: Secret::fill(|out| expand("ownership", out))?,
             anchor: Secret::fill(|out| expand("anchor", out))?,
             ledger: Secret::fill(|out| expand("ledger-checkpoint", out))?,
+            secrets: Secret::fill(|out| expand("secrets", out))?,
             check_value,
         })
     }

@@ -105,13 +105,44 @@ pub(super) fn unwrap(key: &DerivedKeys, blob: &[u8], aad: &[u8]) -> Result<Secre
 }
 
 pub(super) fn seal_blob(key: &DerivedKeys, blob: &[u8], aad: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
+    seal_for(Purpose::Blob, key, blob, aad, entropy)
+}
+
+/// What a sealed blob holds: each kind has its key and its label, so that neither is ever opened as the other.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose {
+    /// A wrapped data key.
+    Blob,
+    /// The secret part of a customer's credential.
+    Secret,
+}
+
+impl Purpose {
+    fn key(self, of: &DerivedKeys) -> &Secret<32> {
+        match self {
+            Self::Blob => &of.blob,
+            Self::Secret => &of.secrets,
+        }
+    }
+
+    const fn label(self) -> &'static [u8; 8] {
+        match self {
+            Self::Blob => b"blob/v1\0",
+            Self::Secret => b"secrt/v1",
+        }
+    }
+}
+
+pub(super) fn seal_for(purpose: Purpose, key: &DerivedKeys, blob: &[u8], aad: &[u8], entropy: &dyn Entropy) -> Vec<u8> {
     let nonce: [u8; NONCE_LEN] = random(entropy);
     let mut out = Vec::with_capacity(SEALED_OVERHEAD + blob.len());
     out.push(BLOB_VERSION);
     out.extend_from_slice(key.id.as_bytes());
     out.extend_from_slice(&nonce);
     out.extend_from_slice(blob);
-    let tag = encrypt(&key.blob, &nonce, &bound(b"blob/v1\0", key.id, aad), &mut out[BLOB_HEADER_LEN..]);
+    // The capacity was reserved: the plaintext never stood in a buffer that was left behind.
+    let aad = bound(purpose.label(), key.id, aad);
+    let tag = encrypt(purpose.key(key), &nonce, &aad, &mut out[BLOB_HEADER_LEN..]);
     out.extend_from_slice(&tag);
     out
 }
@@ -126,12 +157,16 @@ pub(super) fn key_of(sealed: &[u8]) -> Result<PlatformKeyId, NotOpened> {
 }
 
 pub(super) fn open_blob(key: &DerivedKeys, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, NotOpened> {
+    open_for(Purpose::Blob, key, sealed, aad)
+}
+
+pub(super) fn open_for(purpose: Purpose, key: &DerivedKeys, sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, NotOpened> {
     let (nonce, rest) = sealed
         .get(BLOB_HEADER_LEN - NONCE_LEN..)
         .and_then(<[u8]>::split_first_chunk::<NONCE_LEN>)
         .ok_or(NotOpened::NotAuthentic)?;
     let (body, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(NotOpened::NotAuthentic)?;
     let mut blob = body.to_vec();
-    decrypt(&key.blob, nonce, &bound(b"blob/v1\0", key.id, aad), &mut blob, tag)?;
+    decrypt(purpose.key(key), nonce, &bound(purpose.label(), key.id, aad), &mut blob, tag)?;
     Ok(blob)
 }

@@ -253,7 +253,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 fn vault() -> (Arc<MemoryKeys>, KeyRef) {
     let location = KeyLocation::from_vault_uri("https://platform.vault.azure.net", "root").unwrap();
-    let at = KeyRef::new("8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse().unwrap(), location);
+    let at = KeyRef::of_platform("8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse().unwrap(), location);
     let keys = MemoryKeys::new(Arc::new(Noon));
     keys.create_key(&at);
     (keys, at)

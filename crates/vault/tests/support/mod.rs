@@ -66,7 +66,7 @@ impl World {
 
     pub(crate) fn at(&self, name: &str) -> KeyRef {
         let location = KeyLocation::from_vault_uri(&self.vault.url(), name).unwrap();
-        KeyRef::new(self.contoso.id().parse().unwrap(), location)
+        KeyRef::of_platform(self.contoso.id().parse().unwrap(), location)
     }
 
     pub(crate) fn secret_credential(&self) -> PlatformCredential {

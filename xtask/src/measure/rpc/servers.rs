@@ -108,7 +108,7 @@ async fn customer_service(directory: &Path) -> Result<Arc<Service>> {
     })?);
     let keys = MemoryKeys::new(Arc::new(SystemClock));
     let tenant: TenantId = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse()?;
-    let at = KeyRef::new(tenant.clone(), KeyLocation::from_vault_uri("https://acme.vault.azure.net", "byok")?);
+    let at = KeyRef::of_platform(tenant.clone(), KeyLocation::from_vault_uri("https://acme.vault.azure.net", "byok")?);
     keys.create_key(&at);
     let service = Service::start(Parts {
         store: store.clone(),

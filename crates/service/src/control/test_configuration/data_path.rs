@@ -36,7 +36,8 @@ impl Run<'_> {
         let app: AppId = APP.parse().map_err(|_| Failure::NotFound)?;
         let config = self.candidate()?;
         let Some(Ok(key)) = &self.described else { return Err(Failure::Corrupt("the key was not described")) };
-        let at = At::of(&config, &key.record(&self.target.workspace, core.clock.now().wall));
+        let recorded = key.record(&self.target.workspace, core.clock.now().wall);
+        let at = At::of(&config, &recorded, self.target.key.as_whom.clone());
         let standing = Standing {
             workspace: self.state.clone(),
             epoch: 0,

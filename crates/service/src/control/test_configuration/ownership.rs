@@ -57,7 +57,7 @@ pub(super) fn may_be_told(why: &KeyUnavailable) -> bool {
 /// Whether the directory said it, or could not be asked.
 fn of_the_directory(why: &KeyUnavailable) -> bool {
     let name = why.reason().as_str();
-    name.starts_with("ENTRA_") || why.reason() == Reason::CredentialUnusable
+    name.starts_with("ENTRA_") || name.starts_with("REGISTRATION_") || why.reason() == Reason::CredentialUnusable
 }
 
 impl Core {

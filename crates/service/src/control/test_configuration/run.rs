@@ -143,7 +143,10 @@ impl Run<'_> {
             } else {
                 self.version()
             },
-            application: self.core.customer_keys.approach().application(),
+            application: match &self.target.key.as_whom {
+                vault::Application::Platform => self.core.customer_keys.approach().application(),
+                vault::Application::Registered(app) => app.registration().client_id.as_str(),
+            },
             seen_as: self.seen_as,
             nonce: self.nonces.first().map_or("", String::as_str),
         };

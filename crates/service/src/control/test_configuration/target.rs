@@ -36,6 +36,7 @@ impl Core {
         let found = self.store.workspace(workspace).await?;
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
         let present = self.store.key_config(workspace).await?;
+        let as_whom = self.as_whom(workspace, &self.budget()).await?;
         let TestConfiguration { key_identifier, key_name, tenant_id } = request;
         let Some(key_identifier) = key_identifier else {
             if key_name.is_some() || tenant_id.is_some() {
@@ -44,7 +45,7 @@ impl Core {
                 );
             }
             let config = present.ok_or_else(|| Refusal::because(Reason::KeyNotConfigured))?;
-            let key = KeyRef::new(config.tenant, config.location).of(workspace);
+            let key = KeyRef::new(config.tenant, config.location, as_whom).of(workspace);
             return Ok(Target::new(workspace, key, Some(config.current_version)));
         };
         let asked = ConfigureKey {
@@ -53,7 +54,8 @@ impl Core {
             tenant_id: tenant_id.clone().unwrap_or_default(),
             ..ConfigureKey::default()
         };
-        let wanted = Wanted::parse(workspace, &asked)?;
+        let mut wanted = Wanted::parse(workspace, &asked)?;
+        wanted.key.as_whom = as_whom;
         // Said in other words, the workspace's own configuration is still the same one.
         let same = present.filter(|own| own.location == wanted.key.location && own.tenant == wanted.key.tenant);
         let version = wanted.version.or(same.map(|own| own.current_version));
