@@ -6,7 +6,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use domain::{Clock as _, DataKey, PlatformKeyId, Wrapping};
+use domain::credential::Credential;
+use domain::{Clock as _, DataKey, PlatformKeyId, WorkspaceId, Wrapping};
 use store::sqlite::{Left, MoveSealed, Offline};
 use vault::platform::PlatformRoot;
 
@@ -106,6 +107,11 @@ struct Moving<'p>(&'p PlatformRoot);
 impl MoveSealed for Moving<'_> {
     fn move_wrapping(&self, key: &DataKey, wrapping: &Wrapping) -> Result<Wrapping, String> {
         service::reseal_wrapping(self.0, key, wrapping, &SystemEntropy).map_err(|why| why.to_string())
+    }
+
+    fn move_credential(&self, workspace: &WorkspaceId, credential: &Credential) -> Result<Vec<u8>, String> {
+        let moved = self.0.reseal_secret(&credential.sealed, &credential.identity(workspace), &SystemEntropy);
+        Ok(moved.map_err(|why| why.to_string())?.unwrap_or_else(|| credential.sealed.clone()))
     }
 }
 

@@ -70,6 +70,7 @@ async fn read_everything(store: &dyn Store) -> Option<(&'static str, StoreError)
             "usage_by_hour": store.usage_by_hour(&id, None, Hour::of_number(HOUR)..Hour::of_number(HOUR + 1), None, 100);
             "usage_by_key": store.usage_by_key(&id);
             "credential": store.credential(&id, &bot);
+            "integration": store.integration(&id);
             "workspaces": store.workspaces(None, 10);
             "apps": store.apps(&id, None, 10);
             "changed_since": store.changed_since(0);

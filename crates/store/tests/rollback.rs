@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::row_seal::{RowMac, RowSeal};
-use domain::{DataKey, PlatformKeyId, Wrapping, WrappingKey};
+use domain::credential::Credential;
+use domain::{DataKey, PlatformKeyId, WorkspaceId, Wrapping, WrappingKey};
 use store::conformance::TestSeal;
+use store::conformance::integrations::registration_of;
 use store::conformance::sample::{
     app_id, at, customer_key, data_key_id, event, furnish, platform_key, usage, workspace, workspace_id,
 };
@@ -436,6 +438,12 @@ impl MoveSealed for Naming {
         }
         Ok(moved)
     }
+
+    fn move_credential(&self, _: &WorkspaceId, credential: &Credential) -> Result<Vec<u8>, String> {
+        let left = self.0.get().checked_sub(1).ok_or("interrupted")?;
+        self.0.set(left);
+        Ok(credential.sealed.iter().map(|byte| byte ^ 0xff).collect())
+    }
 }
 
 /// A root goes over to another key: interrupted anywhere it goes on where it stopped, both keys open in between, and at the end
@@ -458,6 +466,11 @@ async fn everything_goes_over_to_another_platform_key() {
         }
         store.insert_data_key(key, wrapping).await.unwrap();
     }
+    for step in registration_of("acme") {
+        let mut tx = store.begin("registration").await.unwrap();
+        tx.put_integration(&step).await.unwrap();
+        tx.commit().await.unwrap();
+    }
     store.record(event(Some("acme"), 1)).await.unwrap();
     store.record(event(None, 1)).await.unwrap();
     drop(store);
@@ -475,7 +488,7 @@ async fn everything_goes_over_to_another_platform_key() {
 
     let mut database = Offline::open(&options, &outside).unwrap();
     let mut told = Vec::new();
-    let rows = database.reseal(new, [0x42; 16], &Naming(5.into()), at(9), &mut |so_far| told.push(so_far)).unwrap();
+    let rows = database.reseal(new, [0x42; 16], &Naming(7.into()), at(9), &mut |so_far| told.push(so_far)).unwrap();
     assert!(rows > 10 && told.last().unwrap().done == rows && told[0].of == rows, "{told:?}");
     assert_eq!(database.left_under(old).unwrap(), []);
     let again = database.reseal(new, [0x42; 16], &Naming(0.into()), at(9), &mut |_| {}).unwrap();

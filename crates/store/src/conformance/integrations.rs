@@ -39,6 +39,18 @@ fn empty() -> Integration {
     Integration::new(workspace_id("acme"), at(20))
 }
 
+/// A registration of a workspace, step by step: a certificate that is active, and a secret that is not tested yet.
+pub fn registration_of(workspace: &str) -> Vec<Integration> {
+    let ok = "a step that the rules allow";
+    let (one, two) = (credential(1), credential(2));
+    let first = one.id;
+    let added = Integration::new(workspace_id(workspace), at(20)).add(one, at(21)).expect(ok);
+    let tested = added.clone().tested(first, true, at(22)).expect(ok);
+    let active = tested.clone().activate(first, at(23)).expect(ok);
+    let both = active.clone().add(two, at(24)).expect(ok);
+    vec![added, tested, active, both]
+}
+
 async fn put(store: &dyn Store, integration: &Integration) -> Result<(), StoreError> {
     let mut tx = store.begin("integration").await?;
     tx.put_integration(integration).await?;

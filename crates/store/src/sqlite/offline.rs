@@ -8,7 +8,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use domain::audit::{AuditEvent, AuditKind, DatabaseAccepted};
-use domain::{DataKey, DataKeyId, PlatformKeyId, Timestamp, WorkspaceId, Wrapping};
+use domain::credential::Credential;
+use domain::{CredentialId, DataKey, DataKeyId, PlatformKeyId, Timestamp, WorkspaceId, Wrapping};
 use rusqlite::Connection;
 
 use super::anchor::Anchor;
@@ -26,10 +27,13 @@ use crate::{Head, HeadRefused, Outside, StoreError};
 /// Rows in one commit: a pass that ends in the middle is gone on with.
 const BATCH: NonZeroUsize = NonZeroUsize::new(1_000).expect("1,000 is not 0");
 
-/// Takes a wrapping's sealed layer over to the primary platform key. Told why not, nothing of its batch is written.
+/// Takes what is sealed over to the primary platform key. Told why not, nothing of its batch is written.
 pub trait MoveSealed {
     /// The wrapping as it is to be stored: the same data key under the same customer's key, opened again and compared.
     fn move_wrapping(&self, key: &DataKey, wrapping: &Wrapping) -> Result<Wrapping, String>;
+
+    /// The secret part of a credential as it is to be stored.
+    fn move_credential(&self, workspace: &WorkspaceId, credential: &Credential) -> Result<Vec<u8>, String>;
 }
 
 /// Why rows were not sealed anew.
@@ -45,6 +49,16 @@ pub enum NotMoved {
         /// Why.
         why: String,
     },
+    /// A credential's secret part could not be opened.
+    #[error("the credential {credential} of {workspace} could not be taken over: {why}")]
+    Credential {
+        /// Whose.
+        workspace: WorkspaceId,
+        /// Which.
+        credential: CredentialId,
+        /// Why.
+        why: String,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -57,7 +71,7 @@ impl NotMoved {
     /// The operator's next step.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::Sealed { .. } => {
+            Self::Sealed { .. } | Self::Credential { .. } => {
                 "restore the platform key file that has all of its keys, and run it again: it goes on where it stopped"
             }
             Self::Store(why) => why.remedy(),

@@ -12,6 +12,7 @@ use super::offline::{MoveSealed, NotMoved};
 use super::read::{self, Kept, Stored};
 use super::tables::{EachTable, each_table, set_of};
 use super::unit::{Sealed, Step};
+use crate::integration::OwnedCredential;
 use crate::row::{NumberedWrapping, Row as _, RowCodes, SetHead, Stamp};
 use crate::{RecordedEvent, StoreError};
 
@@ -102,7 +103,9 @@ struct InStep<'s, 'u, 'c, 'p> {
 
 impl EachTable for InStep<'_, '_, '_, '_> {
     fn table<R: Stored>(&mut self) -> Result<(), StoreError> {
-        if self.is_enough() || (R::TABLE == NumberedWrapping::TABLE && self.pass.sealed.is_some()) {
+        // What has a sealed layer goes a way of its own when that is taken over too.
+        let apart = self.pass.sealed.is_some() && [NumberedWrapping::TABLE, OwnedCredential::TABLE].contains(&R::TABLE);
+        if self.is_enough() || apart {
             return Ok(());
         }
         for found in self.pass.found::<R>(self.step.conn(), self.step.codes())? {
@@ -163,6 +166,47 @@ impl InStep<'_, '_, '_, '_> {
         Ok(())
     }
 
+    /// So do credentials, as long as they have a secret part.
+    fn credentials(&mut self, sealed: &dyn MoveSealed) -> Result<(), NotMoved> {
+        if self.is_enough() {
+            return Ok(());
+        }
+        for found in self.pass.found::<OwnedCredential>(self.step.conn(), self.step.codes())? {
+            let mut moved = found.row;
+            let workspace = moved.workspace.clone();
+            if !moved.credential.sealed.is_empty() {
+                let part = sealed.move_credential(&workspace, &moved.credential).map_err(|why| NotMoved::Credential {
+                    workspace: workspace.clone(),
+                    credential: moved.credential.id,
+                    why,
+                })?;
+                moved.credential.sealed = part;
+            }
+            let code = self.step.reseal(Some(workspace), &moved, self.pass.stamp(found.stamp), found.code)?;
+            let written = self
+                .step
+                .conn()
+                .prepare_cached(
+                    "UPDATE registration_credentials SET sealed = ?3, epoch = ?4, revision = ?5, mac_key = ?6, mac = ?7
+                     WHERE workspace = ?1 AND credential = ?2",
+                )
+                .and_then(|mut update| {
+                    update.execute(rusqlite::params![
+                        moved.workspace.as_str(),
+                        moved.credential.id.as_bytes(),
+                        moved.credential.sealed,
+                        code.epoch,
+                        code.revision,
+                        code.mac_key,
+                        code.mac,
+                    ])
+                });
+            written.map_err(StoreError::from)?;
+            self.done += 1;
+        }
+        Ok(())
+    }
+
     /// Events are under their chain's hashes; only their codes are made anew.
     fn events(&mut self) -> Result<(), StoreError> {
         for found in self.pass.found::<RecordedEvent>(self.step.conn(), self.step.codes())? {
@@ -192,6 +236,7 @@ pub(super) fn go_over(step: &mut Step<'_, '_>, pass: &Pass<'_>) -> Result<u64, N
     let mut in_step = InStep { step, pass, done: 0 };
     if let Some(sealed) = pass.sealed {
         in_step.wrappings(sealed)?;
+        in_step.credentials(sealed)?;
     }
     each_table(&mut in_step)?;
     if !in_step.is_enough() {
