@@ -10,6 +10,7 @@
 //! | `vault_answer`, `entra_answer` | refusals told apart by the SDK's text |
 //! | `body` | answers for another key; plaintext keys in buffers nobody wipes |
 //! | `assertion` | certificates by OpenSSL, PKCS#12 and SHA-1 |
+//! | `proof` | the platform's credential in other hands, where somebody else asks the same token endpoint |
 
 mod approach;
 mod assertion;
@@ -20,6 +21,7 @@ mod credential;
 mod entra_answer;
 mod entra_transport;
 mod options;
+mod proof;
 mod token;
 mod vault_answer;
 mod vault_transport;
@@ -60,6 +62,7 @@ pub use self::{
     assertion::{CertificateKey, CertificateRefused},
     credential::{ClientSecret, PlatformCredential},
     options::{AzureOptions, AzureRefused},
+    proof::{PlatformProof, PlatformProofs},
 };
 use self::{credential::AskDirectory, token::TokenSource, vault_transport::VaultTransport};
 use crate::{
