@@ -1,6 +1,8 @@
 //! The seam to the way out: what identity asks of other services, and that every answer is whole and bounded.
 
 use async_trait::async_trait;
+use http::HeaderValue;
+use outbound::{Request, Sender, Wiped};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -47,4 +49,27 @@ pub struct NoWebAnswer;
 pub trait Web: Send + Sync + 'static {
     /// Sends one request and reads its whole answer. A status that says no is an answer.
     async fn send(&self, request: WebRequest) -> Result<WebAnswer, NoWebAnswer>;
+}
+
+/// The way out itself, which keeps to a bound of its own that is the same.
+#[async_trait]
+impl Web for Sender {
+    async fn send(&self, request: WebRequest) -> Result<WebAnswer, NoWebAnswer> {
+        let WebRequest { url, form } = request;
+        let request = match form {
+            None => Request::get(url),
+            Some(form) => {
+                let body = Wiped(Zeroizing::new(form.as_bytes().to_vec()));
+                Request::post(url, HeaderValue::from_static("application/x-www-form-urlencoded"), body)
+            }
+        };
+        let received = Sender::send(self, &request).await.map_err(|why| {
+            tracing::debug!(%why, "a directory or an issuer did not answer");
+            NoWebAnswer
+        })?;
+        if received.body.len() > WebAnswer::LONGEST {
+            return Err(NoWebAnswer);
+        }
+        Ok(WebAnswer { status: received.status, body: Zeroizing::new(received.body.to_vec()) })
+    }
 }

@@ -11,6 +11,7 @@
 //! | `body` | answers for another key; plaintext keys in buffers nobody wipes |
 //! | `assertion` | certificates by OpenSSL, PKCS#12 and SHA-1 |
 //! | `certificate` | private keys that are handed around: they are made here |
+//! | `proof` | the platform's credential in other hands, where somebody else asks the same token endpoint |
 
 mod approach;
 mod assertion;
@@ -22,6 +23,7 @@ mod credential;
 mod entra_answer;
 mod entra_transport;
 mod options;
+mod proof;
 mod token;
 mod vault_answer;
 mod vault_transport;
@@ -62,13 +64,13 @@ pub use self::{
     certificate::{CertificateNotMade, MadeCertificate},
     credential::{ClientSecret, PlatformCredential},
     options::{Approved, AzureOptions, AzureRefused},
+    proof::{PlatformProof, PlatformProofs},
 };
 use self::{
     credential::{AskDirectory, Shows},
     token::TokenSource,
     vault_transport::VaultTransport,
 };
-use self::{credential::AskDirectory, token::TokenSource, vault_transport::VaultTransport};
 use crate::{
     AnswerFault, Application, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN,
     Trace, Unwrapped, VersionListing, WrappedBlob,
