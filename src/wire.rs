@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
+use identity::entra::Directory;
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
 use service::{Options, Parts, Service, StartFailed};
 use store::Store;
@@ -19,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
 use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, PlatformKey};
+use crate::entra_pages;
 use crate::entropy::SystemEntropy;
 use crate::files;
 use crate::grpc::{Grpc, Health};
@@ -56,6 +58,8 @@ pub struct Assembly {
     pub limits: Limits,
     /// Limits and deadlines of the service.
     pub options: Options,
+    /// The way to directories' pages, and where our own are; absent: consent is not offered.
+    pub directory: Option<(Arc<dyn Directory>, String)>,
 }
 
 impl Assembly {
@@ -75,6 +79,7 @@ impl Assembly {
             entropy: Arc::new(SystemEntropy),
             limits: Limits::default(),
             options: Options::default(),
+            directory: None,
         }
     }
 
@@ -86,19 +91,22 @@ impl Assembly {
         let callers = Arc::new(callers(&config.callers)?);
         Ok(Self {
             limits: config.limits.clone(),
-            options: config.options.clone(),
+            options: Options { require_sign_in: config.entra.require_sign_in, ..config.options.clone() },
             ..Self::new(store, customer_keys, platform, callers)
         })
     }
 
     /// Starts the service and what answers for it. Nothing listens yet.
     pub async fn start(self) -> Result<Daemon, StartFailed> {
-        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options } = self;
+        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options, directory } = self;
         let (grpc_clock, grpc_entropy) = (clock.clone(), entropy.clone());
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
+        if let Some((directory, public_url)) = directory {
+            service.offer_consent(directory, &public_url);
+        }
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None })
+        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None, entra_pages: None })
     }
 }
 
@@ -110,6 +118,7 @@ pub struct Daemon {
     limits: Limits,
     entropy: Arc<dyn Entropy>,
     webhook: Option<(Listener, WebhookSecrets)>,
+    entra_pages: Option<Listener>,
 }
 
 impl Daemon {
@@ -123,6 +132,11 @@ impl Daemon {
         Self { webhook: Some((listener, secrets)), ..self }
     }
 
+    /// Shows customers' admins the pages here by which they connect their directory.
+    pub fn with_entra_pages(self, listener: Listener) -> Self {
+        Self { entra_pages: Some(listener), ..self }
+    }
+
     /// Serves until `stop` completes, then says `NOT_SERVING`, takes no more and lets the calls under way finish.
     pub async fn serve(
         self,
@@ -130,14 +144,18 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, grpc, health, limits, entropy, webhook } = self;
+        let Self { service, grpc, health, limits, entropy, webhook, entra_pages } = self;
         let mut tasks = tokio::task::JoinSet::new();
         let beside = webhook.as_ref().map(|(listener, _)| listener);
-        for certificates in listeners.iter().chain(beside).filter_map(Listener::certificates) {
+        for certificates in listeners.iter().chain(beside).chain(&entra_pages).filter_map(Listener::certificates) {
             tasks.spawn(keep_reading(certificates));
         }
         if let Some((listener, secrets)) = webhook {
             let http = Http::new(listener, webhook::router(secrets, service.clone()), HttpLimits::default())?;
+            tasks.spawn(async { match http.run().await {} });
+        }
+        if let Some(listener) = entra_pages {
+            let http = Http::new(listener, entra_pages::router(service.clone()), HttpLimits::default())?;
             tasks.spawn(async { match http.run().await {} });
         }
         tasks.spawn(wipe_lapsed_keys(service.clone()));
@@ -148,6 +166,10 @@ impl Daemon {
         tasks.spawn(service.clone().work_on_operations());
         tasks.spawn(service.clone().keep_enforcement_dates());
         tasks.spawn(service.clone().keep_following_new_versions());
+        {
+            let service = service.clone();
+            tasks.spawn(async { match service.keep_counting_consents().await {} });
+        }
         {
             let service = service.clone();
             tasks.spawn(async { match service.keep_usage().await {} });
@@ -234,6 +256,21 @@ fn webhook_tls(config: &config::Webhook) -> Result<Arc<ServerTls>, TlsRefused> {
     ServerTls::read_for_http1(files, Arc::new(SystemClock))
 }
 
+/// The place for browsers that a configuration names, bound.
+pub fn entra_pages(config: &config::EntraPages) -> Result<Listener, Trouble> {
+    Ok(Listener::tls(config.address, entra_tls(config)?)?)
+}
+
+fn entra_tls(config: &config::EntraPages) -> Result<Arc<ServerTls>, TlsRefused> {
+    let files = TlsFiles {
+        certificate: config.certificate.clone(),
+        key: config.key.clone(),
+        client_authorities: None,
+        client_certificates: ClientCertificates::Optional,
+    };
+    ServerTls::read_for_http1(files, Arc::new(SystemClock))
+}
+
 fn webhook_secrets(path: &Path) -> Result<WebhookSecrets, Trouble> {
     let bytes = Zeroizing::new(files::read_private(path)?);
     let secrets = WebhookSecrets::read(std::str::from_utf8(&bytes).unwrap_or_default());
@@ -251,6 +288,9 @@ pub fn check_files(config: &Config) -> Vec<Trouble> {
     if let Some(webhook) = &config.webhook {
         found.extend(webhook_tls(webhook).err().map(Trouble::from));
         found.extend(webhook_secrets(&webhook.secret_file).err());
+    }
+    if let Some(pages) = &config.entra.pages {
+        found.extend(entra_tls(pages).err().map(Trouble::from));
     }
     found.extend(credential(&config.azure.credential).err());
     if config.platform_key.vault_key.is_none() {

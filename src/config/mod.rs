@@ -8,6 +8,7 @@ mod document;
 mod fault;
 mod read;
 mod service;
+mod entra;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use identity::CertificateName;
 use secmem::MemoryLock;
 
 pub use fault::{ConfigRefused, Fault};
+pub use entra::{Entra, EntraPages};
 pub use webhook::Webhook;
 
 use crate::serve::{Limits, TlsFiles};
@@ -32,6 +34,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Where Event Grid may tell of new key versions; absent: nowhere.
     pub webhook: Option<Webhook>,
+    /// Pages for customers' admins, and what is asked of them.
+    pub entra: Entra,
     /// What one peer may take.
     pub limits: Limits,
     /// How long keys are served unasked, how much of a vault we take, and how long things are kept.

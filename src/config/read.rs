@@ -15,6 +15,7 @@ use toml::de::DeTable;
 use super::document::{Faults, Section};
 use super::fault::Fault;
 use super::service;
+use super::entra::entra;
 use super::webhook::webhook;
 use super::{Azure, AzureCredential, Config, ConfiguredCaller, LONGEST, Listen, PlatformKey, VaultKey};
 use crate::serve::{ClientCertificates, Limits, TlsFiles};
@@ -43,6 +44,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
         );
     }
     let webhook = webhook(whole.section("webhook"), &file);
+    let entra = entra(whole.section("entra"), &file);
     let limits = limits(whole.section("limits"));
     let options = service::options(&mut whole);
     let workers = whole.count("workers", 1..1_025).and_then(|count| usize::try_from(count).ok());
@@ -72,6 +74,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
         (Some(database), Some(platform_key), Some(azure)) if faults.is_empty() => Ok(Config {
             listen,
             webhook,
+            entra,
             limits,
             options,
             workers,

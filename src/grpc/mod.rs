@@ -17,6 +17,7 @@ mod refuse;
 pub mod rpc;
 pub mod status;
 mod streams;
+mod tenants;
 mod text;
 mod usage;
 mod workspaces;
@@ -29,6 +30,7 @@ use api::byok::v1::audit_server::AuditServer;
 use api::byok::v1::encryption_server::EncryptionServer;
 use api::byok::v1::enterprise_keys_server::EnterpriseKeysServer;
 use api::byok::v1::operations_server::OperationsServer;
+use api::byok::v1::tenants_server::TenantsServer;
 use api::byok::v1::workspaces_server::WorkspacesServer;
 use domain::{Clock, Entropy, Reason, RequestId};
 use futures::FutureExt;
@@ -80,12 +82,13 @@ impl Clone for Grpc {
 }
 
 /// The services of the contract, as health knows them.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     <EncryptionServer<Call> as NamedService>::NAME,
     <WorkspacesServer<Call> as NamedService>::NAME,
     <EnterpriseKeysServer<Call> as NamedService>::NAME,
     <OperationsServer<Call> as NamedService>::NAME,
     <AuditServer<Call> as NamedService>::NAME,
+    <TenantsServer<Call> as NamedService>::NAME,
 ];
 
 impl Grpc {
@@ -157,6 +160,7 @@ impl Grpc {
             "byok.v1.Encryption" => deadline::within(time, bounded!(EncryptionServer, call).call(request)).await,
             "byok.v1.Workspaces" => deadline::within(time, bounded!(WorkspacesServer, call).call(request)).await,
             "byok.v1.Operations" => deadline::within(time, bounded!(OperationsServer, call).call(request)).await,
+            "byok.v1.Tenants" => deadline::within(time, bounded!(TenantsServer, call).call(request)).await,
             "byok.v1.Audit" => deadline::within(time, bounded!(AuditServer, call).call(request)).await,
             _ => deadline::within(time, bounded!(EnterpriseKeysServer, call).call(request)).await,
         };

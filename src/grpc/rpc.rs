@@ -87,6 +87,11 @@ pub const RPCS: &[Rpc] = rpcs! {
     "Audit/ExportEvents" ReadAudit Workspace;
     "Audit/GetCheckpoint" ReadAudit Workspace;
     "Audit/CreateCheckpoint" MakeCheckpoint Workspace;
+    "Tenants/LookUpDomains" ConnectTenant Workspace;
+    "Tenants/StartConsent" ConnectTenant Workspace;
+    "Tenants/CompleteConsent" ConnectTenant Workspace;
+    "Tenants/GetConnection" ReadConnection Workspace;
+    "Tenants/Disconnect" DisconnectTenants Workspace;
 };
 
 #[cfg(test)]

@@ -36,7 +36,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EnforcementDateAmbiguous
         | Reason::EnforcementDateTooSoon
         | Reason::AppUnknown
-        | Reason::SelectionContradictory => Code::InvalidArgument,
+        | Reason::SelectionContradictory
+        | Reason::ConsentCodeWrong => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
         Reason::PermissionDenied => Code::PermissionDenied,
@@ -95,7 +96,20 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::KeyIsInForce
         | Reason::KeyLeft
         | Reason::DataKeyActive
-        | Reason::DataKeyDestroyed => Code::FailedPrecondition,
+        | Reason::DataKeyDestroyed
+        | Reason::TenantNotConnected
+        | Reason::TenantNotProven
+        | Reason::TenantDisconnected
+        | Reason::ConsentStateUnknown
+        | Reason::ConsentOtherBrowser
+        | Reason::ConsentDeclined
+        | Reason::ConsentOtherTenant
+        | Reason::ConsentNotUnderWay
+        | Reason::ConsentNotConfigured
+        | Reason::OwnershipNonceExpired
+        | Reason::OwnershipNonceUsed
+        | Reason::KeyBoundElsewhere
+        | Reason::ReconnectFirst => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

@@ -15,6 +15,7 @@ mod key_test;
 mod operation;
 mod output;
 mod signals;
+mod tenant;
 mod usage;
 mod view;
 mod watch;
@@ -63,5 +64,6 @@ async fn run(args: Args) -> Result<(), Failure> {
         Noun::Operation(verb) => operation::run(&global, verb).await,
         Noun::Audit(verb) => audit::run(&global, verb).await,
         Noun::Data(verb) => data::run(&global, verb).await,
+        Noun::Tenant(verb) => tenant::run(&global, verb).await,
     }
 }

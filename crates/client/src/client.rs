@@ -18,6 +18,7 @@ use pb::audit_client::AuditClient;
 use pb::encryption_client::EncryptionClient;
 use pb::enterprise_keys_client::EnterpriseKeysClient;
 use pb::operations_client::OperationsClient;
+use pb::tenants_client::TenantsClient;
 use pb::workspaces_client::WorkspacesClient;
 
 /// How to connect, and how long to wait.
@@ -80,6 +81,7 @@ pub struct Client {
     keys: EnterpriseKeysClient<Authorized>,
     operations: OperationsClient<Authorized>,
     audit: AuditClient<Authorized>,
+    tenants: TenantsClient<Authorized>,
     pub(crate) server: String,
     timeout: Duration,
 }
@@ -134,6 +136,7 @@ impl Client {
             workspaces: WorkspacesClient::new(authorized.clone()),
             keys: EnterpriseKeysClient::new(authorized.clone()),
             operations: OperationsClient::new(authorized.clone()),
+            tenants: TenantsClient::new(authorized.clone()),
             audit: AuditClient::new(authorized).max_decoding_message_size(EXPORT_MESSAGE_MAX),
             server,
             timeout: options.timeout,
@@ -246,6 +249,16 @@ unary! {
     checkpoint = audit.get_checkpoint(GetCheckpointRequest) -> Checkpoint;
     /// Signs how far a chain has come now.
     create_checkpoint = audit.create_checkpoint(CreateCheckpointRequest) -> Checkpoint;
+    /// The directories that domains and ids belong to, each with its own answer.
+    look_up_domains = tenants.look_up_domains(LookUpDomainsRequest) -> LookUpDomainsResponse;
+    /// Names a directory as a workspace's and begins a consent in it.
+    start_consent = tenants.start_consent(StartConsentRequest) -> StartConsentResponse;
+    /// Reads back the code that another admin was shown.
+    complete_consent = tenants.complete_consent(CompleteConsentRequest) -> TenantLink;
+    /// Where a workspace's directories stand.
+    connection = tenants.get_connection(GetConnectionRequest) -> Connection;
+    /// Lets go of a workspace's directories: its key is held from then on.
+    disconnect = tenants.disconnect(DisconnectRequest) -> Connection;
 }
 
 impl Client {

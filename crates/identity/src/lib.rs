@@ -5,6 +5,7 @@
 mod admission;
 mod callers;
 mod certificates;
+pub mod entra;
 mod tokens;
 
 pub use admission::Admission;

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
-use crate::control::{Tests, Validations};
+use crate::control::{Consents, Entra, Tests, Validations};
 use crate::keys::KeyTable;
 use crate::keys::birth_place::BirthPlaces;
 use crate::keys::control::ControlLease;
@@ -57,6 +57,9 @@ pub(crate) struct Core {
     pub(crate) cut_off: CutOff,
     /// Validations of apps under way.
     pub(crate) validations: Validations,
+    /// The way to directories' pages, where there is one.
+    pub(crate) entra: Entra,
+    pub(crate) consents: Consents,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: Semaphore,

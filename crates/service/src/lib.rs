@@ -25,11 +25,12 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AppCoverage, AppPage, ConfigureKey, Configured, CoveragePage, DataKeyCoverage, EventPage, ExportPages, KeyHealth,
-    KeyStatus, KeyWarning, Leaving, LedgerPage, LedgerPages, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage,
-    ReplaceKey, ReplacementStarted, RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected,
-    SelectedApp, SelectionState, SelectionWatch, Stage, StillNeeded, TestConfiguration, TestEvent, TestRun, UsagePage,
-    Validation, VersionInUse, WorkspacePage, WrappedKey,
+    AppCoverage, AppPage, ConfigureKey, Configured, ConnectionStatus, ConsentAnswer, ConsentStarted, CoveragePage,
+    DataKeyCoverage, EventPage, ExportPages, KeyHealth, KeyStatus, KeyWarning, Leaving, LedgerPage, LedgerPages,
+    LookedUp, OWNERSHIP_TAG, Obstacle, OperationPage, Ownership, Proven, ReadUsage, ReplaceKey, ReplacementStarted,
+    RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected, SelectedApp, SelectionState,
+    SelectionWatch, SignInAnswer, Stage, Started, StillNeeded, TenantStatus, TestConfiguration, TestEvent, TestRun,
+    UsagePage, Validation, VersionInUse, WhatNext, WorkspacePage, WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use keys::control::LATE as LONGEST_NAP;

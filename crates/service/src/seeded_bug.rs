@@ -131,6 +131,24 @@ pub enum SeededBug {
     PlaceKept,
     /// A version is called safe to disable as soon as nothing in the database needs it, whatever replicas still act on.
     SafeTooSoon,
+    /// A tag's nonce proves again after it was used.
+    NonceUsedTwice,
+    /// A tag's nonce proves however old it is.
+    NonceNeverExpires,
+    /// A key that is another workspace's is proven all the same.
+    TwoWorkspacesOneKey,
+    /// A tenant that is not on the workspace's list is asked for its token.
+    AnyTenantTaken,
+    /// An answer from consent counts again after it was used.
+    ConsentReplayed,
+    /// An answer from consent counts in whatever browser it comes.
+    AnyBrowser,
+    /// The browser that comes back from consent has proven the tenant.
+    ComingBackProves,
+    /// Any code is the one that the admin was shown.
+    AnyCode,
+    /// A disconnected key is restored by the switch alone.
+    RestoredUnproven,
 }
 
 /// The faults of one service: none, or one.

@@ -10,7 +10,7 @@ use store::Store;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
-use crate::control::{Tests, Validations};
+use crate::control::{Consents, Entra, Tests, Validations};
 use crate::core::Core;
 use crate::keys::KeyTable;
 use crate::keys::birth_place::BirthPlaces;
@@ -127,6 +127,8 @@ impl Service {
             meters: AllMeters::default(),
             ledger: Ledger::new(clock.now().wall),
             validations: Validations::default(),
+            entra: Entra::default(),
+            consents: Consents::new(bugs),
             shared_places: tokio::sync::Semaphore::new((options.vault_calls_per_workspace / 2).max(1)),
             store,
             customer_keys,

@@ -145,6 +145,9 @@ pub enum Conflict {
     /// What needs two people and a waiting period was asked for without (I-5).
     #[error("nobody approved it, or its waiting period is not over")]
     NotApproved,
+    /// The key was proven another workspace's.
+    #[error("the key was proven another workspace's")]
+    KeyBound,
 }
 
 impl StoreError {
@@ -221,6 +224,7 @@ impl Conflict {
             Self::State { .. } | Self::NotItsWrapping => Reason::Internal,
             Self::KeySubstituted => Reason::KeySubstituted,
             Self::NotApproved => Reason::ApprovalNotAwaited,
+            Self::KeyBound => Reason::KeyBoundElsewhere,
         }
     }
 }

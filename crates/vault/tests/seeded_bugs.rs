@@ -88,6 +88,15 @@ impl Approach for Wrong {
     async fn sign_in(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
         self.inner.approach().sign_in(at, deadline).await
     }
+
+    async fn admitted(
+        &self,
+        tenant: &domain::TenantId,
+        cloud: domain::Cloud,
+        deadline: Duration,
+    ) -> Result<(), KeyUnavailable> {
+        self.inner.approach().admitted(tenant, cloud, deadline).await
+    }
 }
 
 #[async_trait::async_trait]

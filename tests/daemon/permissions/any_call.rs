@@ -26,6 +26,7 @@ impl Place {
         let workspace = || format!("workspaces/{}", self.workspace);
         let key = || format!("workspaces/{}/key", self.workspace);
         let app = || format!("workspaces/{}/apps/{}", self.workspace, self.app);
+        let connection = || format!("workspaces/{}/connection", self.workspace);
         let operation = || format!("operations/{}", self.operation);
         let header = || pb::StreamHeader { app: app(), context: HashMap::new() };
         let bytes = match path.strip_prefix("/byok.v1.").unwrap_or(path) {
@@ -118,6 +119,17 @@ impl Place {
             }
             "Audit/GetCheckpoint" => pb::GetCheckpointRequest { parent: workspace() }.encode_to_vec(),
             "Audit/CreateCheckpoint" => pb::CreateCheckpointRequest { parent: workspace() }.encode_to_vec(),
+            "Tenants/LookUpDomains" => {
+                pb::LookUpDomainsRequest { name: connection(), domains: TENANT.into() }.encode_to_vec()
+            }
+            "Tenants/StartConsent" => {
+                pb::StartConsentRequest { name: connection(), tenant: TENANT.into() }.encode_to_vec()
+            }
+            "Tenants/CompleteConsent" => {
+                pb::CompleteConsentRequest { name: connection(), code: "BCDFGHJK".into() }.encode_to_vec()
+            }
+            "Tenants/GetConnection" => pb::GetConnectionRequest { name: connection(), look: false }.encode_to_vec(),
+            "Tenants/Disconnect" => pb::DisconnectRequest { name: connection() }.encode_to_vec(),
             unknown => panic!("{unknown} has no request here: add one"),
         };
         bytes.into()

@@ -46,7 +46,7 @@ deciders! {
     Encrypt Decrypt ReEncrypt CreateWorkspace ReadWorkspaces DeleteWorkspace ChangeApps ReadApps ConfigureKey ReadKey
     ScheduleEnforcement SelectApps ReadSelection RevokeKey RestoreKey TestKey ExportWrappedKeys RotateKey RotateDataKeys
     ReadOperations CancelOperation ValidateApp ReadUsage DecideOperation ReplaceKey LeaveCustomerKey DestroyDataKey
-    ReadAudit MakeCheckpoint
+    ReadAudit MakeCheckpoint ReadConnection ConnectTenant DisconnectTenants
 }
 
 fn target(rpc: &Rpc) -> Target {

@@ -5,6 +5,7 @@ mod data;
 mod key;
 mod names;
 mod operation;
+mod tenant;
 mod workspace;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use data::{DataVerb, Pipe, Target};
 pub(crate) use key::{Candidate, KeyVerb, Otherwise};
 pub(crate) use names::{AppName, Scope};
 pub(crate) use operation::OperationVerb;
+pub(crate) use tenant::TenantVerb;
 pub(crate) use workspace::WorkspaceVerb;
 
 const EXIT_CODES: &str = "\
@@ -91,6 +93,9 @@ pub(crate) enum Noun {
     /// The ledger: what was done, in chains that nobody can change unseen
     #[command(subcommand)]
     Audit(crate::audit::AuditVerb),
+    /// The directories (Entra tenants) a workspace is connected to
+    #[command(subcommand)]
+    Tenant(TenantVerb),
 }
 
 #[cfg(test)]

@@ -122,6 +122,12 @@ actions! {
     ReadAudit = "audit.read" about Workspace;
     /// Have it signed how far a ledger has come.
     MakeCheckpoint = "audit.checkpoint" about Workspace;
+    /// Read to which directories a workspace is connected.
+    ReadConnection = "tenant.read" about Workspace;
+    /// Name a directory as the workspace's, and have consent given in it.
+    ConnectTenant = "tenant.connect" about Workspace;
+    /// Let go of a workspace's directories: its key is held from then on.
+    DisconnectTenants = "tenant.disconnect" about Workspace;
 }
 
 impl Verb {

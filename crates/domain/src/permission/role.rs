@@ -59,7 +59,9 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReadUsage,
             Verb::ReadAudit,
             Verb::MakeCheckpoint,
-            // Absent on purpose: data.*, because no customer's data is read by who runs the service; key.export, because it
+            Verb::ReadConnection,
+            // Absent on purpose: tenant.connect, because whoever names a directory says whose key it is; data.*, because no
+            // customer's data is read by who runs the service; key.export, because it
             // takes every wrapped key away; key.configure, key.schedule, key.select_apps, key.replace, key.leave and
             // key.destroy_data_key, because they decide whose key it is; operations.decide, because an operator who approves
             // for a customer is the insider that approval is there for; key.test, because it uses the customer's vault.
@@ -91,6 +93,9 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReplaceKey,
             Verb::LeaveCustomerKey,
             Verb::DestroyDataKey,
+            Verb::ReadConnection,
+            Verb::ConnectTenant,
+            Verb::DisconnectTenants,
             // Absent on purpose: data.*, because who holds the key's fate does not thereby read data; workspaces.create,
             // workspaces.delete and apps.change, because they are the platform's records of what it sells.
         ],
@@ -117,7 +122,10 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReadUsage,
             Verb::ReadAudit,
             Verb::MakeCheckpoint,
-            // Absent on purpose, beside what the owner lacks: key.export, key.replace, key.leave and key.destroy_data_key,
+            Verb::ReadConnection,
+            Verb::ConnectTenant,
+            // Absent on purpose, beside what the owner lacks: tenant.disconnect, after which everything has to be proven anew (an
+            // admin who has to stop the key at once revokes it); key.export, key.replace, key.leave and key.destroy_data_key,
             // which cannot be taken back, and operations.decide, by which two admins together could do them.
         ],
     ),
@@ -133,6 +141,7 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReadAudit,
             // It writes one line that says how far the chain has come: what an auditor keeps to find out about changes.
             Verb::MakeCheckpoint,
+            Verb::ReadConnection,
             // Absent on purpose: key.test and apps.validate, which read as checks, but ask the customer's vault and write rows.
         ],
     ),

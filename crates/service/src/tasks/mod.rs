@@ -2,6 +2,7 @@
 //!
 //! Each loop's work is a function that a test calls after it has moved the clock; only the waiting in between is here.
 
+mod consents;
 pub(crate) mod enforcement;
 pub(crate) mod feed;
 pub(crate) mod hints;

@@ -20,6 +20,7 @@ mod readers;
 mod schema;
 #[cfg(test)]
 mod schema_tests;
+mod tenancy;
 mod transaction;
 mod unit;
 mod usage;
@@ -39,6 +40,7 @@ use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::row_seal::RowSeal;
+use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
     App, AppId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
     Protection, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
@@ -490,5 +492,20 @@ impl Store for SqliteStore {
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {
         let (workspace, app) = (workspace.clone(), app.clone());
         self.read(move |conn, codes| Ok(usage::credential(conn, codes, &workspace, &app)?.map(|kept| kept.row))).await
+    }
+
+    async fn tenants(&self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| tenancy::tenants(conn, codes, &workspace)).await
+    }
+
+    async fn tag_nonces(&self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| tenancy::tag_nonces(conn, codes, &workspace)).await
+    }
+
+    async fn proven_keys(&self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| tenancy::proven_keys(conn, codes, &workspace)).await
     }
 }

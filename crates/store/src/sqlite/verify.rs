@@ -43,6 +43,9 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
     count::<domain::Operation>(&snapshot, codes, &mut found)?;
     count::<domain::KeyUsage>(&snapshot, codes, &mut found)?;
     count::<domain::StoredCredential>(&snapshot, codes, &mut found)?;
+    count::<domain::tenancy::TenantLink>(&snapshot, codes, &mut found)?;
+    count::<domain::tenancy::TagNonce>(&snapshot, codes, &mut found)?;
+    count::<domain::tenancy::ProvenKey>(&snapshot, codes, &mut found)?;
     follow_chains(&snapshot, codes, &mut found)?;
     let verified = Verified {
         rows: found.values().map(|found| found.rows).sum(),

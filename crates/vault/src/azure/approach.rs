@@ -7,6 +7,8 @@ use azure_core::http::{
     headers::{HeaderName, Headers},
 };
 
+use domain::{Cloud, TenantId};
+
 use super::{
     AzureKeys, report,
     token::TokenSource,
@@ -51,8 +53,12 @@ impl Approach for AzureKeys {
     }
 
     async fn sign_in(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.admitted(&at.tenant, at.location.cloud(), deadline).await
+    }
+
+    async fn admitted(&self, tenant: &TenantId, cloud: Cloud, deadline: Duration) -> Result<(), KeyUnavailable> {
         // A source of its own holds no token yet.
-        let ask = self.ask(&at.tenant, at.location.cloud(), self.sender.anew()?);
+        let ask = self.ask(tenant, cloud, self.sender.anew()?);
         let anew = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
         let given = async { anew.token().await.map(drop) };
         within(deadline, KeyUnavailable::DirectoryUnreachable, given).await
