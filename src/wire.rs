@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
 use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, PlatformKey};
-use crate::entra_pages;
+use crate::{entra_application, entra_pages};
 use crate::entropy::SystemEntropy;
 use crate::files;
 use crate::grpc::{Grpc, Health};
@@ -89,7 +89,14 @@ impl Assembly {
         let platform = Arc::new(platform_root(&config.platform_key, &*customer_keys).await?);
         let store = Arc::new(SqliteStore::create_or_open(sqlite(&config.database, &platform))?);
         let callers = Arc::new(callers(&config.callers)?);
+        let directory = match &config.entra.pages {
+            None => None,
+            Some(pages) => {
+                Some((entra_application::directory(&customer_keys, &pages.public_url)?, pages.public_url.clone()))
+            }
+        };
         Ok(Self {
+            directory,
             limits: config.limits.clone(),
             options: Options { require_sign_in: config.entra.require_sign_in, ..config.options.clone() },
             ..Self::new(store, customer_keys, platform, callers)
@@ -168,7 +175,7 @@ impl Daemon {
         tasks.spawn(service.clone().keep_following_new_versions());
         {
             let service = service.clone();
-            tasks.spawn(async { match service.keep_counting_consents().await {} });
+            tasks.spawn(async { match service.keep_counting_refusals().await {} });
         }
         {
             let service = service.clone();

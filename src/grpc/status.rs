@@ -37,6 +37,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EnforcementDateTooSoon
         | Reason::AppUnknown
         | Reason::SelectionContradictory
+        | Reason::DomainInvalid
         | Reason::ConsentCodeWrong => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
@@ -97,6 +98,11 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::KeyLeft
         | Reason::DataKeyActive
         | Reason::DataKeyDestroyed
+        | Reason::SignInOver
+        | Reason::SignInOtherTenant
+        | Reason::SignInGuest
+        | Reason::SignInNotAdministrator
+        | Reason::SignInGroupsOverage
         | Reason::TenantNotConnected
         | Reason::TenantNotProven
         | Reason::TenantDisconnected
@@ -120,7 +126,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::EntraUnreachable
         | Reason::ShuttingDown
         | Reason::StoreUnavailable
-        | Reason::ControlLeaseEnded => Code::Unavailable,
+        | Reason::ControlLeaseEnded
+        | Reason::SigningKeysUnavailable => Code::Unavailable,
         // What the platform's operators have to mend.
         Reason::VaultAnswerInvalid
         | Reason::VaultAudienceWrong
@@ -136,7 +143,9 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::CredentialUnusable
         | Reason::PlatformKeyUnavailable
         | Reason::EnforcementMissed
-        | Reason::Internal => Code::Internal,
+        | Reason::Internal
+        | Reason::SignInUntrusted
+        | Reason::SignInClaimsMissing => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }
 }

@@ -174,6 +174,16 @@ impl Emulator {
         serve::exists(world, host) && !world.faults.stands(Disturbance::NameUnknown, host)
     }
 
+    /// From now on tokens are signed by a fresh key; what the older ones signed stays good. Takes some 100 ms.
+    pub fn rotate_signing_key(&self) -> Result<(), StartError> {
+        self.world().signer.rotate().map_err(|_| StartError::Signer)
+    }
+
+    /// The signing keys before the newest are listed no more.
+    pub fn retire_signing_keys(&self) {
+        self.world().signer.retire();
+    }
+
     fn world(&self) -> &Arc<World> {
         &self.running.world
     }

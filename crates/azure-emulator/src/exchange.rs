@@ -60,6 +60,21 @@ impl Answer {
         Self { status, headers, body: body.into() }
     }
 
+    /// A page for people. It loads nothing, runs no script, and may be framed by nobody.
+    pub(crate) fn html(status: u16, body: String) -> Self {
+        let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+        let headers = vec![
+            ("content-type", "text/html; charset=utf-8".to_owned()),
+            ("content-security-policy", policy.to_owned()),
+        ];
+        Self { status, headers, body: body.into() }
+    }
+
+    /// Sends a browser on. 303: whatever was posted is not posted again.
+    pub(crate) fn redirect(to: String) -> Self {
+        Self { status: 303, headers: vec![("location", to)], body: Bytes::new() }
+    }
+
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::entra::forged::{IdTokenFault, KeySetFault};
 use crate::entra::refusal::EntraRefusal;
 use crate::keyvault::refusal::VaultRefusal;
 use crate::operation::Operation;
@@ -22,6 +23,10 @@ pub enum Fault {
     Answer(Falsified),
     /// The way to the answer is disturbed.
     Wire(Disturbance),
+    /// An id_token is one that nobody may believe.
+    IdToken(IdTokenFault),
+    /// The directory's key set is not what it should be.
+    Keys(KeySetFault),
 }
 
 /// What is false in an answer that looks like a success.
@@ -133,7 +138,9 @@ impl Fault {
         let entra = EntraRefusal::ALL.iter().copied().map(Self::Entra);
         let answer = Falsified::ALL.into_iter().map(Self::Answer);
         let wire = Disturbance::ALL.into_iter().map(Self::Wire);
-        vault.chain(entra).chain(answer).chain(wire).collect()
+        let id_token = IdTokenFault::ALL.iter().copied().map(Self::IdToken);
+        let keys = KeySetFault::ALL.iter().copied().map(Self::Keys);
+        vault.chain(entra).chain(answer).chain(wire).chain(id_token).chain(keys).collect()
     }
 
     /// Whether this fault has a meaning for `operation`, when the scope does not name one.
@@ -141,7 +148,13 @@ impl Fault {
         let entra = operation == Operation::Token;
         let elsewhere = matches!(
             operation,
-            Operation::Challenge | Operation::Health | Operation::Discovery | Operation::Jwks | Operation::Connect
+            Operation::Challenge
+                | Operation::Health
+                | Operation::Discovery
+                | Operation::Jwks
+                | Operation::AdminConsent
+                | Operation::Authorize
+                | Operation::Connect
         );
         match self {
             Self::Vault(_) => !entra && !elsewhere,
@@ -150,6 +163,8 @@ impl Fault {
             Self::Answer(_) => !elsewhere,
             Self::Wire(disturbance) if disturbance.at_handshake() => operation == Operation::Connect,
             Self::Wire(_) => !elsewhere,
+            Self::IdToken(_) => entra,
+            Self::Keys(_) => operation == Operation::Jwks,
         }
     }
 }

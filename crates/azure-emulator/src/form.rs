@@ -11,6 +11,18 @@ pub(crate) fn pairs(text: &str) -> HashMap<String, String> {
     text.split('&').filter(|p| !p.is_empty()).map(pair).collect()
 }
 
+/// Percent-encoding of a value, in a query or a form.
+pub(crate) fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
 fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

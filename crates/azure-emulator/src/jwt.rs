@@ -1,5 +1,7 @@
 //! JSON Web Tokens as Entra ID makes and checks them (RFC 7519, RFC 7515): RS256 out, RS256 and PS256 in.
 
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey,
@@ -19,44 +21,109 @@ pub(crate) fn from_b64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok()
 }
 
-/// The key that signs access tokens, with the id its JWKS entry has.
+/// One key that signs tokens, with the id its JWKS entry has.
+pub(crate) struct SigningKey {
+    pub(crate) key: RsaKey,
+    pub(crate) kid: String,
+}
+
+impl SigningKey {
+    fn new(key: RsaKey) -> Self {
+        let kid = b64(&digest::digest(&digest::SHA256, key.public_der()).as_ref()[..20]);
+        Self { key, kid }
+    }
+
+    fn create() -> Result<Self, NotAKey> {
+        Ok(Self::new(RsaKey::generate(crate::rsa_key::Bits::B2048)?))
+    }
+
+    /// Its entry in a key set; `issuer`: whose tokens it signs.
+    pub(crate) fn jwk(&self, issuer: &str) -> Value {
+        json!({
+            "kty": "RSA", "use": "sig", "kid": self.kid, "x5t": self.kid,
+            "n": b64(&self.key.modulus()), "e": b64(&self.key.exponent()), "issuer": issuer,
+        })
+    }
+
+    pub(crate) fn header(&self) -> Value {
+        json!({"typ": "JWT", "alg": "RS256", "x5t": self.kid, "kid": self.kid})
+    }
+
+    /// RS256 under any header.
+    pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
+        let signed = signed_part(header, claims);
+        let signature = self.key.sign_rs256(signed.as_bytes());
+        format!("{signed}.{}", b64(&signature))
+    }
+}
+
+/// Header and claims as they are signed.
+pub(crate) fn signed_part(header: &Value, claims: &Value) -> String {
+    format!("{}.{}", b64(header.to_string().as_bytes()), b64(claims.to_string().as_bytes()))
+}
+
+/// The directory's signing keys: the newest signs, the older ones still verify.
 pub(crate) struct Signer {
-    key: RsaKey,
-    kid: String,
+    keys: RwLock<Vec<Arc<SigningKey>>>,
+    /// Somebody else's; made when first asked for.
+    stranger: OnceLock<Option<SigningKey>>,
 }
 
 impl Signer {
     pub(crate) fn new(key: RsaKey) -> Self {
-        let kid = b64(&digest::digest(&digest::SHA256, key.public_der()).as_ref()[..20]);
-        Self { key, kid }
+        Self { keys: RwLock::new(vec![Arc::new(SigningKey::new(key))]), stranger: OnceLock::new() }
     }
 
     pub(crate) fn create() -> Result<Self, NotAKey> {
         Ok(Self::new(RsaKey::generate(crate::rsa_key::Bits::B2048)?))
     }
 
-    pub(crate) fn pkcs8(&self) -> &[u8] {
-        self.key.pkcs8()
+    /// From now on a fresh key signs. The ones before stay listed until the emulator ends; only the first is kept on disk.
+    pub(crate) fn rotate(&self) -> Result<(), NotAKey> {
+        let fresh = Arc::new(SigningKey::create()?);
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).push(fresh);
+        Ok(())
+    }
+
+    /// The keys before the newest are listed no more.
+    pub(crate) fn retire(&self) {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let older = keys.len().saturating_sub(1);
+        keys.drain(..older);
+    }
+
+    fn keys(&self) -> Vec<Arc<SigningKey>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn newest(&self) -> Arc<SigningKey> {
+        self.keys().pop().expect("there is a key from the start on, and the newest is never removed")
+    }
+
+    /// A key that is not this directory's.
+    pub(crate) fn stranger(&self) -> Option<&SigningKey> {
+        self.stranger.get_or_init(|| SigningKey::create().ok()).as_ref()
+    }
+
+    pub(crate) fn pkcs8(&self) -> Vec<u8> {
+        self.newest().key.pkcs8().to_vec()
     }
 
     pub(crate) fn jwks(&self, issuer: &str) -> Value {
-        json!({"keys": [{
-            "kty": "RSA", "use": "sig", "kid": self.kid, "x5t": self.kid,
-            "n": b64(&self.key.modulus()), "e": b64(&self.key.exponent()), "issuer": issuer,
-        }]})
+        let keys: Vec<Value> = self.keys().iter().map(|key| key.jwk(issuer)).collect();
+        json!({"keys": keys})
     }
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
-        let header = json!({"typ": "JWT", "alg": "RS256", "x5t": self.kid, "kid": self.kid});
-        let signed = format!("{}.{}", b64(header.to_string().as_bytes()), b64(claims.to_string().as_bytes()));
-        let signature = self.key.sign_rs256(signed.as_bytes());
-        format!("{signed}.{}", b64(&signature))
+        let key = self.newest();
+        key.sign(&key.header(), claims)
     }
 
     /// The claims of a token of ours; nothing but the signature is checked.
     pub(crate) fn open(&self, token: &str) -> Option<Value> {
         let parsed = Jwt::parse(token)?;
-        (parsed.header["alg"] == "RS256" && parsed.is_signed_by(self.key.public_der())).then_some(parsed.claims)
+        let ours = self.keys().iter().any(|k| parsed.is_signed_by(k.key.public_der()));
+        (parsed.header["alg"] == "RS256" && ours).then_some(parsed.claims)
     }
 }
 

@@ -47,7 +47,10 @@ pub use calls::Call;
 pub use cloud::{ADMIN_HOST, Cloud};
 pub use emulator::{Emulator, Options, StartError};
 pub use entra::directory::{CertificateRefused, FederatedCredential};
+pub use entra::forged::{IdTokenFault, KeySetFault};
+pub use entra::manifest::ManifestRefused;
 pub use entra::refusal::EntraRefusal;
+pub use entra::users::{GLOBAL_ADMINISTRATOR, PERSONAL_ACCOUNTS, PRIVILEGED_ROLE_ADMINISTRATOR, User, UserKind};
 pub use environment::{EmulatorClock, RealClock};
 pub use faults::{ActiveFault, Disturbance, Falsified, Fault, FaultId, Faults, Scope};
 pub use handles::{

@@ -54,6 +54,10 @@ pub enum Operation {
     Discovery,
     /// `GET /{tenant}/discovery/v2.0/keys` (and the version 1 form)
     Jwks,
+    /// `GET` and `POST /{tenant}/adminconsent` and `/{tenant}/v2.0/adminconsent`
+    AdminConsent,
+    /// `GET` and `POST /{tenant}/oauth2/v2.0/authorize`
+    Authorize,
     /// Anything else.
     Unknown,
 }
@@ -84,7 +88,7 @@ impl Operation {
             Self::Recover => "recover",
             Self::Purge => "purge",
             Self::Connect | Self::Challenge | Self::Health => "",
-            Self::Token | Self::Discovery | Self::Jwks | Self::Unknown => "",
+            Self::Token | Self::Discovery | Self::Jwks | Self::AdminConsent | Self::Authorize | Self::Unknown => "",
         }
     }
 }

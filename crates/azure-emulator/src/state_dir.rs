@@ -136,7 +136,7 @@ impl StateDir {
             return Ok(Signer::new(RsaKey::from_pkcs8(&bytes).map_err(|e| damaged(e.to_string()))?));
         }
         let new = Signer::create().map_err(|e| damaged(e.to_string()))?;
-        self.write(&path, new.pkcs8())?;
+        self.write(&path, &new.pkcs8())?;
         Ok(new)
     }
 

@@ -15,7 +15,7 @@ use crate::serve::Cutter;
 fn disturbances(met: &[Met]) -> impl Iterator<Item = (Disturbance, &Met)> {
     met.iter().filter_map(|m| match m.fault {
         Fault::Wire(disturbance) => Some((disturbance, m)),
-        Fault::Vault(_) | Fault::Entra(_) | Fault::Answer(_) => None,
+        Fault::Vault(_) | Fault::Entra(_) | Fault::Answer(_) | Fault::IdToken(_) | Fault::Keys(_) => None,
     })
 }
 

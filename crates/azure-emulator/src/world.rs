@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::Calls;
+use crate::entra::code::Codes;
 use crate::entra::directory::{App, Tenant};
 use crate::environment::{EmulatorClock, Randomness};
 use crate::faults::Faults;
@@ -89,6 +90,8 @@ pub(crate) struct World {
     pub(crate) usage: Mutex<HashMap<String, Window>>,
     /// `client id ‖ jti` of assertions seen, with their expiry in Unix seconds.
     pub(crate) assertions_seen: Mutex<HashMap<String, i64>>,
+    /// Authorisation codes given out. They do not survive a restart.
+    pub(crate) codes: Codes,
 }
 
 impl World {
@@ -110,6 +113,7 @@ impl World {
             calls: Calls::default(),
             usage: Mutex::default(),
             assertions_seen: Mutex::default(),
+            codes: Codes::default(),
         }
     }
 

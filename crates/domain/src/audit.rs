@@ -265,12 +265,10 @@ pub enum AuditKind {
         /// Why.
         why: Reason,
     },
-    /// Answers that belong to no consent were refused, counted.
-    ConsentsRefused {
-        /// How many.
-        count: u64,
-        /// Why the last one was.
-        why: Reason,
+    /// What was refused to browsers and callers that looks like somebody trying something, counted.
+    RefusalsCounted {
+        /// How often each reason was given.
+        counts: Vec<(Reason, u64)>,
     },
     /// A directory was proven the workspace's.
     TenantProven {
@@ -458,8 +456,9 @@ impl AuditKind {
             Self::ConsentRefused { tenant, why } => {
                 ("tenant.consent_refused", vec![("tenant", tenant.to_string()), ("reason", why.as_str().to_owned())])
             }
-            Self::ConsentsRefused { count, why } => {
-                ("tenant.consents_refused", vec![("count", count.to_string()), ("reason", why.as_str().to_owned())])
+            Self::RefusalsCounted { counts } => {
+                let refused = |(reason, count): &(Reason, u64)| ("refused", format!("{reason} {count}"));
+                ("refusals.counted", counts.iter().map(refused).collect())
             }
             Self::TenantProven { tenant, by } => {
                 let mut details = vec![("tenant", tenant.to_string()), ("how", by.as_str().to_owned())];

@@ -312,6 +312,26 @@ reasons! {
     PermissionDenied "PERMISSION_DENIED" Caller "the caller was not granted this action here"
         => "have the platform's operators grant the action named, or a role that has it (docs/permissions.md)";
 
+    // Signing in to prove a directory: 361 to 369 in the contract.
+    SignInOver "SIGN_IN_OVER" Customer "this sign-in is over: its code was used already, expired, or belongs to another one"
+        => "begin the sign-in again, and finish it within ten minutes in the same browser";
+    SignInUntrusted "SIGN_IN_UNTRUSTED" Service "what the sign-in brought back cannot be believed"
+        => "begin the sign-in again; if it repeats, keep the request id and tell the platform's operators";
+    SignInOtherTenant "SIGN_IN_OTHER_TENANT" Customer "the account that signed in is not of the expected directory"
+        => "sign in with an administrator's account of exactly that directory; personal accounts prove nothing";
+    SignInGuest "SIGN_IN_GUEST" Customer "the account that signed in is a guest of the directory"
+        => "sign in with an account that is at home in the directory";
+    SignInNotAdministrator "SIGN_IN_NOT_ADMINISTRATOR" Customer "the account that signed in administers nothing that counts here"
+        => "sign in as a Global Administrator or Privileged Role Administrator whose role is active now";
+    SignInClaimsMissing "SIGN_IN_CLAIMS_MISSING" Service "the directory did not say whether the account is a guest or which roles it has"
+        => "the platform's operators register the application as docs/entra/app-manifest.json has it";
+    SignInGroupsOverage "SIGN_IN_GROUPS_OVERAGE" Customer "the account is in so many groups that the directory leaves memberships out"
+        => "sign in with an administrator's account that is in fewer than 200 groups";
+    SigningKeysUnavailable "SIGNING_KEYS_UNAVAILABLE" Service "the keys that tokens are signed with are not known here, or too old"
+        => "try again in a minute; check the way out to the issuer if it lasts";
+    DomainInvalid "DOMAIN_INVALID" Caller "the text is no domain, or names no one directory"
+        => "write a domain such as contoso.com, or the Tenant ID that Microsoft Entra ID shows under Overview";
+
     // Tenants and proofs of ownership: 370 to 384 in the contract.
     TenantNotConnected "TENANT_NOT_CONNECTED" Caller "the tenant is not on this workspace's connection"
         => "name it first (byokctl tenant connect), and prove that it is yours; or write the tenant that is connected";

@@ -132,7 +132,7 @@ deciders! {
     Encrypt Decrypt ReEncrypt CreateWorkspace ReadWorkspaces DeleteWorkspace ChangeApps ReadApps ConfigureKey ReadKey
     ScheduleEnforcement SelectApps ReadSelection RevokeKey RestoreKey TestKey ExportWrappedKeys RotateKey RotateDataKeys
     ReadOperations CancelOperation ValidateApp ReadUsage DecideOperation ReplaceKey LeaveCustomerKey DestroyDataKey
-    ReadAudit MakeCheckpoint
+    ReadAudit MakeCheckpoint ReadConnection ConnectTenant DisconnectTenants
 }
 
 fn target((workspace, app): Place) -> Target {

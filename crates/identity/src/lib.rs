@@ -3,10 +3,14 @@
 //! What a caller *may do* is decided by `domain::permission` alone.
 
 mod admission;
+mod bounded;
 mod callers;
 mod certificates;
 pub mod entra;
+pub mod jwks;
+pub mod jwt;
 mod tokens;
+pub mod web;
 
 pub use admission::Admission;
 pub use callers::{Callers, Credential, Known};

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
-use crate::control::{Consents, Entra, Tests, Validations};
+use crate::control::{Consents, Entra, Refusals, Tests, Validations};
 use crate::keys::KeyTable;
 use crate::keys::birth_place::BirthPlaces;
 use crate::keys::control::ControlLease;
@@ -60,6 +60,8 @@ pub(crate) struct Core {
     /// The way to directories' pages, where there is one.
     pub(crate) entra: Entra,
     pub(crate) consents: Consents,
+    /// What was refused and is not written down yet.
+    pub(crate) refusals: Refusals,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: Semaphore,

@@ -10,7 +10,7 @@ use store::Store;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
-use crate::control::{Consents, Entra, Tests, Validations};
+use crate::control::{Consents, Entra, Refusals, Tests, Validations};
 use crate::core::Core;
 use crate::keys::KeyTable;
 use crate::keys::birth_place::BirthPlaces;
@@ -129,6 +129,7 @@ impl Service {
             validations: Validations::default(),
             entra: Entra::default(),
             consents: Consents::new(bugs),
+            refusals: Refusals::default(),
             shared_places: tokio::sync::Semaphore::new((options.vault_calls_per_workspace / 2).max(1)),
             store,
             customer_keys,

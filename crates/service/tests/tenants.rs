@@ -166,12 +166,12 @@ async fn a_forged_answer_is_refused_and_counted() {
     assert_eq!(why(site.world.service.open_consent("forged").await), Reason::ConsentStateUnknown);
     let forged = SignInAnswer { state: "forged".into(), code: Some("c".into()), error: None };
     assert_eq!(why(site.world.service.owner_signed_in(None, forged).await), Reason::ConsentStateUnknown);
-    site.world.service.record_refused_consents().await.unwrap();
-    site.world.service.record_refused_consents().await.unwrap();
+    site.world.service.record_refusals().await.unwrap();
+    site.world.service.record_refusals().await.unwrap();
     let events = site.world.store.inner().audit(None, 0, 10_000).await.unwrap();
-    let counted: Vec<_> = events.iter().filter(|event| event.name == "tenant.consents_refused").collect();
+    let counted: Vec<_> = events.iter().filter(|event| event.name == "refusals.counted").collect();
     assert_eq!(counted.len(), 1);
-    assert!(counted[0].details.contains(&("count".to_owned(), "1002".to_owned())), "{:?}", counted[0].details);
+    assert!(counted[0].details.contains(&("refused".to_owned(), "CONSENT_STATE_UNKNOWN 1002".to_owned())), "{:?}", counted[0].details);
     assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")]);
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::{Cloud, DomainName, Reason, TenantId};
+use domain::{Cloud, DomainName, TenantId};
 use identity::entra::{AdminRole, Directory, DirectoryRefused, SignInAsk, SignedIn};
 use sha2::{Digest as _, Sha256};
 
@@ -77,7 +77,7 @@ impl MemoryDirectory {
 impl Directory for MemoryDirectory {
     async fn look_up(&self, _: Cloud, domain: &DomainName) -> Result<TenantId, DirectoryRefused> {
         let found = self.lock().domains.get(domain.as_str()).cloned();
-        found.ok_or(DirectoryRefused(Reason::EntraTenantUnknown))
+        found.ok_or(DirectoryRefused::TenantUnknown)
     }
 
     fn consent_url(&self, _: Cloud, tenant: &TenantId, state: &str) -> String {
@@ -97,12 +97,12 @@ impl Directory for MemoryDirectory {
         verifier: &str,
         nonce: &str,
     ) -> Result<SignedIn, DirectoryRefused> {
-        let given = self.lock().codes.remove(code).ok_or(DirectoryRefused(Reason::EntraDenied))?;
+        let given = self.lock().codes.remove(code).ok_or(DirectoryRefused::SignInOver)?;
         let same = given.asked_of == tenant.as_str()
             && given.nonce == nonce
             && given.challenge == URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
         if !same {
-            return Err(DirectoryRefused(Reason::EntraDenied));
+            return Err(DirectoryRefused::SignInOver);
         }
         let object_id = "0b1ec700-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse().expect("a GUID");
         Ok(SignedIn { tenant: given.home, object_id, admin_role: AdminRole::GlobalAdministrator })

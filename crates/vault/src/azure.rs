@@ -3,8 +3,7 @@
 //! | module | fences in |
 //! |---|---|
 //! | `approach` | answers from memory, where a test asks how things are |
-//! | `http` | one client for all; no redirects, no proxy, TLS only, bounded answers, wiped buffers |
-//! | `resolve` | names that lead to this machine or its metadata service |
+//! | `bridge` | clients of the SDK's own: all goes out through `outbound` (no redirects, no proxy, checked addresses, wiped buffers) |
 //! | `vault_transport` | tokens sent elsewhere (`nextLink`), to a vault of another tenant, or again after a 401; a herd of challenges |
 //! | `entra_transport` | secrets sent elsewhere; refusals whose number the SDK loses |
 //! | `token` | tokens kept after they were rejected; herds and outages of the directory |
@@ -15,13 +14,13 @@
 mod approach;
 mod assertion;
 mod body;
+mod bridge;
 mod challenge;
 mod credential;
 mod entra_answer;
 mod entra_transport;
-mod http;
 mod options;
-mod resolve;
+mod shown;
 mod token;
 mod vault_answer;
 mod vault_transport;
@@ -52,22 +51,19 @@ use azure_security_keyvault_keys::{
 };
 use domain::{Cloud, KeyVersionId, TenantId};
 use futures::TryStreamExt;
+pub use outbound::ConnectorRefused;
+#[cfg(feature = "development-connector")]
+pub use outbound::DevelopmentConnector;
+use outbound::{Sender, wipe};
 use secmem::Secret;
 
-#[cfg(feature = "development-connector")]
-pub use self::options::DevelopmentConnector;
+pub use self::shown::Shown;
 pub use self::{
     assertion::{CertificateKey, CertificateRefused},
     credential::{ClientSecret, PlatformCredential},
-    http::ConnectorRefused,
     options::{AzureOptions, AzureRefused},
 };
-use self::{
-    credential::AskDirectory,
-    http::{Sender, wipe},
-    token::TokenSource,
-    vault_transport::VaultTransport,
-};
+use self::{credential::AskDirectory, token::TokenSource, vault_transport::VaultTransport};
 use crate::{
     AnswerFault, Approach, Class, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped,
     VersionListing, WrappedBlob,

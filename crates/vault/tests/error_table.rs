@@ -87,7 +87,16 @@ fn of_entra(refusal: EntraRefusal) -> (Class, Owner, Reason) {
         | E::ParameterMissing
         | E::GrantUnsupported
         | E::ResourceUnknown
-        | E::ScopeInvalid => (Ours, Service, Reason::EntraRefused),
+        | E::ScopeInvalid
+        | E::CodeRedirectMismatch
+        | E::LoginRequired
+        | E::PkceRequired
+        | E::ResponseTypeUnsupported
+        | E::SingleTenant => (Ours, Service, Reason::EntraRefused),
+        // The sign-in page's, which a vault's token never meets: by their `error` again.
+        E::CodeInvalid | E::CodeExpired | E::CodeRedeemed | E::VerifierMismatch | E::ConsentDeclined => {
+            (Denied, Customer, Reason::EntraDenied)
+        }
     }
 }
 

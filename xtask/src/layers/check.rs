@@ -3,8 +3,8 @@
 use super::{
     graph::{Graph, Kind, OurCrate},
     rules::{
-        CRATES, Crate, DAEMON, DEVELOPMENT_CONNECTOR, DEVELOPMENT_CRATE, DEVELOPMENT_FEATURE, FEATURES_IN_DEVELOPMENT,
-        FEATURES_IN_PRODUCTION, MAY_USE_UNSAFE, PURE, RESERVED, matches,
+        CRATES, Crate, DAEMON, DEVELOPMENT_CONNECTOR, DEVELOPMENT_CRATE, DEVELOPMENT_FEATURE, DEVELOPMENT_WAY_OUT,
+        FEATURES_IN_DEVELOPMENT, FEATURES_IN_PRODUCTION, MAY_USE_UNSAFE, PURE, RESERVED, matches,
     },
 };
 
@@ -80,13 +80,11 @@ fn development_code(graph: &Graph, found: &mut Vec<Violation>) {
             found.push(violation(format!("{DAEMON} → {DEVELOPMENT_CRATE} is not optional"), WHY));
         }
     }
-    let (vault, connector) = DEVELOPMENT_CONNECTOR;
-    let brings_it_in = [
-        DEVELOPMENT_CRATE.to_owned(),
-        format!("dep:{DEVELOPMENT_CRATE}"),
-        format!("{vault}/{connector}"),
-        format!("{vault}?/{connector}"),
-    ];
+    let connectors = [DEVELOPMENT_CONNECTOR, DEVELOPMENT_WAY_OUT];
+    let mut brings_it_in = vec![DEVELOPMENT_CRATE.to_owned(), format!("dep:{DEVELOPMENT_CRATE}")];
+    for (of, connector) in connectors {
+        brings_it_in.extend([format!("{of}/{connector}"), format!("{of}?/{connector}")]);
+    }
     for (feature, enables) in &daemon.features {
         for enabled in enables.iter().filter(|enabled| brings_it_in.contains(enabled)) {
             if feature != DEVELOPMENT_FEATURE {
@@ -94,13 +92,11 @@ fn development_code(graph: &Graph, found: &mut Vec<Violation>) {
             }
         }
     }
-    if graph
-        .ours
-        .get(vault)
-        .and_then(|vault| vault.features.get("default"))
-        .is_some_and(|on| on.iter().any(|f| f == connector))
-    {
-        found.push(violation(format!("{vault} has `{connector}` on by default"), WHY));
+    for (of, connector) in connectors {
+        let by_default = graph.ours.get(of).and_then(|of| of.features.get("default"));
+        if by_default.is_some_and(|on| on.iter().any(|feature| feature == connector)) {
+            found.push(violation(format!("{of} has `{connector}` on by default"), WHY));
+        }
     }
 }
 

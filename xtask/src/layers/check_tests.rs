@@ -14,6 +14,10 @@ fn house() -> Graph {
     for (from, to) in [
         ("vault", "domain"),
         ("vault", "azure_identity"),
+        ("vault", "outbound"),
+        ("identity", "outbound"),
+        ("outbound", "domain"),
+        ("outbound", "reqwest"),
         ("store", "domain"),
         ("store", "rusqlite"),
         ("service", "vault"),
@@ -73,6 +77,9 @@ fn each_forbidden_edge_among_our_crates_is_reported() {
         ("secmem", "domain"),
         ("vault", "store"),
         ("store", "vault"),
+        ("outbound", "vault"),
+        ("outbound", "secmem"),
+        ("service", "outbound"),
         ("identity", "service"),
         ("service", "api"),
         ("service", "azure-emulator"),
@@ -98,6 +105,8 @@ fn each_forbidden_outside_package_is_reported() {
         ("byokd", "azure_security_keyvault_keys"),
         ("byokd", "rusqlite"),
         ("service", "reqwest"),
+        ("vault", "reqwest"),
+        ("identity", "reqwest"),
         ("vault", "tokio-postgres"),
         ("store", "tonic-types"),
         ("identity", "clap"),
@@ -155,6 +164,16 @@ fn an_emulator_that_production_would_get_is_reported() {
     let features = &mut by_default.ours.get_mut("vault").unwrap().features;
     features.insert("default".to_owned(), vec!["development-connector".to_owned()]);
     assert_eq!(violations(&by_default)[0].what, "vault has `development-connector` on by default");
+
+    // The crate that makes the connections is held to the same.
+    let mut below = house();
+    let features = &mut below.ours.get_mut(DAEMON).unwrap().features;
+    features.insert("metrics".to_owned(), vec!["outbound/development-connector".to_owned()]);
+    assert_eq!(violations(&below)[0].what, "feature `metrics` of byokd enables outbound/development-connector");
+    let mut below = house();
+    let features = &mut below.ours.get_mut("outbound").unwrap().features;
+    features.insert("default".to_owned(), vec!["development-connector".to_owned()]);
+    assert_eq!(violations(&below)[0].what, "outbound has `development-connector` on by default");
 }
 
 #[test]
@@ -165,7 +184,7 @@ fn development_and_test_code_in_a_build_of_the_daemon_is_reported() {
     let production = "byokd v0.1.0 (/home/a/byok d)|\nvault v0.1.0 (/home/a/vault)|\nazure_core v1.1.0|reqwest,tokio\n";
     assert_eq!(found(Build::Production, production), Vec::<String>::new());
     let development = "byokd v0.1.0 (/home/a)|default,dev\nvault v0.1.0 (/home/a/vault)|development-connector (*)\n\
-                       azure-emulator v0.1.0 (/home/a)|\n";
+                       outbound v0.1.0 (/home/a/outbound)|development-connector\nazure-emulator v0.1.0 (/home/a)|\n";
     assert_eq!(found(Build::Development, development), Vec::<String>::new());
     assert_eq!(
         found(Build::Production, development),
@@ -173,6 +192,7 @@ fn development_and_test_code_in_a_build_of_the_daemon_is_reported() {
             "the production build contains azure-emulator",
             "the production build has the feature default of byokd",
             "the production build has the feature dev of byokd",
+            "the production build has the feature development-connector of outbound",
             "the production build has the feature development-connector of vault",
         ]
     );

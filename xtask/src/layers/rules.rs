@@ -43,9 +43,22 @@ pub(crate) const CRATES: &[Crate] = &[
     rule("envelope", Nothing, "the ciphertext format is specified and reviewed by itself: bytes in, bytes out"),
     rule("domain", Nothing, "rules and nouns depend on nobody; everybody depends on them"),
     rule("secmem", Nothing, "the one crate with unsafe code stays small enough to read in one sitting"),
-    rule("vault", Only(&["domain", "envelope", "secmem"]), "customers' vaults and the store do not know each other"),
+    rule(
+        "outbound",
+        Only(&["domain"]),
+        "the way out of the process knows names and addresses, and neither vaults nor tokens",
+    ),
+    rule(
+        "vault",
+        Only(&["domain", "envelope", "outbound", "secmem"]),
+        "customers' vaults and the store do not know each other",
+    ),
     rule("store", Only(&["domain", "envelope", "secmem"]), "the store holds sealed blobs and never a way to open them"),
-    rule("identity", Only(&["domain", "envelope", "secmem"]), "who calls is decided apart from what they ask for"),
+    rule(
+        "identity",
+        Only(&["domain", "envelope", "outbound", "secmem"]),
+        "who calls is decided apart from what they ask for",
+    ),
     rule(
         "service",
         Only(&["domain", "envelope", "secmem", "vault", "store", "identity"]),
@@ -94,8 +107,8 @@ pub(crate) const RESERVED: &[Reserved] = &[
     },
     Reserved {
         packages: &["reqwest"],
-        for_: &["vault"],
-        why: "the one way out of the process is the guarded transport that refuses other origins",
+        for_: &["outbound"],
+        why: "the one way out of the process checks every address it connects to; no other crate can forget to",
     },
     Reserved {
         packages: &["rusqlite", "libsqlite3-sys", "tokio-postgres", "deadpool*", "sqlx*", "diesel*"],
@@ -172,12 +185,14 @@ pub(crate) const DAEMON: &str = "byokd";
 pub(crate) const DEVELOPMENT_FEATURE: &str = "dev";
 pub(crate) const DEVELOPMENT_CRATE: &str = "azure-emulator";
 pub(crate) const DEVELOPMENT_CONNECTOR: (&str, &str) = ("vault", "development-connector");
+/// What the connector switches on in the crate that makes the connections.
+pub(crate) const DEVELOPMENT_WAY_OUT: (&str, &str) = ("outbound", "development-connector");
 
 /// The features of our own crates that a build of the daemon may have. Any other one exists for tests, drills or
 /// measurements (seeded bugs among them), and cargo would quietly switch it on for everybody if one dependency asked.
 pub(crate) const FEATURES_IN_PRODUCTION: &[(&str, &str)] = &[];
 pub(crate) const FEATURES_IN_DEVELOPMENT: &[(&str, &str)] =
-    &[(DAEMON, "default"), (DAEMON, DEVELOPMENT_FEATURE), DEVELOPMENT_CONNECTOR];
+    &[(DAEMON, "default"), (DAEMON, DEVELOPMENT_FEATURE), DEVELOPMENT_CONNECTOR, DEVELOPMENT_WAY_OUT];
 
 /// Whether `name` is the pattern, or starts with it when it ends in `*`.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {

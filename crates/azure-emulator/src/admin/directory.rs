@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::admin::{Refusal, Reply, Shared, done};
 use crate::cloud::Cloud;
 use crate::entra::directory::FederatedCredential;
+use crate::entra::users::UserKind;
 use crate::handles::{AppHandle, TenantHandle};
 
 fn app(world: &Shared, name: &str) -> Result<AppHandle, Refusal> {
@@ -195,5 +196,30 @@ pub(super) async fn add_federated(
 
 pub(super) async fn remove_federated(world: Shared, Path(name): Path<String>) -> Reply {
     app(&world, &name)?.remove_federated_credentials();
+    done()
+}
+
+/// Who can sign in: `{"users": [{"name", "object_id", "kind", "roles"}]}`.
+pub(super) async fn users(world: Shared, Path(of): Path<String>) -> Reply {
+    Ok(Json(json!({"users": tenant(&world, &of)?.users()})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewUser {
+    name: String,
+    #[serde(default)]
+    kind: UserKind,
+    #[serde(default)]
+    roles: Vec<String>,
+}
+
+pub(super) async fn add_user(world: Shared, Path(of): Path<String>, Json(new): Json<NewUser>) -> Reply {
+    let roles: Vec<&str> = new.roles.iter().map(String::as_str).collect();
+    Ok(Json(json!(tenant(&world, &of)?.add_user(&new.name, new.kind, &roles))))
+}
+
+pub(super) async fn set_manifest(world: Shared, Path(name): Path<String>, Json(manifest): Json<Value>) -> Reply {
+    app(&world, &name)?.set_manifest(&manifest).map_err(Refusal::wrong)?;
     done()
 }

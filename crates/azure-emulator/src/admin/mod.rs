@@ -64,6 +64,9 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/tenants/{tenant}/principals/{app}", {
             put(directory::consent).patch(directory::change_principal).delete(directory::remove_principal)
         })
+        .route("/tenants/{tenant}/users", get(directory::users).post(directory::add_user))
+        .route("/apps/{app}/manifest", put(directory::set_manifest))
+        .route("/signing-keys", post(switches::rotate_signing_key).delete(switches::retire_signing_keys))
         .route("/tenants/{tenant}/vaults/{name}", put(vaults::create))
         .route("/apps", post(directory::create_app))
         .route("/apps/{app}", axum::routing::patch(directory::change_app))

@@ -22,7 +22,7 @@ pub(super) async fn known() -> Json<Value> {
             "fault": fault, "status": r.status(), "code": r.code(), "inner_code": r.inner_code(),
         }),
         Fault::Entra(r) => json!({"fault": fault, "status": r.status(), "error": r.error()}),
-        Fault::Answer(_) | Fault::Wire(_) => json!({"fault": fault}),
+        Fault::Answer(_) | Fault::Wire(_) | Fault::IdToken(_) | Fault::Keys(_) => json!({"fault": fault}),
     };
     Json(Fault::all().into_iter().map(describe).collect())
 }
@@ -87,4 +87,15 @@ pub(super) async fn see_callers_as_they_are(State(world): Shared) -> Reply {
 pub(super) async fn resolves(State(world): Shared, Path(host): Path<String>) -> Json<Value> {
     let resolves = serve::exists(&world, &host) && !world.faults.stands(Disturbance::NameUnknown, &host);
     Json(json!({"resolves": resolves}))
+}
+
+pub(super) async fn rotate_signing_key(State(world): Shared) -> Reply {
+    let rotated = tokio::task::spawn_blocking(move || world.signer.rotate()).await.map_err(Refusal::wrong)?;
+    rotated.map_err(Refusal::wrong)?;
+    done()
+}
+
+pub(super) async fn retire_signing_keys(State(world): Shared) -> Reply {
+    world.signer.retire();
+    done()
 }

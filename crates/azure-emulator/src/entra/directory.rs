@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cloud::Cloud;
+use crate::entra::manifest::Registration;
+use crate::entra::users::User;
 use crate::jwt::b64;
 
 /// A directory.
@@ -17,6 +19,9 @@ pub(crate) struct Tenant {
     /// The subscription that its vaults' role scopes name.
     pub(crate) subscription: String,
     pub(crate) principals: Vec<ServicePrincipal>,
+    /// Users beyond those that every tenant has.
+    #[serde(default)]
+    pub(crate) more_users: Vec<User>,
 }
 
 impl Tenant {
@@ -59,6 +64,9 @@ pub(crate) struct App {
     /// Refuse an assertion whose `jti` was seen before. Off by default: the official SDKs send one assertion several
     /// times while it lasts, and Entra ID lets them.
     pub(crate) refuse_replay: bool,
+    /// What its manifest says. Without one, users cannot be sent back from the sign-in page to anywhere.
+    #[serde(default)]
+    pub(crate) registration: Registration,
 }
 
 /// A client secret; only its hash is kept, as in the real directory.

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
 use crate::entra::directory::Tenant;
-use crate::entra::{EntraRefusal, refuse};
+use crate::entra::{EntraRefusal, forged, refuse};
 use crate::exchange::{Answer, Request};
+use crate::faults::Met;
 use crate::world::World;
 
-pub(super) fn answer(world: &World, cloud: Cloud, request: &Request) -> Answer {
+pub(super) fn answer(world: &World, cloud: Cloud, request: &Request, met: &[Met]) -> Answer {
     let parts = request.parts();
     if let ["common", "discovery", "instance"] = parts.as_slice() {
         return Answer::json(200, &instance(cloud, request));
@@ -17,7 +18,7 @@ pub(super) fn answer(world: &World, cloud: Cloud, request: &Request) -> Answer {
     let keys = parts.last() == Some(&"keys");
     let named = parts.first().copied().unwrap_or_default();
     // Shared endpoints name no tenant; their issuer is a template.
-    let (id, issuer) = if matches!(named, "common" | "organizations") {
+    let (id, issuer) = if matches!(named, "common" | "organizations" | "consumers") {
         let template = if version_2 { "/v2.0" } else { "/" };
         let host = if version_2 { cloud.login_host() } else { cloud.token_service() };
         ("{tenantid}".to_owned(), format!("https://{host}/{{tenantid}}{template}"))
@@ -30,7 +31,7 @@ pub(super) fn answer(world: &World, cloud: Cloud, request: &Request) -> Answer {
         }
     };
     if keys {
-        return Answer::json(200, &world.signer.jwks(&issuer));
+        return forged::key_set(world, met, world.signer.jwks(&issuer));
     }
     let segment = if id == "{tenantid}" { named.to_owned() } else { id };
     Answer::json(200, &configuration(cloud, &segment, &issuer, version_2))
@@ -50,7 +51,8 @@ fn configuration(cloud: Cloud, tenant: &str, issuer: &str, version_2: bool) -> V
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
-        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nonce", "tid", "ver"],
+        "code_challenge_methods_supported": ["S256"],
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nonce", "tid", "ver", "preferred_username", "name", "email"],
         "cloud_instance_name": cloud.login_host().trim_start_matches("login."),
     })
 }

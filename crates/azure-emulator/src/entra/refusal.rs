@@ -122,6 +122,26 @@ refusals! {
     GrantUnsupported 70003 400 "unsupported_grant_type" "The app requested an unsupported grant type.";
     /// No such resource.
     ResourceUnknown 500011 400 "invalid_resource" "The resource principal was not found in the tenant.";
+    /// The authorisation code is none of ours, or another client's.
+    CodeInvalid 70000 400 "invalid_grant" "The provided value for the 'code' parameter is not valid.";
+    /// The authorisation code is older than ten minutes.
+    CodeExpired 70008 400 "invalid_grant" "The provided authorization code or refresh token has expired due to inactivity.";
+    /// The authorisation code was redeemed before.
+    CodeRedeemed 54005 400 "invalid_grant" "OAuth2 Authorization code was already redeemed, please retry with a new valid code.";
+    /// The verifier is not the one whose hash came first.
+    VerifierMismatch 501481 400 "invalid_grant" "The Code_Verifier does not match the code_challenge supplied in the authorization request.";
+    /// The redirect address is another one than the code was given for.
+    CodeRedirectMismatch 500112 400 "invalid_client" "The reply address does not match the reply address provided when requesting Authorization code.";
+    /// Somebody declined to consent.
+    ConsentDeclined 65004 400 "access_denied" "User declined to consent to access the app.";
+    /// Nobody is signed in, and nobody may be asked to.
+    LoginRequired 50058 400 "login_required" "A silent sign-in request was sent but no user is signed in.";
+    /// No `code_challenge` of the method S256.
+    PkceRequired 9002325 400 "invalid_request" "Proof Key for Code Exchange is required for cross-origin authorization code redemption.";
+    /// Another response type than `code`.
+    ResponseTypeUnsupported 700054 400 "unsupported_response_type" "The response_type is not enabled for the application.";
+    /// A registration for one directory only was used from another.
+    SingleTenant 50194 400 "invalid_request" "Application is not configured as a multi-tenant application.";
     /// A scope that does not end in `/.default`.
     ScopeInvalid 1002012 400 "invalid_scope" "Client credential flows must have a scope value with /.default suffixed to the resource identifier.";
 }

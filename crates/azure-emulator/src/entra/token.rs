@@ -1,4 +1,4 @@
-//! The token endpoint: client credentials by secret, certificate assertion or federated assertion.
+//! The token endpoint: client credentials by secret, certificate assertion or federated assertion, and authorisation codes.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use crate::cloud::Cloud;
 use crate::entra::directory::{App, ServicePrincipal, Tenant};
 use crate::entra::refusal::EntraRefusal;
-use crate::entra::{assertion, refusal};
+use crate::entra::{assertion, id_token, refusal};
 use crate::exchange::Request;
+use crate::faults::Met;
 use crate::world::World;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-type Form = HashMap<String, String>;
+pub(super) type Form = HashMap<String, String>;
 
 fn form(request: &Request) -> Form {
     crate::form::pairs(&String::from_utf8_lossy(&request.body))
@@ -26,17 +27,25 @@ pub(super) fn client_id(request: &Request) -> Option<String> {
 
 /// How the application showed itself: `appidacr` of its tokens.
 #[derive(Debug, Clone, Copy)]
-enum ShownBy {
+pub(super) enum ShownBy {
     Secret,
     Assertion,
 }
 
-pub(super) fn grant(world: &World, cloud: Cloud, request: &Request) -> Result<Value, refusal::EntraRefusal> {
+pub(super) fn grant(
+    world: &World,
+    cloud: Cloud,
+    request: &Request,
+    met: &[Met],
+) -> Result<Value, refusal::EntraRefusal> {
     let form = form(request);
     let parts = request.parts();
     let named = parts.first().copied().unwrap_or_default();
     let version_2 = parts.contains(&"v2.0");
 
+    if version_2 && form.get("grant_type").is_some_and(|grant| grant == "authorization_code") {
+        return id_token::redeem(world, cloud, &form, named, met);
+    }
     let tenant = world.read(|s| s.tenant(named).filter(|t| t.cloud == cloud).cloned());
     let tenant = tenant.ok_or(EntraRefusal::TenantNotFound)?;
     let audience = match form.get("grant_type").map(String::as_str) {
@@ -57,7 +66,13 @@ pub(super) fn grant(world: &World, cloud: Cloud, request: &Request) -> Result<Va
     Ok(issue(world, &tenant, &app, principal, &audience, shown_by, version_2))
 }
 
-fn authenticate(world: &World, tenant: &Tenant, app: &App, form: &Form, named: &str) -> Result<ShownBy, EntraRefusal> {
+pub(super) fn authenticate(
+    world: &World,
+    tenant: &Tenant,
+    app: &App,
+    form: &Form,
+    named: &str,
+) -> Result<ShownBy, EntraRefusal> {
     if let Some(secret) = form.get("client_secret") {
         let known = app.secrets.iter().find(|s| s.is(secret)).ok_or(EntraRefusal::SecretWrong)?;
         let expired = known.expires.is_some_and(|at| world.seconds() >= at);

@@ -7,6 +7,7 @@ use rcgen::{CertificateParams, DnType, KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde::Serialize;
 
 use crate::entra::directory::{App, Certificate, CertificateRefused, FederatedCredential, Secret};
+use crate::entra::manifest::{ManifestRefused, Registration};
 use crate::world::World;
 
 /// A certificate as the registration lists it.
@@ -69,6 +70,7 @@ impl AppHandle {
             certificates: Vec::new(),
             federated: Vec::new(),
             refuse_replay: false,
+            registration: Registration::default(),
         };
         world.change(|s| s.apps.push(app));
         Self { world, client_id }
@@ -163,6 +165,19 @@ impl AppHandle {
     /// Refuse an assertion whose `jti` was seen before. Off at first: see the crate's README.
     pub fn refuse_replayed_assertions(&self, refuse: bool) {
         self.change(|a| a.refuse_replay = refuse);
+    }
+
+    /// Takes an app manifest in the format of Microsoft Graph (`web.redirectUris`, `optionalClaims`,
+    /// `groupMembershipClaims`, `signInAudience`, `requiredResourceAccess`), in place of the one before.
+    pub fn set_manifest(&self, manifest: &serde_json::Value) -> Result<(), ManifestRefused> {
+        let registration = Registration::read(manifest)?;
+        self.change(|a| a.registration = registration);
+        Ok(())
+    }
+
+    /// One more address that users may be sent back to.
+    pub fn add_redirect_uri(&self, uri: &str) {
+        self.change(|a| a.registration.redirect_uris.push(uri.to_owned()));
     }
 
     fn change<T>(&self, f: impl FnOnce(&mut App) -> T) -> Option<T> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::cloud::Cloud;
 use crate::entra::directory::{ServicePrincipal, Tenant};
+use crate::entra::users::{User, UserKind};
 use crate::handles::{AppHandle, VaultHandle};
 use crate::world::World;
 
@@ -43,6 +44,7 @@ impl TenantHandle {
             cloud,
             subscription: world.random.guid(),
             principals: Vec::new(),
+            more_users: Vec::new(),
         };
         let handle = Self { world: world.clone(), cloud, id: tenant.id.clone(), domain: tenant.domains[0].clone() };
         world.change(|s| s.tenants.push(tenant));
@@ -124,6 +126,27 @@ impl TenantHandle {
     /// tenant is answered as it is: names are unique in a cloud.
     pub fn vault(&self, name: &str) -> VaultHandle {
         VaultHandle::find_or_create(self.world.clone(), self.cloud, &self.id, name)
+    }
+
+    /// Who can sign in here, the personal account included.
+    pub fn users(&self) -> Vec<User> {
+        self.world.read(|s| s.tenant(&self.id).map(Tenant::users)).unwrap_or_default()
+    }
+
+    /// The user of this name or id.
+    pub fn user(&self, named: &str) -> Option<User> {
+        self.users().into_iter().find(|user| user.answers_to(named))
+    }
+
+    /// One more user; replaces the one of the same name.
+    pub fn add_user(&self, name: &str, kind: UserKind, roles: &[&str]) -> User {
+        let user = User::new(&self.id, &self.domain, name, kind, roles);
+        let kept = user.clone();
+        self.change(|t| {
+            t.more_users.retain(|other| other.object_id != kept.object_id);
+            t.more_users.push(kept);
+        });
+        user
     }
 
     fn set(&self, app: &AppHandle, f: impl FnOnce(&mut ServicePrincipal)) {

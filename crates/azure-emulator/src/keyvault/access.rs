@@ -72,6 +72,8 @@ pub(crate) fn data_action(operation: Operation) -> &'static str {
         | Operation::Token
         | Operation::Discovery
         | Operation::Jwks
+        | Operation::AdminConsent
+        | Operation::Authorize
         | Operation::Unknown => "none",
     }
 }

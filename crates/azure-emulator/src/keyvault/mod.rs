@@ -75,7 +75,7 @@ pub(crate) async fn serve(world: &Arc<World>, request: &Request, route: &Route, 
     let caller = claims.as_ref().map(Caller::claimed).unwrap_or_default();
     let switched = met.iter().find_map(|m| match m.fault {
         Fault::Vault(refusal) => Some(Refused::from(refusal)),
-        Fault::Entra(_) | Fault::Answer(_) | Fault::Wire(_) => None,
+        Fault::Entra(_) | Fault::Answer(_) | Fault::Wire(_) | Fault::IdToken(_) | Fault::Keys(_) => None,
     });
     let result = match switched {
         Some(refused) => Err(refused),
@@ -154,6 +154,8 @@ async fn perform(world: &Arc<World>, request: &Request, route: &Route, site: &Si
         | Operation::Token
         | Operation::Discovery
         | Operation::Jwks
+        | Operation::AdminConsent
+        | Operation::Authorize
         | Operation::Unknown => Err(VaultRefusal::NoSuchPath.into()),
     }
 }

@@ -68,8 +68,8 @@ impl Service {
         request: ConfigureKey,
     ) -> Result<Configured, Refusal> {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
-        let wanted = Wanted::parse(&request)?;
-        to_the_end(async move { core.configure(workspace, wanted, &actor).await }).await
+        let wanted = self.0.watching(Wanted::parse(&request))?;
+        self.0.watching(to_the_end(async move { core.configure(workspace, wanted, &actor).await }).await)
     }
 }
 

@@ -119,19 +119,24 @@ impl Core {
         Ok(nonce)
     }
 
-    /// What a tag is, by the nonce that this workspace has for the key.
-    pub(crate) fn judge(&self, nonce: &TagNonce, tag: &str) -> Tag {
+    /// What a tag is, by the nonces that this workspace has and had for the key.
+    pub(crate) async fn judge(&self, nonce: &TagNonce, tag: &str) -> Result<Tag, StoreError> {
         let tag = tag.trim();
         let is = |value: &[u8; 16]| bool::from(hex(value).as_bytes().ct_eq(tag.as_bytes()));
         let now = self.clock.now().wall;
         if is(&nonce.value) {
-            return match nonce.consumed_at {
-                Some(_) if !self.bugs.has(SeededBug::NonceUsedTwice) => Tag::Used,
+            return Ok(match nonce.consumed_at {
+                Some(_) => Tag::Used,
                 None if now >= nonce.expires_at() && !self.bugs.has(SeededBug::NonceNeverExpires) => Tag::Expired,
-                Some(_) | None => Tag::Current,
-            };
+                None => Tag::Current,
+            });
         }
-        if nonce.previous.as_ref().is_some_and(is) { Tag::Expired } else { Tag::Other }
+        // The one that proved the key before a disconnection.
+        let used = |proven: &ProvenKey| proven.key == nonce.key && proven.nonce.as_ref().is_some_and(is);
+        if self.store.proven_keys(&nonce.workspace).await?.iter().any(used) {
+            return Ok(if self.bugs.has(SeededBug::NonceUsedTwice) { Tag::Current } else { Tag::Used });
+        }
+        Ok(if nonce.previous.as_ref().is_some_and(is) { Tag::Expired } else { Tag::Other })
     }
 
     /// One transaction: the nonce is used, the key is this workspace's and nobody else's, and so is its directory; or it is recorded

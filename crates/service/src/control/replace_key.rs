@@ -64,8 +64,9 @@ impl Service {
     ) -> Result<ReplacementStarted, Refusal> {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
         let ReplaceKey { key_identifier, key_name, tenant_id, validate_only } = request;
-        let wanted = Wanted::parse(&ConfigureKey { key_identifier, key_name, tenant_id, ..Default::default() })?;
-        to_the_end(core.start_replacement(workspace, wanted, validate_only, actor)).await
+        let wanted = Wanted::parse(&ConfigureKey { key_identifier, key_name, tenant_id, ..Default::default() });
+        let wanted = self.0.watching(wanted)?;
+        self.0.watching(to_the_end(core.start_replacement(workspace, wanted, validate_only, actor)).await)
     }
 }
 
@@ -159,7 +160,7 @@ impl Core {
             return Ok(if shown { Ok(()) } else { Err(Reason::OwnershipNotProven) });
         }
         let nonce = self.nonce_for(id, at).await?;
-        match self.judge(&nonce, tag) {
+        match self.judge(&nonce, tag).await? {
             Tag::Current => Ok(self.prove_key(id, at, &nonce, None, actor).await?),
             Tag::Expired => Ok(Err(Reason::OwnershipNonceExpired)),
             Tag::Used => Ok(Err(Reason::OwnershipNonceUsed)),

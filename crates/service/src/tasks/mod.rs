@@ -2,13 +2,13 @@
 //!
 //! Each loop's work is a function that a test calls after it has moved the clock; only the waiting in between is here.
 
-mod consents;
 pub(crate) mod enforcement;
 pub(crate) mod feed;
 pub(crate) mod hints;
 pub(crate) mod ledger;
 pub(crate) mod new_versions;
 mod probes;
+mod refusals;
 pub(crate) mod rotation;
 mod staging;
 pub(crate) mod usage;

@@ -6,14 +6,17 @@ use azure_core::http::{
     Method, Request, Url,
     headers::{HeaderName, Headers},
 };
+use outbound::Sender;
 
 use domain::{Cloud, TenantId};
 
 use super::{
-    AzureKeys, report,
+    AzureKeys,
+    bridge::{self, no_answer, not_resolved},
+    report,
     token::TokenSource,
     vault_answer,
-    vault_transport::{VaultTransport, no_answer},
+    vault_transport::VaultTransport,
 };
 use crate::{Approach, KeyRef, KeyUnavailable, Reached};
 
@@ -27,14 +30,15 @@ impl Approach for AzureKeys {
     }
 
     async fn resolve(&self, at: &KeyRef, deadline: Duration) -> Result<Vec<IpAddr>, KeyUnavailable> {
-        within(deadline, KeyUnavailable::TimedOut { waited: deadline }, self.sender.look_up(&at.location.host())).await
+        let looked_up = async { self.sender.look_up(&at.location.host()).await.map_err(not_resolved) };
+        within(deadline, KeyUnavailable::TimedOut { waited: deadline }, looked_up).await
     }
 
     async fn reach(&self, at: &KeyRef, deadline: Duration) -> Result<Reached, KeyUnavailable> {
         let work = async {
             let url = format!("{}healthstatus", at.location.vault_uri());
             let url = Url::parse(&url).expect("a vault's URI and a fixed path make a URL");
-            let received = self.sender.anew()?.send(&Request::new(url, Method::Get)).await.map_err(no_answer)?;
+            let received = bridge::send(&self.anew()?, &Request::new(url, Method::Get)).await.map_err(no_answer)?;
             if (200..300).contains(&received.status) {
                 return Ok(reached(&received.headers));
             }
@@ -48,7 +52,7 @@ impl Approach for AzureKeys {
     async fn challenge(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
         // A transport of its own has seen no challenge yet.
         let tokens = self.tokens(&at.tenant, at.location.cloud());
-        let anew = VaultTransport::new(self.sender.anew()?, &at.location, at.tenant.clone(), tokens);
+        let anew = VaultTransport::new(self.anew()?, &at.location, at.tenant.clone(), tokens);
         within(deadline, KeyUnavailable::TimedOut { waited: deadline }, anew.warm_up(&at.location)).await
     }
 
@@ -58,10 +62,17 @@ impl Approach for AzureKeys {
 
     async fn admitted(&self, tenant: &TenantId, cloud: Cloud, deadline: Duration) -> Result<(), KeyUnavailable> {
         // A source of its own holds no token yet.
-        let ask = self.ask(tenant, cloud, self.sender.anew()?);
+        let ask = self.ask(tenant, cloud, self.anew()?);
         let anew = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
         let given = async { anew.token().await.map(drop) };
         within(deadline, KeyUnavailable::DirectoryUnreachable, given).await
+    }
+}
+
+impl AzureKeys {
+    /// The way out with nothing kept from before.
+    fn anew(&self) -> Result<Sender, KeyUnavailable> {
+        self.sender.anew().map_err(|_| KeyUnavailable::Unreachable)
     }
 }
 

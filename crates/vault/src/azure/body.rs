@@ -10,11 +10,11 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use domain::{KeyVersionLocation, Timestamp};
+use outbound::Wiped;
 use secmem::Secret;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::http::Wiped;
 use crate::{AnswerFault, KeyDescription, KeyUnavailable, PAYLOAD_LEN, Trace, VersionListing, keys::thumbprint};
 
 /// The one algorithm. RSA-OAEP with SHA-1 and RSA1_5 are asked for nowhere.

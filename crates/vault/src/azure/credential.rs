@@ -14,13 +14,13 @@ use azure_identity::{
 };
 use domain::{Clock, Cloud, Entropy, TenantId};
 use futures::{FutureExt, future::BoxFuture};
+use outbound::Sender;
 use zeroize::Zeroizing;
 
 use super::{
     assertion::{CertificateAssertion, CertificateKey, FederatedAssertion},
     entra_answer,
     entra_transport::{EntraTransport, token_endpoint},
-    http::Sender,
     token::{Fetch, Fetched},
     vault_answer::Answer,
 };
@@ -28,7 +28,7 @@ use crate::{CredentialFault, KeyUnavailable};
 
 /// A client secret, wiped when the last holder goes. Printed nowhere.
 #[derive(Clone)]
-pub struct ClientSecret(Arc<Zeroizing<String>>);
+pub struct ClientSecret(pub(super) Arc<Zeroizing<String>>);
 
 impl ClientSecret {
     /// Takes the secret's value.

@@ -7,8 +7,9 @@ use azure_core::{
     http::{AsyncRawResponse, HttpClient, Method, RawResponse, Request, StatusCode},
 };
 use domain::{Cloud, TenantId};
+use outbound::{NoAnswer, Sender};
 
-use super::http::{NoAnswer, Sender};
+use super::bridge;
 use crate::{CredentialFault, KeyUnavailable};
 
 /// Sends token requests of one tenant.
@@ -36,7 +37,7 @@ impl HttpClient for EntraTransport {
             let why = KeyUnavailable::CredentialUnusable(CredentialFault::Malformed);
             return Err(azure_core::Error::new(ErrorKind::Other, why));
         }
-        let received = self.sender.send(request).await.map_err(|why| {
+        let received = bridge::send(&self.sender, request).await.map_err(|why| {
             let why = match why {
                 NoAnswer::Unreachable | NoAnswer::NotResolved(_) | NoAnswer::TimedOut | NoAnswer::TooLarge => {
                     KeyUnavailable::DirectoryUnreachable

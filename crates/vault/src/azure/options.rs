@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use domain::{Clock, Entropy, TenantId};
+use outbound::{ConnectorRefused, Sender};
+#[cfg(feature = "development-connector")]
+use outbound::{DevelopmentConnector, KnownNames};
 
-use super::{
-    credential::PlatformCredential,
-    http::{ConnectorRefused, Sender},
-};
+use super::credential::PlatformCredential;
 
 /// How vaults are reached, and as whom.
 pub struct AzureOptions {
@@ -18,7 +18,7 @@ pub struct AzureOptions {
     #[cfg(feature = "development-connector")]
     connector: Option<DevelopmentConnector>,
     #[cfg(feature = "development-connector")]
-    known: super::resolve::KnownNames,
+    known: KnownNames,
 }
 
 /// A client id has the same form as a tenant's.
@@ -33,17 +33,6 @@ pub enum AzureRefused {
     /// The connection cannot be set up.
     #[error(transparent)]
     Connector(#[from] ConnectorRefused),
-}
-
-/// Leads every vault's and login host's real name to an emulator on this machine. In development builds only; a production
-/// build has no way to say where a vault is reached.
-#[cfg(feature = "development-connector")]
-#[derive(Debug, Clone)]
-pub struct DevelopmentConnector {
-    /// Where the emulator listens; loopback.
-    pub addr: std::net::SocketAddr,
-    /// The emulator's own CA, in PEM. No other is trusted.
-    pub ca_pem: Vec<u8>,
 }
 
 impl AzureOptions {

@@ -23,17 +23,18 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
+use outbound::{NoAnswer, Sender};
 
 use super::{
+    bridge::{self, Received, no_answer},
     challenge::{self, Named},
-    http::{NoAnswer, Received, Sender},
     token::TokenSource,
     vault_answer,
 };
 use crate::{AnswerFault, KeyUnavailable, Trace};
 
 /// A vault that does not challenge in this time is not there.
-const CHALLENGE_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const CHALLENGE_DEADLINE: Duration = Duration::from_secs(10);
 
 const BEARER: &str = "Bearer ";
 
@@ -106,7 +107,7 @@ impl Gate {
     fn ask(itself: Arc<Self>, anonymous: Request) -> Flight {
         let asker = Arc::clone(&itself);
         let task = tokio::spawn(async move {
-            let sent = tokio::time::timeout(CHALLENGE_DEADLINE, asker.sender.send(&anonymous)).await;
+            let sent = tokio::time::timeout(CHALLENGE_DEADLINE, bridge::send(&asker.sender, &anonymous)).await;
             let received = sent.unwrap_or(Err(NoAnswer::TimedOut)).map_err(no_answer);
             let answer = received.and_then(|received| asker.check(received));
             let mut state = asker.state();
@@ -140,7 +141,7 @@ impl Gate {
 
     /// Sends a request that carries a token; its answer must not come from another tenant's vault or lead elsewhere.
     async fn send_with_token(&self, request: &Request) -> Result<Received, KeyUnavailable> {
-        let mut received = self.sender.send(request).await.map_err(no_answer)?;
+        let mut received = bridge::send(&self.sender, request).await.map_err(no_answer)?;
         // What our call carried, whatever the vault says it was: the vault's log has it.
         received.headers.remove(CLIENT_REQUEST_ID);
         if let Some(ours) = request.headers().get_optional_str(&CLIENT_REQUEST_ID) {
@@ -224,16 +225,6 @@ fn challenged(challenge: &str) -> Received {
     let mut headers = Headers::new();
     headers.insert(WWW_AUTHENTICATE, challenge.to_owned());
     Received { status: 401, headers, body: azure_core::Bytes::new() }
-}
-
-/// What a request without an answer means.
-pub(super) fn no_answer(why: NoAnswer) -> KeyUnavailable {
-    match why {
-        NoAnswer::Unreachable => KeyUnavailable::Unreachable,
-        NoAnswer::NotResolved(why) => why,
-        NoAnswer::TimedOut => KeyUnavailable::TimedOut { waited: CHALLENGE_DEADLINE },
-        NoAnswer::TooLarge => KeyUnavailable::AnswerInvalid { fault: AnswerFault::TooLarge, trace: Trace::default() },
-    }
 }
 
 impl fmt::Debug for VaultTransport {

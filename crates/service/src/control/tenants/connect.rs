@@ -42,7 +42,7 @@ impl Service {
             return Err(Refusal::because(Reason::ProviderUnsupported));
         }
         let typed = tenant.trim().to_owned();
-        to_the_end(async move { core.begin_consent(workspace, cloud, &typed, &actor).await }).await
+        self.0.watching(to_the_end(async move { core.begin_consent(workspace, cloud, &typed, &actor).await }).await)
     }
 
     /// The owner reads back the code that another admin was shown after they consented.

@@ -102,7 +102,6 @@ pub(super) struct Refused {
 #[derive(Default)]
 pub(crate) struct Consents {
     all: Mutex<VecDeque<Consent>>,
-    unknown: Mutex<Option<(u64, Reason)>>,
     bugs: Bugs,
 }
 
@@ -268,23 +267,6 @@ impl Consents {
     pub(super) fn end(&self, workspace: &WorkspaceId, tenant: Option<&TenantId>, now: Duration) {
         let ends = |of: &For| of.workspace == *workspace && tenant.is_none_or(|tenant| of.tenant == *tenant);
         self.with(now, |all| all.retain(|consent| !ends(&consent.of)));
-    }
-
-    /// Counts an answer that belongs to no consent.
-    pub(super) fn count(&self, why: Reason) {
-        let mut unknown = lock(&self.unknown);
-        *unknown = Some((unknown.map_or(0, |(count, _)| count).saturating_add(1), why));
-    }
-
-    /// What was counted since this was last asked.
-    pub(crate) fn counted(&self) -> Option<(u64, Reason)> {
-        lock(&self.unknown).take()
-    }
-
-    /// Puts back what could not be written.
-    pub(crate) fn count_again(&self, count: u64, why: Reason) {
-        let mut unknown = lock(&self.unknown);
-        *unknown = Some((unknown.map_or(0, |(more, _)| more).saturating_add(count), why));
     }
 }
 

@@ -109,7 +109,7 @@ impl Service {
 
 impl Core {
     fn refuse_unknown(&self, why: Reason) -> Refusal {
-        self.consents.count(why);
+        self.refusals.count(why);
         Refusal::because(why)
     }
 

@@ -93,7 +93,11 @@ impl Run<'_> {
     }
 
     async fn shown(&self, tag: &str, nonce: &TagNonce) -> Verdict {
-        match self.core.judge(nonce, tag) {
+        let judged = match self.core.judge(nonce, tag).await {
+            Ok(judged) => judged,
+            Err(why) => return Verdict::failed(why.reason(), why.reason().summary()),
+        };
+        match judged {
             Tag::Other => not_proven(Reason::OwnershipNotProven),
             Tag::Expired => not_proven(Reason::OwnershipNonceExpired),
             Tag::Used => not_proven(Reason::OwnershipNonceUsed),

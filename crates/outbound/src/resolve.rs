@@ -12,16 +12,28 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::KeyUnavailable;
+/// Why no connection is made to a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotResolved {
+    /// There is no such name.
+    #[error("there is no such name")]
+    NameUnknown,
+    /// The resolver does not answer, or says to ask again.
+    #[error("the name could not be looked up")]
+    LookUpFailed,
+    /// The name leads where nobody may be reached.
+    #[error("the name leads to an address that is not used")]
+    AddressForbidden,
+}
 
 /// Where names lead.
-pub(super) trait Names: Send + Sync + 'static {
+pub(crate) trait Names: Send + Sync + 'static {
     /// The addresses of this host, checked; port 0 stands for the scheme's own.
-    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, KeyUnavailable>>;
+    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, NotResolved>>;
 }
 
 /// Gives the client the addresses that [`Names`] knows.
-pub(super) struct Resolver(pub(super) Arc<dyn Names>);
+pub(crate) struct Resolver(pub(crate) Arc<dyn Names>);
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -31,10 +43,10 @@ impl Resolve for Resolver {
 }
 
 /// Resolves by the system's resolver and refuses addresses no vault has.
-pub(super) struct CheckedNames;
+pub(crate) struct CheckedNames;
 
 impl Names for CheckedNames {
-    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, KeyUnavailable>> {
+    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, NotResolved>> {
         let host = host.to_owned();
         async move {
             let found = tokio::net::lookup_host((host.as_str(), 0)).await;
@@ -46,20 +58,16 @@ impl Names for CheckedNames {
 }
 
 /// The system's resolver tells "no such name" from "ask again" only in its text.
-fn not_resolved(cause: &io::Error) -> KeyUnavailable {
-    if cause.to_string().contains("Temporary failure") {
-        KeyUnavailable::Unreachable
-    } else {
-        KeyUnavailable::NameUnknown
-    }
+fn not_resolved(cause: &io::Error) -> NotResolved {
+    if cause.to_string().contains("Temporary failure") { NotResolved::LookUpFailed } else { NotResolved::NameUnknown }
 }
 
-fn only_allowed(found: &[SocketAddr]) -> Result<Vec<SocketAddr>, KeyUnavailable> {
+fn only_allowed(found: &[SocketAddr]) -> Result<Vec<SocketAddr>, NotResolved> {
     if found.is_empty() {
-        return Err(KeyUnavailable::NameUnknown);
+        return Err(NotResolved::NameUnknown);
     }
     let allowed: Vec<_> = found.iter().copied().filter(|address| !never_a_vault(address.ip())).collect();
-    if allowed.is_empty() { Err(KeyUnavailable::AddressForbidden) } else { Ok(allowed) }
+    if allowed.is_empty() { Err(NotResolved::AddressForbidden) } else { Ok(allowed) }
 }
 
 /// Loopback, link-local (169.254/16 holds the metadata service, which gives out tokens), Azure's host agent, and what is no
@@ -77,28 +85,6 @@ fn never_a_vault(address: IpAddr) -> bool {
                 || v4 == HOST_AGENT
         }
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
-    }
-}
-
-/// Maps every vault's and login host's real name to one loopback address, so that an emulator is reached under the names
-/// the types allow. Other names do not resolve.
-#[cfg(feature = "development-connector")]
-pub(super) struct LoopbackNames {
-    pub(super) address: SocketAddr,
-    pub(super) known: KnownNames,
-}
-
-/// Which of the names exist; all of them when left out.
-#[cfg(feature = "development-connector")]
-pub(super) type KnownNames = Option<std::sync::Arc<dyn Fn(&str) -> bool + Send + Sync>>;
-
-#[cfg(feature = "development-connector")]
-impl Names for LoopbackNames {
-    fn look_up(&self, host: &str) -> BoxFuture<'static, Result<Vec<SocketAddr>, KeyUnavailable>> {
-        let real = |cloud: &domain::Cloud| host == cloud.login_host() || host.ends_with(cloud.vault_suffix());
-        let known = domain::Cloud::ALL.iter().any(real) && self.known.as_ref().is_none_or(|known| known(host));
-        let found = if known { Ok(vec![self.address]) } else { Err(KeyUnavailable::NameUnknown) };
-        std::future::ready(found).boxed()
     }
 }
 
@@ -129,13 +115,13 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
         ] {
-            assert_eq!(only_allowed(&[address(inward)]), Err(KeyUnavailable::AddressForbidden), "{inward}");
+            assert_eq!(only_allowed(&[address(inward)]), Err(NotResolved::AddressForbidden), "{inward}");
         }
         let mixed = only_allowed(&[address("127.0.0.1"), address("20.61.100.1")]);
         assert_eq!(mixed, Ok(vec![address("20.61.100.1")]), "what is left is used, what is not is dropped");
         for fine in ["20.61.100.1", "10.1.2.3", "192.168.1.4", "2603:1020::1", "fd00::4"] {
             assert!(only_allowed(&[address(fine)]).is_ok(), "{fine}");
         }
-        assert_eq!(only_allowed(&[]), Err(KeyUnavailable::NameUnknown));
+        assert_eq!(only_allowed(&[]), Err(NotResolved::NameUnknown));
     }
 }

@@ -1,23 +1,16 @@
 //! The one HTTP client for all vaults and directories, and the only place that sends.
 //!
-//! Shared, because the SDK would otherwise make a client for each credential and each vault. It follows no redirect, asks
+//! Shared, because an SDK would otherwise make a client for each credential and each vault. It follows no redirect, asks
 //! no proxy of the environment, speaks nothing but TLS, and reads no answer longer than any real one.
 
 use std::{error::Error as StdError, net::IpAddr, sync::Arc, time::Duration};
 
-use azure_core::{
-    Bytes,
-    http::{Body, Request, headers::Headers},
-};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::resolve::{CheckedNames, Names, Resolver};
-#[cfg(feature = "development-connector")]
-use super::{
-    DevelopmentConnector,
-    resolve::{KnownNames, LoopbackNames},
+use crate::{
+    message::{Received, Request, Wiped, wipe},
+    resolve::{CheckedNames, Names, NotResolved, Resolver},
 };
-use crate::KeyUnavailable;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The last resort: every caller has a deadline of its own, and a shorter one.
@@ -25,39 +18,20 @@ const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A page of 25 versions is the longest answer, some 10 KiB.
 const LONGEST_BODY: usize = 256 * 1024;
 
-/// Bytes that are wiped when their last reader is done.
-pub(super) struct Wiped(pub(super) Zeroizing<Vec<u8>>);
-
-impl AsRef<[u8]> for Wiped {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<Wiped> for Bytes {
-    fn from(wiped: Wiped) -> Self {
-        Self::from_owner(wiped)
-    }
-}
-
-/// A whole answer. The body is wiped with its last copy.
-#[derive(Clone)]
-pub(super) struct Received {
-    pub(super) status: u16,
-    pub(super) headers: Headers,
-    pub(super) body: Bytes,
-}
-
 /// Why no whole answer came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoAnswer {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
     /// No connection, or it broke.
+    #[error("no connection came about, or it broke")]
     Unreachable,
     /// The name leads nowhere, or where it must not.
-    NotResolved(KeyUnavailable),
+    #[error(transparent)]
+    NotResolved(NotResolved),
     /// The client's own last resort.
+    #[error("no whole answer came in time")]
     TimedOut,
     /// Longer than any real answer.
+    #[error("the answer is longer than any real one")]
     TooLarge,
 }
 
@@ -80,14 +54,14 @@ type Make = dyn Fn() -> Result<reqwest::Client, ConnectorRefused> + Send + Sync;
 
 /// The shared client.
 #[derive(Clone)]
-pub(super) struct Sender {
+pub struct Sender {
     client: reqwest::Client,
     make: Arc<Make>,
     names: Arc<dyn Names>,
 }
 
 impl Sender {
-    fn builder() -> reqwest::ClientBuilder {
+    pub(crate) fn builder() -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -106,11 +80,14 @@ impl Sender {
     }
 
     /// Reaches vaults and directories where they are.
-    pub(super) fn production() -> Result<Self, ConnectorRefused> {
+    ///
+    /// # Errors
+    /// [`ConnectorRefused::Tls`].
+    pub fn production() -> Result<Self, ConnectorRefused> {
         Self::with(Arc::new(CheckedNames), Self::builder)
     }
 
-    fn with(
+    pub(crate) fn with(
         names: Arc<dyn Names>,
         builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static,
     ) -> Result<Self, ConnectorRefused> {
@@ -122,49 +99,31 @@ impl Sender {
 
     /// The same way, with nothing kept from before: no connection, and no TLS session, whose resumption would show no
     /// certificate. For who asks whether a connection can be made.
-    pub(super) fn anew(&self) -> Result<Self, KeyUnavailable> {
-        let client = (self.make)().map_err(|_| KeyUnavailable::Unreachable)?;
-        Ok(Self { client, ..self.clone() })
+    ///
+    /// # Errors
+    /// [`ConnectorRefused::Tls`].
+    pub fn anew(&self) -> Result<Self, ConnectorRefused> {
+        Ok(Self { client: (self.make)()?, ..self.clone() })
     }
 
     /// The addresses that a connection to this name would be made to.
-    pub(super) async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, KeyUnavailable> {
+    ///
+    /// # Errors
+    /// [`NotResolved`].
+    pub async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, NotResolved> {
         Ok(self.names.look_up(host).await?.into_iter().map(|address| address.ip()).collect())
     }
 
-    /// Reaches an emulator on this machine, and nothing else: names lead to its address, and only its CA is trusted.
-    #[cfg(feature = "development-connector")]
-    pub(super) fn development(connector: &DevelopmentConnector, known: KnownNames) -> Result<Self, ConnectorRefused> {
-        if !connector.addr.ip().is_loopback() {
-            return Err(ConnectorRefused::NotLoopback);
-        }
-        let roots = reqwest::Certificate::from_pem_bundle(&connector.ca_pem)
-            .ok()
-            .filter(|roots| !roots.is_empty())
-            .ok_or(ConnectorRefused::CertificateUnreadable)?;
-        let names = Arc::new(LoopbackNames { address: connector.addr, known });
-        Self::with(names, move || Self::builder().tls_certs_only(roots.clone()))
-    }
-
     /// Sends one request and reads its whole answer. The caller has checked where it goes.
-    pub(super) async fn send(&self, request: &Request) -> Result<Received, NoAnswer> {
-        let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes());
-        let mut sent = self.client.request(method.expect("the SDK's methods are HTTP's"), request.url().clone());
-        for (name, value) in request.headers().iter() {
-            sent = sent.header(name.as_str(), value.as_str());
-        }
-        sent = match request.body() {
-            Body::Bytes(bytes) => sent.body(bytes.clone()),
-            Body::SeekableStream(stream) => sent.body(reqwest::Body::wrap_stream(stream.clone())),
-        };
+    ///
+    /// # Errors
+    /// [`NoAnswer`]. A status that says no is an answer.
+    pub async fn send(&self, request: &Request) -> Result<Received, NoAnswer> {
+        let Request { method, url, headers, body } = request;
+        let sent = self.client.request(method.clone(), url.clone()).headers(headers.clone()).body(body.clone());
         let mut response = sent.send().await.map_err(|why| no_answer(&why))?;
         let status = response.status().as_u16();
-        let mut headers = Headers::new();
-        for (name, value) in response.headers() {
-            if let Ok(value) = value.to_str() {
-                headers.insert(name.as_str().to_owned(), value.to_owned());
-            }
-        }
+        let headers = std::mem::take(response.headers_mut());
         let expected = response.content_length().and_then(|len| usize::try_from(len).ok());
         if expected.is_some_and(|len| len > LONGEST_BODY) {
             return Err(NoAnswer::TooLarge);
@@ -187,18 +146,11 @@ impl Sender {
     }
 }
 
-/// Wipes a buffer nobody else holds. (TLS and HTTP keep buffers of their own for a moment; those are out of reach.)
-pub(super) fn wipe(bytes: Bytes) {
-    if let Ok(mut unique) = bytes.try_into_mut() {
-        unique.as_mut().zeroize();
-    }
-}
-
 fn no_answer(why: &reqwest::Error) -> NoAnswer {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(why);
     while let Some(error) = cause {
-        if let Some(not_resolved) = error.downcast_ref::<KeyUnavailable>() {
-            return NoAnswer::NotResolved(not_resolved.clone());
+        if let Some(not_resolved) = error.downcast_ref::<NotResolved>() {
+            return NoAnswer::NotResolved(*not_resolved);
         }
         cause = error.source();
     }

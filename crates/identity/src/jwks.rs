@@ -1,0 +1,293 @@
+//! An issuer's public keys: how a key set is read, kept and refreshed.
+//!
+//! A set is fetched from one fixed address. It is refreshed in the background, and at once when a token names a key that is not
+//! in it, but then for everybody together at most once in [`Freshness::pause`] and by one request at a time, so that tokens with
+//! invented key ids make nobody ask the issuer. While the issuer is away, the keys stay good for [`Freshness::longest`]; after
+//! that, and before they were ever fetched, no token of the issuer is believed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::{Clock, Timestamp};
+use jsonwebtoken::DecodingKey;
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::bounded::{self, Bounds};
+use crate::jwt::{Algorithm, LONGEST_KID};
+use crate::web::{Web, WebAnswer, WebRequest};
+
+const SET: Bounds = Bounds { bytes: WebAnswer::LONGEST, depth: 6, members: 16 };
+/// More keys than any issuer lists at once.
+const MOST_KEYS: usize = 200;
+/// An issuer that does not answer in this time is away.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What kind of key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    Rsa,
+    P256,
+}
+
+/// One public key that signs tokens.
+pub struct PublicKey {
+    family: Family,
+    /// The only algorithm it says to be for.
+    algorithm: Option<String>,
+    issuer: Option<String>,
+    decoding: DecodingKey,
+    /// What tells it from another: modulus and exponent, or the point.
+    pub(crate) public: Vec<u8>,
+}
+
+impl PublicKey {
+    /// From one entry of a set (RFC 7517); nothing where it is not for signatures, too weak, or of a kind unknown here.
+    fn read(entry: &Map<String, Value>) -> Option<(String, Self)> {
+        let text = |name: &str| entry.get(name).and_then(Value::as_str);
+        let kid = text("kid").filter(|kid| !kid.is_empty() && kid.len() <= LONGEST_KID)?;
+        if text("use").is_some_and(|wanted| wanted != "sig") {
+            return None;
+        }
+        let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok();
+        let (family, decoding, public) = match (text("kty")?, text("crv")) {
+            ("RSA", _) => {
+                let (n, e) = (bytes("n")?, bytes("e")?);
+                let n: Vec<u8> = n.into_iter().skip_while(|byte| *byte == 0).collect();
+                // 2048 to 8192 bits, and an exponent of at most 33 bits that is odd.
+                let usable = (256..=1024).contains(&n.len()) && (1..=5).contains(&e.len()) && e.last()? % 2 == 1;
+                if !usable || e == [1] {
+                    return None;
+                }
+                (Family::Rsa, DecodingKey::from_rsa_raw_components(&n, &e), [n, e].concat())
+            }
+            ("EC", Some("P-256")) => {
+                let (x, y) = (bytes("x")?, bytes("y")?);
+                if x.len() != 32 || y.len() != 32 {
+                    return None;
+                }
+                let point = [&[4][..], &x, &y].concat();
+                (Family::P256, DecodingKey::from_ec_der(&point), point)
+            }
+            _ => return None,
+        };
+        let key = Self {
+            family,
+            algorithm: text("alg").map(str::to_owned),
+            issuer: text("issuer").map(str::to_owned),
+            decoding,
+            public,
+        };
+        Some((kid.to_owned(), key))
+    }
+
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        self.family == algorithm.family() && self.algorithm.as_deref().is_none_or(|named| named == algorithm.as_str())
+    }
+
+    pub(crate) fn decoding(&self) -> &DecodingKey {
+        &self.decoding
+    }
+
+    /// Whose tokens it signs, where the set says so: Entra ID does, with `{tenantid}` standing for the tenant.
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+}
+
+/// The keys of one answer, by id. A key id that stands for two keys stands for none.
+fn read_set(body: &[u8]) -> Option<HashMap<String, Arc<PublicKey>>> {
+    let set = bounded::object(body, SET)?;
+    let entries = set.get("keys")?.as_array()?;
+    if entries.len() > MOST_KEYS {
+        return None;
+    }
+    let mut keys = HashMap::new();
+    let mut twice = Vec::new();
+    for entry in entries {
+        let Some((kid, key)) = PublicKey::read(entry.as_object()?) else { continue };
+        if keys.insert(kid.clone(), Arc::new(key)).is_some() {
+            twice.push(kid);
+        }
+    }
+    for kid in twice {
+        keys.remove(&kid);
+    }
+    // A set without a usable key is a mistake of the issuer's; the one before is worth more.
+    (!keys.is_empty()).then_some(keys)
+}
+
+/// How long keys are good, and how often they are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freshness {
+    /// Refreshed in the background after this.
+    pub refresh: Duration,
+    /// Believed for no longer than this.
+    pub longest: Duration,
+    /// Between two attempts: after a failure, and for unknown key ids.
+    pub pause: Duration,
+}
+
+impl Default for Freshness {
+    /// Refreshed every hour, believed for a day, asked at most every 30 seconds.
+    fn default() -> Self {
+        Self {
+            refresh: Duration::from_secs(3_600),
+            longest: Duration::from_secs(86_400),
+            pause: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why no key can be named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoKey {
+    /// The set is known, and the key is not in it.
+    #[error("the issuer lists no such key")]
+    Unknown,
+    /// The set was never fetched, or is too old.
+    #[error("the issuer's keys cannot be had")]
+    Unavailable,
+}
+
+struct Fetched {
+    keys: HashMap<String, Arc<PublicKey>>,
+    /// Since boot.
+    at: Duration,
+    /// On the wall, for who has to say until when.
+    until: Timestamp,
+}
+
+/// One issuer's keys. Cheap to ask; asks the issuer itself as the module says.
+pub struct KeySet {
+    source: Url,
+    web: Arc<dyn Web>,
+    clock: Arc<dyn Clock>,
+    freshness: Freshness,
+    fetched: ArcSwapOption<Fetched>,
+    /// When the issuer was last asked, since boot.
+    tried: Mutex<Option<Duration>>,
+    flight: tokio::sync::Mutex<()>,
+    wanted: tokio::sync::Notify,
+    /// Counts the answers in which a key was gone or another one.
+    losses: AtomicU64,
+}
+
+impl KeySet {
+    /// The keys at this address; nothing is fetched yet.
+    pub fn new(source: Url, web: Arc<dyn Web>, clock: Arc<dyn Clock>, freshness: Freshness) -> Self {
+        Self {
+            source,
+            web,
+            clock,
+            freshness,
+            fetched: ArcSwapOption::empty(),
+            tried: Mutex::default(),
+            flight: tokio::sync::Mutex::default(),
+            wanted: tokio::sync::Notify::new(),
+            losses: AtomicU64::new(0),
+        }
+    }
+
+    /// The key of this id, and until when the set it is from is good. Waits for nobody.
+    pub fn known(&self, kid: &str) -> Result<(Arc<PublicKey>, Timestamp), NoKey> {
+        let fetched = self.fetched.load();
+        let good = fetched.as_ref().filter(|set| self.age(set) < self.freshness.longest).ok_or(NoKey::Unavailable)?;
+        good.keys.get(kid).map(|key| (Arc::clone(key), good.until)).ok_or(NoKey::Unknown)
+    }
+
+    /// The key of this id. Asks the issuer when it is unknown, but not more often than is bearable.
+    pub async fn find(&self, kid: &str) -> Result<Arc<PublicKey>, NoKey> {
+        if let Ok((key, _)) = self.known(kid) {
+            return Ok(key);
+        }
+        self.refresh_once(|| self.known(kid).is_err()).await;
+        self.known(kid).map(|(key, _)| key)
+    }
+
+    /// Asks for a refresh without waiting for it: [`KeySet::keep_fresh`] does it, as often as is bearable.
+    pub fn want(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Counts up whenever a key that was listed is listed no more, or is another one.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
+    }
+
+    /// Keeps the keys fresh until it is dropped: fetches them now, on every refresh that is due, and when somebody wants it.
+    pub async fn keep_fresh(&self) {
+        loop {
+            self.refresh_once(|| true).await;
+            let due = self.due_in();
+            tokio::select! {
+                () = tokio::time::sleep(due) => {}
+                () = self.wanted.notified() => {
+                    // Whoever wants it again meanwhile is served by the same answer.
+                    tokio::time::sleep(self.rest_of_pause()).await;
+                }
+            }
+        }
+    }
+
+    fn due_in(&self) -> Duration {
+        let fetched = self.fetched.load();
+        let due = fetched.as_ref().map(|set| self.freshness.refresh.saturating_sub(self.age(set)));
+        due.unwrap_or_default().max(self.freshness.pause)
+    }
+
+    fn age(&self, set: &Fetched) -> Duration {
+        self.clock.now().boot.saturating_sub(set.at)
+    }
+
+    fn rest_of_pause(&self) -> Duration {
+        let tried = *self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = |at: Duration| self.clock.now().boot.saturating_sub(at);
+        tried.map(|at| self.freshness.pause.saturating_sub(since(at))).unwrap_or_default()
+    }
+
+    /// One request at a time; who waited for another's asks `still_wanted` first.
+    async fn refresh_once(&self, still_wanted: impl Fn() -> bool) {
+        let _turn = self.flight.lock().await;
+        if !still_wanted() || !self.rest_of_pause().is_zero() {
+            return;
+        }
+        *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now().boot);
+        let asked = self.clock.now();
+        let answer = tokio::time::timeout(DEADLINE, self.web.send(WebRequest::get(self.source.clone()))).await;
+        let keys = match answer {
+            Ok(Ok(answer)) if answer.status == 200 => read_set(&answer.body),
+            Ok(Ok(_) | Err(_)) | Err(_) => None,
+        };
+        let Some(keys) = keys else {
+            tracing::warn!(
+                issuer_host = self.source.host_str(),
+                "an issuer's keys could not be fetched; those known stay"
+            );
+            return;
+        };
+        let longest = i64::try_from(self.freshness.longest.as_micros()).unwrap_or(i64::MAX);
+        let until = Timestamp::from_micros(asked.wall.micros().saturating_add(longest));
+        let before = self.fetched.swap(Some(Arc::new(Fetched { keys, at: asked.boot, until })));
+        let now = self.fetched.load();
+        if let (Some(before), Some(now)) = (before, now.as_ref())
+            && before.keys.iter().any(|(kid, key)| now.keys.get(kid).is_none_or(|other| other.public != key.public))
+        {
+            self.losses.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Any key: what a reader without the rule about key ids would take.
+    #[cfg(test)]
+    pub(crate) fn any(&self) -> Option<Arc<PublicKey>> {
+        self.fetched
+            .load()
+            .as_ref()
+            .and_then(|set| set.keys.values().find(|k| k.issuer().is_some_and(|i| i.contains('{'))).cloned())
+    }
+}
