@@ -20,7 +20,6 @@ use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
 use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, PlatformKey};
-use crate::{entra_application, entra_pages};
 use crate::entropy::SystemEntropy;
 use crate::files;
 use crate::grpc::{Grpc, Health};
@@ -30,6 +29,7 @@ use crate::serve::{
 };
 use crate::trouble::{Trouble, Troubles};
 use crate::webhook::{self, WebhookSecrets};
+use crate::{entra_application, entra_pages};
 
 /// How long the platform's own vault may take at the start.
 const PLATFORM_VAULT: Duration = Duration::from_secs(30);

@@ -37,7 +37,11 @@ pub(super) fn entra(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBu
     let listens = section.has("listen") || section.has("public_url");
     if !listens {
         if require == Some(true) {
-            section.fault("require_sign_in", "asks for a sign-in that no page offers", "set listen and public_url as well");
+            section.fault(
+                "require_sign_in",
+                "asks for a sign-in that no page offers",
+                "set listen and public_url as well",
+            );
         }
         section.close();
         return none;
@@ -46,13 +50,18 @@ pub(super) fn entra(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBu
     let address = listen.and_then(|text| {
         let parsed = text.parse().ok();
         if parsed.is_none() {
-            section.fault("listen", "is not an address and port", "write an IP address and port, such as \"0.0.0.0:7482\"");
+            section.fault(
+                "listen",
+                "is not an address and port",
+                "write an IP address and port, such as \"0.0.0.0:7482\"",
+            );
         }
         parsed
     });
     let certificate = section.required("certificate", "write the path of the certificate's PEM file").map(file);
     let key = section.required("key", "write the path of the private key's PEM file").map(file);
-    let public_url = section.required("public_url", "write how browsers reach the pages, such as \"https://keys.example.com\"");
+    let public_url =
+        section.required("public_url", "write how browsers reach the pages, such as \"https://keys.example.com\"");
     let public_url = public_url.and_then(|text| {
         let origin = is_origin(text);
         if !origin {

@@ -5,10 +5,10 @@
 //! one, and hashes of tokens. Nothing in it can change where a vault is reached.
 
 mod document;
+mod entra;
 mod fault;
 mod read;
 mod service;
-mod entra;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -20,8 +20,8 @@ use domain::{KeyLocation, TenantId, Timestamp};
 use identity::CertificateName;
 use secmem::MemoryLock;
 
-pub use fault::{ConfigRefused, Fault};
 pub use entra::{Entra, EntraPages};
+pub use fault::{ConfigRefused, Fault};
 pub use webhook::Webhook;
 
 use crate::serve::{Limits, TlsFiles};

@@ -13,9 +13,9 @@ use secmem::MemoryLock;
 use toml::de::DeTable;
 
 use super::document::{Faults, Section};
+use super::entra::entra;
 use super::fault::Fault;
 use super::service;
-use super::entra::entra;
 use super::webhook::webhook;
 use super::{Azure, AzureCredential, Config, ConfiguredCaller, LONGEST, Listen, PlatformKey, VaultKey};
 use crate::serve::{ClientCertificates, Limits, TlsFiles};

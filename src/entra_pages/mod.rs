@@ -37,7 +37,8 @@ const COOKIE_NAME: &str = "__Host-byokd-entra";
 /// As long as a consent lives.
 const COOKIE_SECONDS: u32 = 15 * 60;
 /// Nothing but our own style; no script, no form, no frame.
-const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers browsers; everything else is not there.
 pub fn router(service: Arc<Service>) -> Router {

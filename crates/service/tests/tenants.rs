@@ -171,7 +171,11 @@ async fn a_forged_answer_is_refused_and_counted() {
     let events = site.world.store.inner().audit(None, 0, 10_000).await.unwrap();
     let counted: Vec<_> = events.iter().filter(|event| event.name == "refusals.counted").collect();
     assert_eq!(counted.len(), 1);
-    assert!(counted[0].details.contains(&("refused".to_owned(), "CONSENT_STATE_UNKNOWN 1002".to_owned())), "{:?}", counted[0].details);
+    assert!(
+        counted[0].details.contains(&("refused".to_owned(), "CONSENT_STATE_UNKNOWN 1002".to_owned())),
+        "{:?}",
+        counted[0].details
+    );
     assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")]);
 }
 

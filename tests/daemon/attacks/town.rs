@@ -179,8 +179,7 @@ impl Town {
     }
 
     pub(super) async fn state(&self, workspace: &str) -> String {
-        let request =
-            pb::GetConnectionRequest { name: format!("workspaces/{workspace}/connection"), look: false };
+        let request = pb::GetConnectionRequest { name: format!("workspaces/{workspace}/connection"), look: false };
         let connection = self.tenants().get_connection(request).await.unwrap().into_inner();
         let states = connection.tenants.iter().map(|tenant| tenant.state().as_str_name());
         states.collect::<Vec<_>>().join(" ")
@@ -222,11 +221,9 @@ impl Browser<'_> {
             request = request.header("cookie", cookie);
         }
         let answer = request.send().await.unwrap();
-        for (name, value) in [
-            ("cache-control", "no-store"),
-            ("referrer-policy", "no-referrer"),
-            ("x-content-type-options", "nosniff"),
-        ] {
+        for (name, value) in
+            [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff")]
+        {
             assert_eq!(answer.headers()[name], value, "{url}");
         }
         let policy = answer.headers()["content-security-policy"].to_str().unwrap();
@@ -248,7 +245,8 @@ impl Browser<'_> {
     /// Posts a form of the directory's pages; where the browser is sent then.
     pub(super) async fn at_directory(&self, url: &str, fields: &[(&str, &str)]) -> String {
         let led = url.replacen(".com/", &format!(".com:{}/", self.town.emulator.addr().port()), 1);
-        let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", value.replace('@', "%40"))).collect();
+        let body: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={}", value.replace('@', "%40"))).collect();
         let request = self.http.post(led).header("content-type", "application/x-www-form-urlencoded");
         let answer = request.body(body.join("&")).send().await.unwrap();
         let to = answer.headers().get("location").map(|to| to.to_str().unwrap().to_owned());

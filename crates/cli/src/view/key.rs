@@ -82,6 +82,8 @@ pub(crate) struct Denied {
 fn hold(hold: &pb::KeyHold) -> Option<String> {
     match pb::key_hold::State::try_from(hold.state) {
         Ok(pb::key_hold::State::None | pb::key_hold::State::Unspecified) => None,
+        // It is its own cause.
+        Ok(state @ pb::key_hold::State::Disconnected) => Some(state.as_str_name().to_owned()),
         Ok(state) => Some(format!("{}: {}", state.as_str_name(), hold.cause)),
         Err(_) => Some(format!("STATE_{}: {}", hold.state, hold.cause)),
     }

@@ -13,6 +13,7 @@ pub mod operations;
 pub mod rows;
 pub mod sample;
 mod seal;
+pub mod tenancy;
 pub mod transactions;
 pub mod usage;
 
@@ -97,6 +98,9 @@ macro_rules! conformance_suite {
             approvals::what_awaits_approval_is_read_back_as_it_moves
             approvals::a_data_key_is_destroyed_by_two_people_and_time
             approvals::leaving_and_tenants_are_kept
+            tenancy::directories_and_proofs_are_kept
+            tenancy::a_key_is_proven_once
+            tenancy::a_forged_proof_is_refused
         }
     };
     (@ $fresh:expr; $($file:ident :: $promise:ident)*) => {
