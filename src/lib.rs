@@ -6,6 +6,8 @@
 //! | [`wire`] | which concrete parts it is made of |
 //! | [`serve`] | how connections are taken, bounded and let go |
 //! | [`grpc`] | who calls, what for, may they; what a refusal looks like |
+//! | [`entra_application`] | how our application shows directories who it is |
+//! | [`entra_pages`] | what a customer's admin meets in a browser |
 //! | [`webhook`] | how Event Grid tells of new key versions |
 //! | [`telemetry`] | what is logged |
 //! | [`command`] | what the binary does for each of its commands |
@@ -39,7 +41,8 @@ pub mod command;
 pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
-pub mod entra_client;
+pub mod entra_application;
+pub mod entra_pages;
 pub mod entropy;
 pub mod files;
 pub mod grpc;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::{Clock, Entropy, Timestamp};
 use futures::future::{Either, select};
+use identity::entra::Directory;
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
 use outbound::Rules;
 use rustls_pki_types::CertificateDer;
@@ -33,6 +34,7 @@ use crate::serve::{
 };
 use crate::trouble::{Trouble, Troubles};
 use crate::webhook::{self, WebhookSecrets};
+use crate::{entra_application, entra_pages};
 
 /// How long the platform's own vault may take at the start.
 const PLATFORM_VAULT: Duration = Duration::from_secs(30);
@@ -67,6 +69,8 @@ pub struct Assembly {
     pub options: Options,
     /// What the platform's own app shows to customers' directories, if that expires.
     pub certificate: Option<PlatformCertificate>,
+    /// The way to directories' pages, and where our own are; absent: consent is not offered.
+    pub directory: Option<(Arc<dyn Directory>, String)>,
 }
 
 impl Assembly {
@@ -87,6 +91,7 @@ impl Assembly {
             limits: Limits::default(),
             options: Options::default(),
             certificate: None,
+            directory: None,
         }
     }
 
@@ -98,9 +103,16 @@ impl Assembly {
         let options = sqlite(&config.database, &platform);
         let store = Arc::new(SqliteStore::create_or_open_anchored(options, &outside(&config.head(), &platform))?);
         let callers = Arc::new(callers(&config.callers)?);
+        let directory = match &config.entra.pages {
+            None => None,
+            Some(pages) => {
+                Some((entra_application::directory(&customer_keys, &pages.public_url)?, pages.public_url.clone()))
+            }
+        };
         Ok(Self {
+            directory,
             limits: config.limits.clone(),
-            options: config.options.clone(),
+            options: Options { require_sign_in: config.entra.require_sign_in, ..config.options.clone() },
             certificate: certificate(&config.azure.credential)?,
             ..Self::new(store, customer_keys, platform, callers)
         })
@@ -108,16 +120,19 @@ impl Assembly {
 
     /// Starts the service and what answers for it. Nothing listens yet.
     pub async fn start(self) -> Result<Daemon, StartFailed> {
-        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options, certificate } = self;
+        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options, certificate, directory } = self;
         let (grpc_clock, grpc_entropy, looked_at) = (clock.clone(), entropy.clone(), store.clone());
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
+        if let Some((directory, public_url)) = directory {
+            service.offer_consent(directory, &public_url);
+        }
         // The configuration's come first: it wins where a name stands in both.
         service.know_configured(callers.configured());
         let callers = Arc::new(EitherCallers(callers, service.callers()));
         service.know_callers().await?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None, certificate })
+        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None, entra_pages: None, certificate })
     }
 }
 
@@ -132,6 +147,7 @@ pub struct Daemon {
     webhook: Option<(Listener, WebhookSecrets)>,
     /// What the platform's own app shows to customers' directories, if that expires.
     certificate: Option<PlatformCertificate>,
+    entra_pages: Option<Listener>,
 }
 
 impl Daemon {
@@ -145,6 +161,11 @@ impl Daemon {
         Self { webhook: Some((listener, secrets)), ..self }
     }
 
+    /// Shows customers' admins the pages here by which they connect their directory.
+    pub fn with_entra_pages(self, listener: Listener) -> Self {
+        Self { entra_pages: Some(listener), ..self }
+    }
+
     /// Serves until `stop` completes, then says `NOT_SERVING`, takes no more and lets the calls under way finish.
     pub async fn serve(
         self,
@@ -152,14 +173,18 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, store, grpc, health, limits, entropy, webhook, certificate } = self;
+        let Self { service, store, grpc, health, limits, entropy, webhook, entra_pages, certificate } = self;
         let mut tasks = tokio::task::JoinSet::new();
         let beside = webhook.as_ref().map(|(listener, _)| listener);
-        for certificates in listeners.iter().chain(beside).filter_map(Listener::certificates) {
+        for certificates in listeners.iter().chain(beside).chain(&entra_pages).filter_map(Listener::certificates) {
             tasks.spawn(keep_reading(certificates));
         }
         if let Some((listener, secrets)) = webhook {
             let http = Http::new(listener, webhook::router(secrets, service.clone()), HttpLimits::default())?;
+            tasks.spawn(async { match http.run().await {} });
+        }
+        if let Some(listener) = entra_pages {
+            let http = Http::new(listener, entra_pages::router(service.clone()), HttpLimits::default())?;
             tasks.spawn(async { match http.run().await {} });
         }
         tasks.spawn(wipe_lapsed_keys(service.clone()));
@@ -172,6 +197,10 @@ impl Daemon {
         tasks.spawn(service.clone().keep_following_new_versions());
         tasks.spawn(keep_verifying(store.clone()));
         tasks.spawn(service.clone().keep_noticing_expiry(certificate));
+        {
+            let service = service.clone();
+            tasks.spawn(async { match service.keep_counting_refusals().await {} });
+        }
         {
             let service = service.clone();
             tasks.spawn(async { match service.keep_usage().await {} });
@@ -296,6 +325,21 @@ fn webhook_tls(config: &config::Webhook) -> Result<Arc<ServerTls>, TlsRefused> {
     ServerTls::read_for_http1(files, Arc::new(SystemClock))
 }
 
+/// The place for browsers that a configuration names, bound.
+pub fn entra_pages(config: &config::EntraPages) -> Result<Listener, Trouble> {
+    Ok(Listener::tls(config.address, entra_tls(config)?)?)
+}
+
+fn entra_tls(config: &config::EntraPages) -> Result<Arc<ServerTls>, TlsRefused> {
+    let files = TlsFiles {
+        certificate: config.certificate.clone(),
+        key: config.key.clone(),
+        client_authorities: None,
+        client_certificates: ClientCertificates::Optional,
+    };
+    ServerTls::read_for_http1(files, Arc::new(SystemClock))
+}
+
 fn webhook_secrets(path: &Path) -> Result<WebhookSecrets, Trouble> {
     let bytes = Zeroizing::new(files::read_private(path)?);
     let secrets = WebhookSecrets::read(std::str::from_utf8(&bytes).unwrap_or_default());
@@ -313,6 +357,9 @@ pub fn check_files(config: &Config) -> Vec<Trouble> {
     if let Some(webhook) = &config.webhook {
         found.extend(webhook_tls(webhook).err().map(Trouble::from));
         found.extend(webhook_secrets(&webhook.secret_file).err());
+    }
+    if let Some(pages) = &config.entra.pages {
+        found.extend(entra_tls(pages).err().map(Trouble::from));
     }
     found.extend(credential(&config.azure.credential).err());
     if config.platform_key.vault_key.is_none() {

@@ -32,6 +32,11 @@ pub fn serve(path: &Path) -> Result<(), Troubles> {
             tracing::info!(at = %listener.address(), "listening for Event Grid");
             daemon = daemon.with_webhook(listener, secrets);
         }
+        if let Some(pages) = &config.entra.pages {
+            let listener = wire::entra_pages(pages)?;
+            tracing::info!(at = %listener.address(), "listening for browsers");
+            daemon = daemon.with_entra_pages(listener);
+        }
         let count = config.workers.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
         let workers = Workers::threads(count);
         let workers = workers.map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), threads))?;

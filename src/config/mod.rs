@@ -7,6 +7,7 @@
 
 mod callers;
 mod document;
+mod entra;
 mod fault;
 mod read;
 mod service;
@@ -22,6 +23,7 @@ use domain::{KeyLocation, TenantId, Timestamp};
 use identity::CertificateName;
 use secmem::MemoryLock;
 
+pub use entra::{Entra, EntraPages};
 pub use fault::{ConfigRefused, Fault};
 pub use way_out::WayOut;
 pub use webhook::Webhook;
@@ -36,6 +38,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Where Event Grid may tell of new key versions; absent: nowhere.
     pub webhook: Option<Webhook>,
+    /// Pages for customers' admins, and what is asked of them.
+    pub entra: Entra,
     /// What one peer may take.
     pub limits: Limits,
     /// How long keys are served unasked, how much of a vault we take, and how long things are kept.

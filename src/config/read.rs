@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::callers::callers;
 use super::document::{Faults, Section};
+use super::entra::entra;
 use super::fault::Fault;
 use super::service;
 use super::way_out::{WayOut, private, proxy};
@@ -40,6 +41,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
         );
     }
     let webhook = webhook(whole.section("webhook"), &file);
+    let entra = entra(whole.section("entra"), &file);
     let limits = limits(whole.section("limits"));
     let mut way_out = WayOut::default();
     let options = service::options(&mut whole, &mut way_out);
@@ -72,6 +74,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
         (Some(database), Some(platform_key), Some(azure)) if faults.is_empty() => Ok(Config {
             listen,
             webhook,
+            entra,
             limits,
             options,
             workers,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use azure_emulator::ADMIN_HOST;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -73,14 +74,48 @@ impl Admin {
         answered.unwrap_or_else(|_| Err(trouble(format_args!("the emulator at {} does not answer", self.addr))))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: &Value) -> Result<(StatusCode, Value), Trouble> {
+    /// A connection under one of the names that the emulator answers to.
+    async fn reach(
+        &self,
+        host: &str,
+    ) -> Result<(SendRequest<Full<bytes::Bytes>>, tokio::task::JoinHandle<hyper::Result<()>>), Trouble> {
         let failed = |cause: &dyn std::fmt::Display| trouble(format_args!("the emulator at {}: {cause}", self.addr));
         let stream = TcpStream::connect(self.addr).await.map_err(|cause| failed(&cause))?;
-        let name = ServerName::try_from(ADMIN_HOST).map_err(|cause| failed(&cause))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|cause| failed(&cause))?;
         let stream = self.tls.connect(name, stream).await.map_err(|cause| failed(&cause))?;
-        let (mut sender, connection) =
+        let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|cause| failed(&cause))?;
-        let connection = tokio::spawn(connection);
+        Ok((sender, tokio::spawn(connection)))
+    }
+
+    /// Submits a form of a directory's page, as a browser does: where it is sent then.
+    pub(super) async fn submit(&self, url: &str, fields: &str) -> Result<String, Trouble> {
+        let failed = |cause: &dyn std::fmt::Display| trouble(format_args!("the emulator at {}: {cause}", self.addr));
+        let (host, path) = url
+            .strip_prefix("https://")
+            .and_then(|rest| rest.find('/').map(|at| rest.split_at(at)))
+            .ok_or_else(|| trouble(format_args!("{url} is no address of a directory")))?;
+        let work = async {
+            let (mut sender, connection) = self.reach(host).await?;
+            let request = Request::builder()
+                .method(Method::POST)
+                .uri(path)
+                .header(header::HOST, host)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(Full::new(bytes::Bytes::copy_from_slice(fields.as_bytes())))
+                .map_err(|cause| failed(&cause))?;
+            let answer = sender.send_request(request).await.map_err(|cause| failed(&cause))?;
+            let to = answer.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
+            connection.abort();
+            to.ok_or_else(|| trouble(format_args!("the directory's page sends nobody on ({})", answer.status())))
+        };
+        let answered = tokio::time::timeout(PATIENCE, work).await;
+        answered.unwrap_or_else(|_| Err(trouble(format_args!("the emulator at {} does not answer", self.addr))))
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: &Value) -> Result<(StatusCode, Value), Trouble> {
+        let failed = |cause: &dyn std::fmt::Display| trouble(format_args!("the emulator at {}: {cause}", self.addr));
+        let (mut sender, connection) = self.reach(ADMIN_HOST).await?;
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request = Request::builder()
             .method(method)

@@ -1,5 +1,6 @@
 //! The customer's side: a directory, a vault with an RSA key, and our application's role on it. Emulated.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use azure_emulator::Emulator;
@@ -13,25 +14,26 @@ use crate::trouble::Trouble;
 /// The customer.
 pub(super) const CUSTOMER: &str = "acme";
 /// Their key.
-pub(super) const ACME: Place = Place { customer: CUSTOMER, vault: "acme-keys" };
-/// The name of every customer's key.
-const KEY: &str = "byok";
+pub(super) const ACME: Place = Place { customer: CUSTOMER, vault: "acme-keys", key: Cow::Borrowed(KEY) };
+/// The name of the customer's key, and how others' begin.
+pub(super) const KEY: &str = "byok";
 /// Our application's name in the directory.
 const APP: &str = "byokd-dev";
 /// What the guide tells a customer's admin to assign: read, wrap and unwrap, nothing else.
 const ROLE: &str = "crypto_service_encryption_user";
 
-/// Where a customer's key is: whose directory, and which of their vaults.
-#[derive(Debug, Clone, Copy)]
+/// Where a customer's key is: whose directory, which of their vaults, and its name.
+#[derive(Debug, Clone)]
 pub(super) struct Place {
     pub(super) customer: &'static str,
     pub(super) vault: &'static str,
+    pub(super) key: Cow<'static, str>,
 }
 
 impl Place {
     /// The admin API's path of the key.
-    fn path(self) -> String {
-        format!("/vaults/{}.vault.azure.net/keys/{KEY}", self.vault)
+    fn path(&self) -> String {
+        format!("/vaults/{}.vault.azure.net/keys/{}", self.vault, self.key)
     }
 }
 
@@ -96,6 +98,20 @@ impl Azure {
         Ok((text(&app, "client_id")?, text(&secret, "value")?))
     }
 
+    /// Registers our application as it is shipped: where browsers come back to, and which claims tokens have.
+    pub(super) async fn register(&self) -> Result<(), Trouble> {
+        let manifest = include_str!("../../docs/entra/app-manifest.json");
+        let manifest = serde_json::from_str(manifest).map_err(|cause| {
+            Trouble::new(format_args!("the manifest is no JSON: {cause}"), "this is a fault of byokd")
+        })?;
+        self.admin.ask(Method::PUT, &format!("/apps/{APP}/manifest"), manifest).await.map(drop)
+    }
+
+    /// What somebody does on one of the directory's pages: where it sends the browser.
+    pub(super) async fn at_directory(&self, url: &str, fields: &str) -> Result<String, Trouble> {
+        self.admin.submit(url, fields).await
+    }
+
     /// A customer's directory: its tenant id.
     pub(super) async fn tenant(&self, customer: &str) -> Result<String, Trouble> {
         let tenant = self.admin.ask(Method::POST, "/tenants", json!({ "name": customer })).await?;
@@ -110,7 +126,7 @@ impl Azure {
         let path = place.path();
         let made = self.admin.find(&path).await?.is_none();
         if made {
-            let new = json!({ "name": KEY, "bits": 3072, "key_ops": ["wrapKey", "unwrapKey"] });
+            let new = json!({ "name": place.key, "bits": 3072, "key_ops": ["wrapKey", "unwrapKey"] });
             self.admin.ask(Method::POST, &format!("/vaults/{host}/keys"), new).await?;
         }
         self.admin.ask(Method::PATCH, &path, json!({ "enabled": true })).await?;
@@ -119,14 +135,14 @@ impl Azure {
         if newest["enabled"] != json!(true) {
             return Err(Trouble::new("the vault does not show the key as enabled", "this is a fault of the emulator"));
         }
-        Ok(CustomerKey { identifier: format!("{url}/keys/{KEY}"), version: text(&newest, "id")?, host, made })
+        Ok(CustomerKey { identifier: format!("{url}/keys/{}", place.key), version: text(&newest, "id")?, host, made })
     }
 
     /// Admin consent, and the role on this one key.
     pub(super) async fn assign_role(&self, place: Place, key: &CustomerKey) -> Result<(), Trouble> {
         let path = format!("/tenants/{}/principals/{APP}", place.customer);
         let principal = text(&self.admin.ask(Method::PUT, &path, json!({})).await?, "object_id")?;
-        let role = json!({ "principal": principal, "role": ROLE, "key": KEY });
+        let role = json!({ "principal": principal, "role": ROLE, "key": place.key });
         let path = format!("/vaults/{}/roles", key.host);
         // Removed first: assigned twice it would stand there twice.
         self.admin.ask(Method::DELETE, &path, role.clone()).await?;

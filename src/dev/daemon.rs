@@ -12,8 +12,10 @@ use vault::platform::PlatformRoot;
 use zeroize::Zeroizing;
 
 use super::azure::Azure;
+use super::browser::PUBLIC;
 use super::home::{CALLERS, Home, Tokens};
 use crate::clock::SystemClock;
+use crate::entra_application;
 use crate::entropy::SystemEntropy;
 use crate::serve::{BindRefused, Drained, Listener, Workers};
 use crate::trouble::Trouble;
@@ -40,8 +42,7 @@ pub(super) async fn start(
     azure: &Azure,
     tokens: &Tokens,
     durability: Durability,
-    listener: Listener,
-    http: Listener,
+    (listener, http, pages): (Listener, Listener, Listener),
 ) -> Result<Running, Trouble> {
     let platform = Arc::new(platform_root(home)?);
     let options = SqliteOptions {
@@ -64,7 +65,11 @@ pub(super) async fn start(
     let hint = "remove the files `token` and `second-token` in the data directory";
     let callers = callers.map_err(|refused| Trouble::new(refused, hint))?;
 
-    let mut assembly = Assembly::new(Arc::new(store), Arc::new(keys), platform, Arc::new(callers));
+    azure.register().await?;
+    let keys = Arc::new(keys);
+    let directory = entra_application::directory(&keys, PUBLIC)?;
+    let mut assembly = Assembly::new(Arc::new(store), keys, platform, Arc::new(callers));
+    assembly.directory = Some((directory, PUBLIC.to_owned()));
     // One replica, and somebody who watches: what is agreed on by waiting is agreed on in seconds.
     assembly.options.control_lease = CONTROL_LEASE;
     assembly.options.freeze_margin = FREEZE_MARGIN;
@@ -73,7 +78,7 @@ pub(super) async fn start(
     assembly.options.before_destroying = SECOND_THOUGHTS;
     let secrets = WebhookSecrets::read(&home.webhook_secret()?)
         .map_err(|refused| Trouble::new(refused, "remove the file `webhook-secret` in the data directory"))?;
-    let daemon = assembly.start().await?.with_webhook(http, secrets);
+    let daemon = assembly.start().await?.with_webhook(http, secrets).with_entra_pages(pages);
     let count = std::thread::available_parallelism().map_or(1, Into::into);
     let workers = Workers::threads(count)
         .map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), "check the system's limits"))?;

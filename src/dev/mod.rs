@@ -5,6 +5,7 @@
 
 mod admin;
 mod azure;
+mod browser;
 mod daemon;
 mod home;
 mod invite;
@@ -44,6 +45,9 @@ pub struct Args {
     /// Where to listen for Event Grid: plaintext, this machine only; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7480")]
     http: SocketAddr,
+    /// Where to listen for browsers that connect a directory: plaintext, this machine only; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7482")]
+    pages: SocketAddr,
     /// Use an azure-emulator that already runs here, instead of one in this process
     #[arg(long, value_name = "ADDR", requires = "emulator_ca")]
     emulator: Option<SocketAddr>,
@@ -77,6 +81,8 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
     let listener = Listener::plaintext_loopback(args.grpc)?;
     let http = Listener::plaintext_loopback(args.http)?;
     let hints_at = http.address();
+    let pages = Listener::plaintext_loopback(args.pages)?;
+    let Address::Tcp(pages_at) = pages.address() else { return Err(Trouble::new("no port", "name one with --pages")) };
     let Address::Tcp(at) = listener.address() else { return Err(Trouble::new("no port", "name one with --grpc")) };
     let endpoint = Endpoint::Loopback(at);
     let home = Home::open(args.data.as_deref())?;
@@ -98,14 +104,14 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
     };
     #[cfg(not(feature = "drill"))]
     let durability = store::sqlite::Durability::Full;
-    let daemon = daemon::start(&home, &azure, &tokens, durability, listener, http).await?;
+    let daemon = daemon::start(&home, &azure, &tokens, durability, (listener, http, pages)).await?;
     if args.no_walk {
         interrupted.await;
         daemon.stop().await?;
         return Ok(ExitCode::SUCCESS);
     }
     let walked = tokio::select! {
-        walked = walk_through(&endpoint, &tokens, &azure, &home, &mut screen) => walked?,
+        walked = walk_through((&endpoint, pages_at), &tokens, &azure, &home, &mut screen) => walked?,
         () = &mut interrupted => {
             daemon.stop().await?;
             return Ok(ExitCode::from(INTERRUPTED));
@@ -123,14 +129,14 @@ async fn begin(args: Args) -> Result<ExitCode, Trouble> {
 
 /// The walk of the two callers.
 async fn walk_through(
-    endpoint: &Endpoint,
+    (endpoint, pages): (&Endpoint, SocketAddr),
     tokens: &Tokens,
     azure: &Azure,
     home: &Home,
     screen: &mut Screen,
 ) -> Result<bool, Trouble> {
     let (client, second) = (connect(endpoint, &tokens.dev).await?, connect(endpoint, &tokens.second).await?);
-    Ok(walk::walk(client, second, azure, home, screen).await)
+    Ok(walk::walk((client, second), azure, pages, home, screen).await)
 }
 
 async fn connect(endpoint: &Endpoint, token: &str) -> Result<Client, Trouble> {

@@ -3,6 +3,7 @@
 //! A step that finds something else than it should is a failed step; nothing is taken for granted because a call returned.
 
 mod another;
+mod connect;
 mod data;
 mod date;
 mod ledger;
@@ -13,6 +14,7 @@ mod switch;
 mod usage;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,6 +47,8 @@ struct Walk<'a> {
     /// Somebody else, who approves.
     second: Client,
     azure: &'a Azure,
+    /// Where our pages for browsers are.
+    pages: SocketAddr,
     home: &'a Home,
     /// Whether the data is that of an earlier start.
     before: bool,
@@ -58,10 +62,27 @@ struct Walk<'a> {
 }
 
 /// Runs every step, in order, up to the first that fails. Whether all ran.
-pub(super) async fn walk(client: Client, second: Client, azure: &Azure, home: &Home, screen: &mut Screen) -> bool {
+pub(super) async fn walk(
+    (client, second): (Client, Client),
+    azure: &Azure,
+    pages: SocketAddr,
+    home: &Home,
+    screen: &mut Screen,
+) -> bool {
     let (tenant, sealed) = (String::new(), Bytes::new());
-    let mut walk =
-        Walk { client, second, azure, home, before: false, tenant, key: None, sealed, early: None, another: None };
+    let mut walk = Walk {
+        client,
+        second,
+        azure,
+        pages,
+        home,
+        before: false,
+        tenant,
+        key: None,
+        sealed,
+        early: None,
+        another: None,
+    };
     macro_rules! steps {
         ($($part:literal { $($title:literal => $step:ident,)* })*) => {$(
             screen.part($part);
@@ -82,6 +103,8 @@ pub(super) async fn walk(client: Client, second: Client, azure: &Azure, home: &H
         "The customer brings a key" {
             "A workspace: a customer of the platform" => workspace,
             "An app and a bot" => apps,
+            "The customer's directory is looked up" => looked_up,
+            "Consent and sign-in: the directory is the customer's" => consented,
             "The customer's vault and key" => vault_and_key,
             "The role: without it nothing works" => role,
             "The key is configured" => configure,

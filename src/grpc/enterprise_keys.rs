@@ -275,7 +275,6 @@ pub(super) fn key(call: &Call, config: &KeyConfig, warnings: Vec<String>, health
         configure_time: text::stamp(config.configured_at),
         warnings,
         ownership_tag: service::OWNERSHIP_TAG.to_owned(),
-        ownership_nonce: call.service().ownership_nonce(config),
         last_probe_time: health.last_success.and_then(text::stamp),
         denied_since: health.denied.and_then(|(since, _)| text::stamp(since)),
         denied_reason: reason.map_or(pb::Reason::Unspecified, text::reason).into(),

@@ -35,6 +35,9 @@ pub(super) fn key(call: &Call, status: &KeyStatus, warnings: Vec<String>, health
         hold: Some(hold(status.life.hold(), health)),
         every_app: status.life.every_app,
         enforcement: enforcement(call, status),
+        ownership_nonce: status.ownership.nonce.clone(),
+        ownership_nonce_expire_time: status.ownership.expires_at.and_then(text::stamp),
+        ownership_prove_time: status.ownership.proven_at.and_then(text::stamp),
         ..enterprise_keys::key(call, &status.config, warnings, health)
     }
 }
@@ -62,7 +65,14 @@ fn hold(hold: Hold, health: KeyHealth) -> pb::KeyHold {
             since: text::stamp(since),
             remedy: match cause {
                 Cause::KillSwitch => Reason::KeyRevoked.remedy().to_owned(),
+                Cause::Disconnected => Reason::ReconnectFirst.remedy().to_owned(),
             },
+        },
+        (Hold::Disconnected { since }, _) => pb::KeyHold {
+            state: State::Disconnected.into(),
+            cause: Cause::Disconnected.as_str().to_owned(),
+            since: text::stamp(since),
+            remedy: Reason::ReconnectFirst.remedy().to_owned(),
         },
     }
 }

@@ -102,6 +102,11 @@ pub const RPCS: &[Rpc] = rpcs! {
     "Tenants/ActivateCredential" ChangeCredentials Workspace;
     "Tenants/RemoveCredential" ChangeCredentials Workspace;
     "Tenants/UsePlatformApp" ChangeCredentials Workspace;
+    "Tenants/LookUpDomains" ConnectTenant Workspace;
+    "Tenants/StartConsent" ConnectTenant Workspace;
+    "Tenants/CompleteConsent" ConnectTenant Workspace;
+    "Tenants/GetConnection" ReadConnection Workspace;
+    "Tenants/Disconnect" DisconnectTenants Workspace;
 };
 
 #[cfg(test)]

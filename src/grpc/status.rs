@@ -39,7 +39,8 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::SelectionContradictory
         | Reason::DomainInvalid
         | Reason::SecretIdPasted
-        | Reason::PrivateKeyPasted => Code::InvalidArgument,
+        | Reason::PrivateKeyPasted
+        | Reason::ConsentCodeWrong => Code::InvalidArgument,
         Reason::Unauthenticated => Code::Unauthenticated,
         Reason::NotFound => Code::NotFound,
         Reason::PermissionDenied | Reason::GrantNotHeld | Reason::CallerIsYourself => Code::PermissionDenied,
@@ -115,7 +116,20 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::RegistrationElsewhere
         | Reason::RegistrationSecretRefused
         | Reason::RegistrationSecretExpired
-        | Reason::RegistrationCertificateRefused => Code::FailedPrecondition,
+        | Reason::RegistrationCertificateRefused
+        | Reason::TenantNotConnected
+        | Reason::TenantNotProven
+        | Reason::TenantDisconnected
+        | Reason::ConsentStateUnknown
+        | Reason::ConsentOtherBrowser
+        | Reason::ConsentDeclined
+        | Reason::ConsentOtherTenant
+        | Reason::ConsentNotUnderWay
+        | Reason::ConsentNotConfigured
+        | Reason::OwnershipNonceExpired
+        | Reason::OwnershipNonceUsed
+        | Reason::KeyBoundElsewhere
+        | Reason::ReconnectFirst => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable

@@ -9,9 +9,11 @@ use tokio::process::Command;
 use crate::program::{Dev, ended};
 
 /// The steps, in order.
-const STEPS: [&str; 31] = [
+const STEPS: [&str; 33] = [
     "A workspace",
     "An app and a bot",
+    "The customer's directory is looked up",
+    "Consent and sign-in: the directory is the customer's",
     "The customer's vault and key",
     "The role",
     "The key is configured",
@@ -77,7 +79,9 @@ fn assert_walked(printed: &str) {
 
 fn once() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_byokd"));
-    command.args(["dev", "--once", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]).kill_on_drop(true);
+    command
+        .args(["dev", "--once", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--pages", "127.0.0.1:0"])
+        .kill_on_drop(true);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -159,7 +163,7 @@ async fn what_keeps_it_from_starting_is_said() {
     let dev = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_byokd"));
         command
-            .args(["dev", "--once", "--http", "127.0.0.1:0"])
+            .args(["dev", "--once", "--http", "127.0.0.1:0", "--pages", "127.0.0.1:0"])
             .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

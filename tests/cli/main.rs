@@ -17,5 +17,6 @@ mod rotate;
 #[path = "../daemon/site.rs"]
 #[allow(dead_code, reason = "a daemon in this process, shared with the daemon's own tests, which use more of it")]
 mod site;
+mod tenant;
 mod usage;
 mod watch;

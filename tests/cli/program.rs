@@ -138,7 +138,10 @@ impl Dev {
     /// Starts it on a free port and waits until it invites to type something.
     pub(crate) async fn start(data: &Path, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_byokd"));
-        command.args(["dev", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"]).arg(data).args(more);
+        command
+            .args(["dev", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--pages", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(more);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut printed = String::new();

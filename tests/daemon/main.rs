@@ -1,5 +1,7 @@
 //! The daemon from outside, through a real listener: one file for each promise.
 
+#[cfg(feature = "dev")]
+mod attacks;
 mod bad_start;
 mod callers;
 mod canaries;

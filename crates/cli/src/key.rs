@@ -203,6 +203,8 @@ fn show(global: &Global, key: view::Key) -> Result<(), Failure> {
         ("ownership tag", format!("{}={}", key.ownership_tag, key.ownership_nonce)),
         ("configured", key.configure_time.clone().unwrap_or_default()),
     ];
+    fields.extend(key.ownership_nonce_expire_time.clone().map(|at| ("tag counts until", at)));
+    fields.extend(key.ownership_prove_time.clone().map(|at| ("ownership proven", at)));
     fields.extend(key.leave_time.clone().map(|at| ("left", at)));
     fields.extend(key.last_probe_time.clone().map(|at| ("last probe", at)));
     if let Some(denied) = &key.denied {

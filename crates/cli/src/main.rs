@@ -8,6 +8,7 @@ mod args;
 mod audit;
 mod caller;
 mod connect;
+mod credential;
 mod data;
 mod failure;
 mod guarded;

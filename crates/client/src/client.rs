@@ -282,6 +282,16 @@ unary! {
     remove_credential = tenants.remove_credential(RemoveCredentialRequest) -> Integration;
     /// Goes back to the platform's own app.
     use_platform_app = tenants.use_platform_app(UsePlatformAppRequest) -> Integration;
+    /// The directories that domains and ids belong to, each with its own answer.
+    look_up_domains = tenants.look_up_domains(LookUpDomainsRequest) -> LookUpDomainsResponse;
+    /// Names a directory as a workspace's and begins a consent in it.
+    start_consent = tenants.start_consent(StartConsentRequest) -> StartConsentResponse;
+    /// Reads back the code that another admin was shown.
+    complete_consent = tenants.complete_consent(CompleteConsentRequest) -> TenantLink;
+    /// Where a workspace's directories stand.
+    connection = tenants.get_connection(GetConnectionRequest) -> Connection;
+    /// Lets go of a workspace's directories: its key is held from then on.
+    disconnect = tenants.disconnect(DisconnectRequest) -> Connection;
 }
 
 impl Client {

@@ -5,9 +5,10 @@ use crate::credential::CredentialEvent;
 use crate::key_life::{Cause, EnforceAt, Policy, Rehearsal};
 use crate::key_test::Step;
 use crate::ledger::{CalledVault, DataUsed, KeysPurged, KeysUsed, SignedCheckpoint};
+use crate::tenancy::ProvenBy;
 use crate::{
-    AppId, BootId, DataKeyId, KeyConfig, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, Timestamp,
-    WorkspaceId,
+    AppId, BootId, DataKeyId, KeyConfig, KeyLocation, KeyTestId, KeyVersionId, OperationId, Reason, TenantId,
+    Timestamp, WorkspaceId,
 };
 
 /// The name under which the service itself stands in a chain. No caller has it.
@@ -268,6 +269,75 @@ pub enum AuditKind {
     DataUsed(DataUsed),
     /// Something happened to a credential of the customer's registration, or to the platform's own.
     Credential(CredentialEvent),
+    /// A directory came onto the workspace's list, or was named again.
+    TenantNamed {
+        /// The directory.
+        tenant: TenantId,
+        /// As it was typed.
+        typed: String,
+    },
+    /// Consent was asked for: an address was handed out.
+    ConsentStarted {
+        /// The directory.
+        tenant: TenantId,
+    },
+    /// A browser came back from consent, or the code that another admin was shown was read back.
+    ConsentCameBack {
+        /// The directory.
+        tenant: TenantId,
+        /// `owner` or `read_back`.
+        how: &'static str,
+    },
+    /// An answer about a consent of this workspace was refused.
+    ConsentRefused {
+        /// The directory it was begun for.
+        tenant: TenantId,
+        /// Why.
+        why: Reason,
+    },
+    /// What was refused to browsers and callers that looks like somebody trying something, counted.
+    RefusalsCounted {
+        /// How often each reason was given.
+        counts: Vec<(Reason, u64)>,
+    },
+    /// A directory was proven the workspace's.
+    TenantProven {
+        /// The directory.
+        tenant: TenantId,
+        /// How and by whom.
+        by: ProvenBy,
+    },
+    /// A directory said something else of our application than before.
+    ApplicationSeen {
+        /// The directory.
+        tenant: TenantId,
+        /// Why it gives us no token; absent where it does.
+        refused: Option<Reason>,
+    },
+    /// The workspace was disconnected from its directories.
+    Disconnected {
+        /// How many directories.
+        tenants: u64,
+    },
+    /// A key was proven the workspace's, and is nobody else's from now on.
+    KeyProven {
+        /// The key.
+        key: KeyLocation,
+        /// In which directory.
+        tenant: TenantId,
+    },
+    /// A key showed the workspace's tag and was refused all the same.
+    KeyProofRefused {
+        /// The key.
+        key: KeyLocation,
+        /// Why.
+        why: Reason,
+    },
+    /// The workspace let go of a key with which it had protected nothing.
+    KeyReleased {
+        /// The key.
+        key: KeyLocation,
+    },
 }
 
 impl AuditKind {
@@ -422,6 +492,43 @@ impl AuditKind {
             Self::CallerChanged(changed) => (changed.event(), changed.details()),
             Self::DataUsed(used) => (DataUsed::EVENT, used.details()),
             Self::Credential(event) => event.record(),
+            Self::TenantNamed { tenant, typed } => {
+                ("tenant.named", vec![("tenant", tenant.to_string()), ("typed", typed.clone())])
+            }
+            Self::ConsentStarted { tenant } => ("tenant.consent_started", vec![("tenant", tenant.to_string())]),
+            Self::ConsentCameBack { tenant, how } => {
+                ("tenant.came_back", vec![("tenant", tenant.to_string()), ("how", (*how).to_owned())])
+            }
+            Self::ConsentRefused { tenant, why } => {
+                ("tenant.consent_refused", vec![("tenant", tenant.to_string()), ("reason", why.as_str().to_owned())])
+            }
+            Self::RefusalsCounted { counts } => {
+                let refused = |(reason, count): &(Reason, u64)| ("refused", format!("{reason} {count}"));
+                ("refusals.counted", counts.iter().map(refused).collect())
+            }
+            Self::TenantProven { tenant, by } => {
+                let mut details = vec![("tenant", tenant.to_string()), ("how", by.as_str().to_owned())];
+                match by {
+                    ProvenBy::SignIn { object_id, admin } => {
+                        details.push(("object_id", object_id.clone()));
+                        details.push(("admin", admin.to_string()));
+                    }
+                    ProvenBy::KeyTag { test } => details.extend(test.map(|test| ("test", test.to_string()))),
+                }
+                ("tenant.proven", details)
+            }
+            Self::ApplicationSeen { tenant, refused } => {
+                let answer = refused.map_or("admitted", Reason::as_str);
+                ("tenant.application_seen", vec![("tenant", tenant.to_string()), ("answer", answer.to_owned())])
+            }
+            Self::Disconnected { tenants } => ("tenant.disconnected", vec![("tenants", tenants.to_string())]),
+            Self::KeyProven { key, tenant } => {
+                ("key.proven", vec![("key", key.to_string()), ("tenant", tenant.to_string())])
+            }
+            Self::KeyProofRefused { key, why } => {
+                ("key.proof_refused", vec![("key", key.to_string()), ("reason", why.as_str().to_owned())])
+            }
+            Self::KeyReleased { key } => ("key.released", vec![("key", key.to_string())]),
         }
     }
 }

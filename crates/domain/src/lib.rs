@@ -26,6 +26,7 @@ pub mod protection;
 pub mod reason;
 pub mod rotation;
 pub mod row_seal;
+pub mod tenancy;
 pub mod tenant_input;
 pub mod time;
 pub mod usage;
@@ -39,9 +40,8 @@ pub use certificate_name::{CertificateName, InvalidCertificateName};
 pub use data_key::{DataKey, DataKeyState, WrapScheme, Wrapping, WrappingKey};
 pub use domain_name::{DomainName, InvalidDomain};
 pub use entropy::Entropy;
-pub use id::{AppId, CallerId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId};
 pub use id::{
-    AppId, CredentialId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId,
+    AppId, CallerId, CredentialId, DataKeyId, InvalidId, KeyVersionId, PlatformKeyId, RequestId, TenantId, WorkspaceId,
 };
 pub use key_config::KeyConfig;
 pub use key_identifier::{Cloud, InvalidKeyIdentifier, KeyLocation, KeyVersionLocation};

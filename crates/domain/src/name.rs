@@ -21,6 +21,7 @@ const APP: &str = "workspaces/{workspace}/apps/{app}";
 const KEY: &str = "workspaces/{workspace}/key";
 const DATA_KEY: &str = "workspaces/{workspace}/apps/{app}/dataKeys/{data key}";
 const CREDENTIAL: &str = "workspaces/{workspace}/credentials/{credential}";
+const CONNECTION: &str = "workspaces/{workspace}/connection";
 const OPERATION: &str = "operations/{operation}";
 const CALLER: &str = "callers/{caller}";
 
@@ -53,6 +54,21 @@ pub fn parse_key(name: &str) -> Result<WorkspaceId, InvalidName> {
         .filter(|id| !id.contains('/'))
         .ok_or(InvalidName::Pattern { pattern: KEY })?;
     Ok(workspace.parse()?)
+}
+
+/// `workspaces/{workspace}/connection`: a workspace has one.
+pub fn parse_connection(name: &str) -> Result<WorkspaceId, InvalidName> {
+    let workspace = name
+        .strip_prefix("workspaces/")
+        .and_then(|rest| rest.strip_suffix("/connection"))
+        .filter(|id| !id.contains('/'))
+        .ok_or(InvalidName::Pattern { pattern: CONNECTION })?;
+    Ok(workspace.parse()?)
+}
+
+/// The name of a workspace's connection.
+pub fn connection(workspace: &WorkspaceId) -> String {
+    format!("workspaces/{workspace}/connection")
 }
 
 /// `operations/{operation}`.

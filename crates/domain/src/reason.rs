@@ -373,6 +373,36 @@ reasons! {
         => "make a new secret in the app registration, or better have a certificate made here; then add, test and activate it";
     RegistrationCertificateRefused "REGISTRATION_CERTIFICATE_REFUSED" Customer "the customer's directory does not know the certificate"
         => "upload the public part to the app registration, under Certificates and secrets; it counts some minutes later";
+
+    // Tenants and proofs of ownership: 370 to 384 in the contract.
+    TenantNotConnected "TENANT_NOT_CONNECTED" Caller "the tenant is not on this workspace's connection"
+        => "name it first (byokctl tenant connect), and prove that it is yours; or write the tenant that is connected";
+    TenantNotProven "TENANT_NOT_PROVEN" Customer "nobody has signed in to prove that the tenant is this workspace's"
+        => "have an owner of the workspace open the start address of byokctl tenant connect, and sign in";
+    TenantDisconnected "TENANT_DISCONNECTED" Customer "the workspace was disconnected from this tenant"
+        => "connect it again (byokctl tenant connect), set a new nonce as the key's tag and test the key, then restore it";
+    ConsentStateUnknown "CONSENT_STATE_UNKNOWN" Caller "the answer belongs to no consent under way: it was forged, used before, or came too late"
+        => "begin again with byokctl tenant connect; an address for consent works once and for 15 minutes";
+    ConsentOtherBrowser "CONSENT_OTHER_BROWSER" Caller "the consent was begun in another browser"
+        => "open the start address in the browser you finish in; to have somebody else consent, send them the consent address";
+    ConsentDeclined "CONSENT_DECLINED" Customer "the directory did not give consent"
+        => "have an admin who may consent for the directory open the address, and accept; or run az ad sp create";
+    ConsentOtherTenant "CONSENT_OTHER_TENANT" Customer "consent was given in another directory than the one named"
+        => "sign in with an account of the directory that was named, or connect the other one";
+    ConsentNotUnderWay "CONSENT_NOT_UNDER_WAY" Caller "no consent of this workspace waits for a code"
+        => "have the admin open the consent address again; begin anew if it is older than 15 minutes";
+    ConsentCodeWrong "CONSENT_CODE_WRONG" Caller "this is not the code that the admin was shown"
+        => "have it read out again; after five wrong codes the consent has to be begun anew";
+    ConsentNotConfigured "CONSENT_NOT_CONFIGURED" Service "this installation has no pages for consent"
+        => "create our application in the directory with az ad sp create, and prove the key by its tag; operators set [entra] to offer consent";
+    OwnershipNonceExpired "OWNERSHIP_NONCE_EXPIRED" Customer "the key's tag holds a nonce of this workspace that is too old"
+        => "set the tag byok-enrol to the nonce that byokctl key status shows now, and test within a day";
+    OwnershipNonceUsed "OWNERSHIP_NONCE_USED" Customer "the key's tag holds a nonce of this workspace that was used before"
+        => "set the tag byok-enrol to the nonce that byokctl key status shows now, and test again";
+    KeyBoundElsewhere "KEY_BOUND_ELSEWHERE" Customer "the key was proven to be another workspace's"
+        => "use a key of its own for each workspace: make another one in the same vault";
+    ReconnectFirst "RECONNECT_FIRST" Customer "the workspace was disconnected, and has not been proven anew since"
+        => "connect the tenant again, set a new nonce as the key's tag and test the key; then restore it";
 }
 
 impl fmt::Display for Reason {

@@ -133,7 +133,7 @@ deciders! {
     Encrypt Decrypt ReEncrypt CreateWorkspace ReadWorkspaces DeleteWorkspace ChangeApps ReadApps ConfigureKey ReadKey
     ScheduleEnforcement SelectApps ReadSelection RevokeKey RestoreKey TestKey ExportWrappedKeys RotateKey RotateDataKeys
     ReadOperations CancelOperation ValidateApp ReadUsage DecideOperation ReplaceKey LeaveCustomerKey DestroyDataKey
-    ReadAudit MakeCheckpoint ReadCallers ChangeCallers ReadCredentials ChangeCredentials
+    ReadAudit MakeCheckpoint ReadCallers ChangeCallers ReadCredentials ChangeCredentials ReadConnection ConnectTenant DisconnectTenants
 }
 
 fn target((workspace, app): Place) -> Target {

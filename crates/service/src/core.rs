@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
-use crate::control::{Tests, Validations};
+use crate::control::{Consents, Entra, Refusals, Tests, Validations};
 use crate::keys::KeyTable;
 use crate::keys::applications::Applications;
 use crate::keys::birth_place::BirthPlaces;
@@ -65,6 +65,11 @@ pub(crate) struct Core {
     pub(crate) validations: Validations,
     /// As whom workspaces' directories are asked.
     pub(crate) applications: Applications,
+    /// The way to directories' pages, where there is one.
+    pub(crate) entra: Entra,
+    pub(crate) consents: Consents,
+    /// What was refused and is not written down yet.
+    pub(crate) refusals: Refusals,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: Semaphore,

@@ -83,6 +83,8 @@ pub struct Options {
     /// How long the destruction of a data key waits after its approval (I-5). [`BEFORE_DESTROYING`]; no configuration of `serve`
     /// changes it.
     pub before_destroying: Duration,
+    /// Whether somebody has to have signed in to a tenant before a key in it passes a test. No, unless an operator says so.
+    pub require_sign_in: bool,
 }
 
 impl Default for Options {
@@ -110,6 +112,7 @@ impl Default for Options {
             vault_limit: None,
             before_replacing: BEFORE_REPLACING,
             before_destroying: BEFORE_DESTROYING,
+            require_sign_in: false,
         }
     }
 }

@@ -143,6 +143,24 @@ pub enum SeededBug {
     PersonalUseNotRecorded,
     /// Somebody approves what they asked for, as a caller of their own making.
     OwnCallerApproves,
+    /// A tag's nonce proves again after it was used.
+    NonceUsedTwice,
+    /// A tag's nonce proves however old it is.
+    NonceNeverExpires,
+    /// A key that is another workspace's is proven all the same.
+    TwoWorkspacesOneKey,
+    /// A tenant that is not on the workspace's list is asked for its token.
+    AnyTenantTaken,
+    /// An answer from consent counts again after it was used.
+    ConsentReplayed,
+    /// An answer from consent counts in whatever browser it comes.
+    AnyBrowser,
+    /// The browser that comes back from consent has proven the tenant.
+    ComingBackProves,
+    /// Any code is the one that the admin was shown.
+    AnyCode,
+    /// A disconnected key is restored by the switch alone.
+    RestoredUnproven,
 }
 
 /// The faults of one service: none, or one.

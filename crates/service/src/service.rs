@@ -11,7 +11,7 @@ use store::Store;
 use vault::CustomerKeys;
 use vault::platform::PlatformRoot;
 
-use crate::control::{Tests, Validations};
+use crate::control::{Consents, Entra, Refusals, Tests, Validations};
 use crate::core::Core;
 use crate::keys::KeyTable;
 use crate::keys::applications::Applications;
@@ -141,6 +141,9 @@ impl Service {
             ledger: Ledger::new(clock.now().wall),
             validations: Validations::default(),
             applications: Applications::default(),
+            entra: Entra::default(),
+            consents: Consents::new(bugs),
+            refusals: Refusals::default(),
             shared_places: tokio::sync::Semaphore::new((options.vault_calls_per_workspace / 2).max(1)),
             store,
             customer_keys,

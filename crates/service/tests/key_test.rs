@@ -172,7 +172,7 @@ async fn a_nonce_proves_one_workspace_and_one_key() {
     }
     let nonce = async |workspace: &TestWorkspace| {
         let config = world.service.read_key(&workspace.may_read_key()).await.unwrap();
-        world.service.ownership_nonce(&config)
+        world.service.ownership_nonce(&config).await.unwrap()
     };
     let (of_acme, of_bell) = (nonce(&acme).await, nonce(&bell).await);
     assert_ne!(of_acme, of_bell);

@@ -56,7 +56,7 @@ impl Customer {
     async fn show_the_other_tag(&self, world: &World) {
         let config = world.service.read_key(&self.acme.may_read_key()).await.unwrap();
         let KeyRef { tenant, location, .. } = self.other.clone();
-        let nonce = world.service.ownership_nonce(&KeyConfig { tenant, location, ..config });
+        let nonce = world.service.ownership_nonce(&KeyConfig { tenant, location, ..config }).await.unwrap();
         world.vault.change(&self.other, self.to, |attributes| {
             attributes.tags.insert(OWNERSHIP_TAG.to_owned(), nonce);
         });

@@ -9,6 +9,7 @@ use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
+use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
     App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
     Protection, Reason, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
@@ -337,6 +338,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// The workspace's own app registration: its credentials, and which is in use. `None`: it has never had one.
     async fn integration(&self, workspace: &WorkspaceId) -> Result<Option<Integration>, StoreError>;
+
+    /// The directories a workspace named, in that order.
+    async fn tenants(&self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError>;
+
+    /// The nonces a workspace was given for keys, oldest first.
+    async fn tag_nonces(&self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError>;
+
+    /// The keys that were proven a workspace's, those it let go of too.
+    async fn proven_keys(&self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError>;
 }
 
 /// Several reads and writes that happen together or not at all. Dropped without [`commit`](Transaction::commit), nothing
@@ -434,6 +444,24 @@ pub trait Transaction: Send {
     /// Writes an integration of a live workspace. Its `change` is exactly the next, and no credential is left out:
     /// `Conflict::CredentialsMoved` otherwise. Of a removed credential the secret part is erased, in the files too.
     async fn put_integration(&mut self, integration: &Integration) -> Result<(), StoreError>;
+
+    /// As [`Store::tenants`], with this transaction's own writes.
+    async fn tenants(&mut self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError>;
+
+    /// As [`Store::tag_nonces`], with this transaction's own writes.
+    async fn tag_nonces(&mut self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError>;
+
+    /// As [`Store::proven_keys`], with this transaction's own writes.
+    async fn proven_keys(&mut self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError>;
+
+    /// Writes where a directory stands with a live workspace.
+    async fn put_tenant(&mut self, link: &TenantLink) -> Result<(), StoreError>;
+
+    /// Writes a nonce in the place of the one its workspace had for that key and directory.
+    async fn put_tag_nonce(&mut self, nonce: &TagNonce) -> Result<(), StoreError>;
+
+    /// Writes that a key is a live workspace's. `Conflict::KeyBound`: it is another one's; nothing of this step was written.
+    async fn put_proven_key(&mut self, proven: &ProvenKey) -> Result<(), StoreError>;
 
     /// Makes it durable. Answers the revision it made, or the present one if it wrote nothing.
     async fn commit(self: Box<Self>) -> Result<u64, StoreError>;

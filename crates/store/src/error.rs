@@ -161,6 +161,9 @@ pub enum Conflict {
         /// How often they have; 0 when there are none.
         present: u64,
     },
+    /// The key was proven another workspace's.
+    #[error("the key was proven another workspace's")]
+    KeyBound,
 }
 
 impl StoreError {
@@ -247,6 +250,7 @@ impl Conflict {
             Self::NotApproved => Reason::ApprovalNotAwaited,
             Self::CertificateTaken => Reason::CallerCertificateTaken,
             Self::CredentialsMoved { .. } => Reason::ChangedMeanwhile,
+            Self::KeyBound => Reason::KeyBoundElsewhere,
         }
     }
 }

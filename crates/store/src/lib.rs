@@ -17,6 +17,7 @@ mod life;
 mod row;
 mod row_approval;
 mod set;
+mod tenancy;
 mod usage;
 
 #[cfg(feature = "conformance")]

@@ -142,12 +142,14 @@ const fn rehearsal(code: i64) -> Option<Rehearsal> {
 const fn cause_code(cause: Cause) -> i64 {
     match cause {
         Cause::KillSwitch => 1,
+        Cause::Disconnected => 2,
     }
 }
 
 const fn cause(code: i64) -> Option<Cause> {
     match code {
         1 => Some(Cause::KillSwitch),
+        2 => Some(Cause::Disconnected),
         _ => None,
     }
 }
@@ -210,7 +212,7 @@ mod tests {
             }
         }
         assert_eq!(
-            (policy(0), policy(4), rehearsal(0), rehearsal(3), cause(0), cause(2)),
+            (policy(0), policy(4), rehearsal(0), rehearsal(3), cause(0), cause(3)),
             (None, None, None, None, None, None)
         );
         assert_eq!(lives("acme")[0].workspace, workspace_id("acme"));

@@ -11,6 +11,7 @@ use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
+use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
     App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
     Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
@@ -463,6 +464,21 @@ impl Store for FaultyStore {
     async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
         self.read()?;
         self.inner().drop_usage(before, limit).await
+    }
+
+    async fn tenants(&self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {
+        self.read()?;
+        self.inner().tenants(workspace).await
+    }
+
+    async fn tag_nonces(&self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError> {
+        self.read()?;
+        self.inner().tag_nonces(workspace).await
+    }
+
+    async fn proven_keys(&self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError> {
+        self.read()?;
+        self.inner().proven_keys(workspace).await
     }
 
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {

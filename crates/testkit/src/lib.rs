@@ -4,6 +4,7 @@
 //! For tests only. The service is built with the faults that can be put in on purpose.
 
 mod clock;
+mod directory;
 pub mod enforcement;
 mod entropy;
 mod faulty_store;
@@ -13,6 +14,7 @@ mod tenant;
 mod world;
 
 pub use clock::HandClock;
+pub use directory::{MemoryDirectory, parameter};
 pub use entropy::SeededEntropy;
 pub use faulty_store::{FaultyStore, Step};
 pub use tenant::{TestApp, TestWorkspace, permit_create_workspace, put_in_force};

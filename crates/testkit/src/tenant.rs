@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use domain::key_life::{Enforcement, KeyLife};
 use domain::permission::{
-    CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, CreateWorkspace, DecideOperation, Decrypt,
-    DeleteWorkspace, DestroyDataKey, Encrypt, ExportWrappedKeys, LeaveCustomerKey, Permit, ReEncrypt, ReadApps,
-    ReadKey, ReadOperations, ReadSelection, ReadUsage, ReadWorkspaces, ReplaceKey as ReplaceAction, RestoreKey,
-    RevokeKey, RotateDataKeys, RotateKey as RotateAction, ScheduleEnforcement, SelectApps, Target, TestKey,
-    ValidateApp,
+    CancelOperation, ChangeApps, ConfigureKey as ConfigureAction, ConnectTenant, CreateWorkspace, DecideOperation,
+    Decrypt, DeleteWorkspace, DestroyDataKey, DisconnectTenants, Encrypt, ExportWrappedKeys, LeaveCustomerKey, Permit,
+    ReEncrypt, ReadApps, ReadConnection, ReadKey, ReadOperations, ReadSelection, ReadUsage, ReadWorkspaces,
+    ReplaceKey as ReplaceAction, RestoreKey, RevokeKey, RotateDataKeys, RotateKey as RotateAction, ScheduleEnforcement,
+    SelectApps, Target, TestKey, ValidateApp,
 };
 use domain::{AppId, AppKind, Cloud, KeyLocation, KeyTest, KeyVersionId, WorkspaceId};
 use envelope::Context;
@@ -113,7 +113,7 @@ impl TestWorkspace {
     /// When no key is connected.
     pub async fn prove_ownership(&self) {
         let config = self.service.read_key(&self.may_read_key()).await.expect("a connected key");
-        let nonce = self.service.ownership_nonce(&config);
+        let nonce = self.service.ownership_nonce(&config).await.expect("a nonce");
         self.vault.change(&self.key(), config.current_version, |attributes| {
             attributes.tags.insert(service::OWNERSHIP_TAG.to_owned(), nonce);
         });
@@ -198,6 +198,21 @@ impl TestWorkspace {
 
     /// Permission to switch it on again.
     pub fn may_restore(&self) -> Permit<RestoreKey> {
+        allow(self.target())
+    }
+
+    /// Permission to connect it to a directory.
+    pub fn may_connect(&self) -> Permit<ConnectTenant> {
+        allow(self.target())
+    }
+
+    /// Permission to read to which it is connected.
+    pub fn may_read_connection(&self) -> Permit<ReadConnection> {
+        allow(self.target())
+    }
+
+    /// Permission to disconnect it.
+    pub fn may_disconnect(&self) -> Permit<DisconnectTenants> {
         allow(self.target())
     }
 

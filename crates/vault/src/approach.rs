@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use domain::{Cloud, TenantId};
+
 use crate::{KeyRef, KeyUnavailable, RegisteredApp};
 
 /// What can be found out on the way to a key, in the order of the way. Nothing is answered from memory: each call looks anew,
@@ -42,6 +44,12 @@ pub trait Approach: Send + Sync {
     /// # Errors
     /// What the directory answers.
     async fn show(&self, app: &RegisteredApp, deadline: Duration) -> Result<(), KeyUnavailable>;
+
+    /// Has a directory give us such a token where no key is known yet: whether our application is there. It is not sent anywhere.
+    ///
+    /// # Errors
+    /// What the directory answers.
+    async fn admitted(&self, tenant: &TenantId, cloud: Cloud, deadline: Duration) -> Result<(), KeyUnavailable>;
 }
 
 /// How a vault sees its caller.

@@ -11,7 +11,6 @@
 //! | `body` | answers for another key; plaintext keys in buffers nobody wipes |
 //! | `assertion` | certificates by OpenSSL, PKCS#12 and SHA-1 |
 //! | `certificate` | private keys that are handed around: they are made here |
-//! | `proof` | the platform's credential in other hands, where somebody else asks the same token endpoint |
 
 mod approach;
 mod assertion;
@@ -23,7 +22,7 @@ mod credential;
 mod entra_answer;
 mod entra_transport;
 mod options;
-mod proof;
+mod shown;
 mod token;
 mod vault_answer;
 mod vault_transport;
@@ -59,12 +58,12 @@ pub use outbound::DevelopmentConnector;
 use outbound::{Ranges, Sender, wipe};
 use secmem::Secret;
 
+pub use self::shown::Shown;
 pub use self::{
     assertion::{CertificateKey, CertificateRefused},
     certificate::{CertificateNotMade, MadeCertificate},
     credential::{ClientSecret, PlatformCredential},
     options::{Approved, AzureOptions, AzureRefused},
-    proof::{PlatformProof, PlatformProofs},
 };
 use self::{
     credential::{AskDirectory, Shows},

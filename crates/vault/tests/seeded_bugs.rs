@@ -92,6 +92,15 @@ impl Approach for Wrong {
     async fn show(&self, app: &vault::RegisteredApp, deadline: Duration) -> Result<(), KeyUnavailable> {
         self.inner.approach().show(app, deadline).await
     }
+
+    async fn admitted(
+        &self,
+        tenant: &domain::TenantId,
+        cloud: domain::Cloud,
+        deadline: Duration,
+    ) -> Result<(), KeyUnavailable> {
+        self.inner.approach().admitted(tenant, cloud, deadline).await
+    }
 }
 
 #[async_trait::async_trait]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use client::{Client, pb};
 use domain::{Clock, Timestamp};
 
-use super::super::azure::{CustomerKey, Place};
+use super::super::azure::{CustomerKey, KEY, Place};
 use super::super::daemon::{SECOND_THOUGHTS, SOONEST_DATE};
 use super::date::later;
 use super::setup::short;
@@ -16,11 +16,17 @@ use crate::clock::SystemClock;
 use crate::trouble::Trouble;
 
 const NAME: &str = "globex";
-const FIRST_VAULT: Place = Place { customer: NAME, vault: "globex-keys" };
-const OTHER_VAULT: Place = Place { customer: NAME, vault: "globex-new" };
+const FIRST_VAULT: &str = "globex-keys";
+const OTHER_VAULT: &str = "globex-new";
 /// How soon a destroyed data key is out of memory, everywhere.
 const WIPED_WITHIN: Duration = Duration::from_secs(1);
 const LETTER: &[u8] = b"a letter to globex";
+
+/// A key of this workspace's own in one of the vaults: a key, once proven, is one workspace's for ever.
+fn place(workspace: &str, vault: &'static str) -> Place {
+    let key = format!("{KEY}-{}", workspace.trim_start_matches("workspaces/"));
+    Place { customer: NAME, vault, key: key.into() }
+}
 
 /// Who it is.
 pub(super) struct Another {
@@ -39,8 +45,9 @@ impl Walk<'_> {
         let kind = pb::AppKind::App.into();
         self.client.upsert_app(pb::UpsertAppRequest { name: app.clone(), kind, display_name: "CRM".into() }).await?;
         let tenant = self.azure.tenant(NAME).await?;
-        let key = self.azure.key(FIRST_VAULT).await?;
-        self.azure.assign_role(FIRST_VAULT, &key).await?;
+        let first = place(&workspace, FIRST_VAULT);
+        let key = self.azure.key(first.clone()).await?;
+        self.azure.assign_role(first.clone(), &key).await?;
         let configuration = pb::ConfigureKeyRequest {
             name: name.clone(),
             key_identifier: key.identifier.clone(),
@@ -50,7 +57,7 @@ impl Walk<'_> {
             ..Default::default()
         };
         let configured = self.client.configure_key(configuration).await?;
-        self.azure.set_tag(FIRST_VAULT, &configured.ownership_tag, &configured.ownership_nonce).await?;
+        self.azure.set_tag(first, &configured.ownership_tag, &configured.ownership_nonce).await?;
         let test = pb::TestConfigurationRequest { name: name.clone(), ..Default::default() };
         let test = self.client.test_configuration(test, |_| ()).await?;
         check(test.passed, format_args!("the test did not pass: {:?}", test.steps))?;
@@ -72,8 +79,9 @@ impl Walk<'_> {
 
     pub(super) async fn replaced(&mut self) -> Finding {
         let sealed = self.sealed_under_the_customers_key().await?;
-        let other = self.azure.key(OTHER_VAULT).await?;
-        self.azure.assign_role(OTHER_VAULT, &other).await?;
+        let place = place(&self.another()?.workspace, OTHER_VAULT);
+        let other = self.azure.key(place.clone()).await?;
+        self.azure.assign_role(place, &other).await?;
         let request = |validate_only| -> Result<pb::ReplaceKeyRequest, Trouble> {
             let another = self.another()?;
             Ok(pb::ReplaceKeyRequest {
@@ -206,7 +214,7 @@ impl Walk<'_> {
         let (tag, nonce) = tag.and_then(|tag| tag.split_once('=')).ok_or_else(|| {
             unexpected(format_args!("the other key's test does not say which tag to set: {:?}", first.steps))
         })?;
-        self.azure.set_tag(OTHER_VAULT, tag, nonce).await?;
+        self.azure.set_tag(place(&another.workspace, OTHER_VAULT), tag, nonce).await?;
         let test = self.client.test_configuration(request, |_| ()).await?;
         check(test.passed, format_args!("the test did not pass: {:?}", test.steps))
     }

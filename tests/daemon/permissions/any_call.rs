@@ -27,6 +27,7 @@ impl Place {
         let key = || format!("workspaces/{}/key", self.workspace);
         let app = || format!("workspaces/{}/apps/{}", self.workspace, self.app);
         let credential = || format!("workspaces/{}/credentials/{}", self.workspace, "0".repeat(32));
+        let connection = || format!("workspaces/{}/connection", self.workspace);
         let operation = || format!("operations/{}", self.operation);
         let caller = || format!("callers/{}", self.app);
         let header = || pb::StreamHeader { app: app(), context: HashMap::new() };
@@ -149,6 +150,17 @@ impl Place {
             "Tenants/ActivateCredential" => pb::ActivateCredentialRequest { name: credential() }.encode_to_vec(),
             "Tenants/RemoveCredential" => pb::RemoveCredentialRequest { name: credential() }.encode_to_vec(),
             "Tenants/UsePlatformApp" => pb::UsePlatformAppRequest { parent: workspace() }.encode_to_vec(),
+            "Tenants/LookUpDomains" => {
+                pb::LookUpDomainsRequest { name: connection(), domains: TENANT.into() }.encode_to_vec()
+            }
+            "Tenants/StartConsent" => {
+                pb::StartConsentRequest { name: connection(), tenant: TENANT.into() }.encode_to_vec()
+            }
+            "Tenants/CompleteConsent" => {
+                pb::CompleteConsentRequest { name: connection(), code: "BCDFGHJK".into() }.encode_to_vec()
+            }
+            "Tenants/GetConnection" => pb::GetConnectionRequest { name: connection(), look: false }.encode_to_vec(),
+            "Tenants/Disconnect" => pb::DisconnectRequest { name: connection() }.encode_to_vec(),
             unknown => panic!("{unknown} has no request here: add one"),
         };
         bytes.into()

@@ -62,7 +62,7 @@ impl Ground {
         let output = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = Command::new(&self.program);
         command.args(["dev", "--no-walk", "--data"]).arg(&self.files).arg("--grpc").arg(at.to_string());
-        command.args(["--http", "127.0.0.1:0"]);
+        command.args(["--http", "127.0.0.1:0", "--pages", "127.0.0.1:0"]);
         command.arg("--emulator").arg(self.emulator.to_string()).arg("--emulator-ca").arg(&self.emulator_ca);
         if self.synchronous_off {
             command.arg("--lose-acknowledged-writes");

@@ -6,6 +6,7 @@ mod data;
 mod key;
 mod names;
 mod operation;
+mod tenant;
 mod workspace;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub(crate) use data::{DataVerb, Pipe, Target};
 pub(crate) use key::{Candidate, KeyVerb, Otherwise};
 pub(crate) use names::{AppName, Scope};
 pub(crate) use operation::OperationVerb;
+pub(crate) use tenant::TenantVerb;
 pub(crate) use workspace::WorkspaceVerb;
 
 const EXIT_CODES: &str = "\
@@ -96,9 +98,9 @@ pub(crate) enum Noun {
     /// Who may call, and what they were given
     #[command(subcommand)]
     Caller(CallerVerb),
-    /// The customer's directory: as whom the service is there
+    /// The directories (Entra tenants) a workspace is connected to
     #[command(subcommand)]
-    Tenant(crate::tenant::TenantVerb),
+    Tenant(TenantVerb),
 }
 
 #[cfg(test)]

@@ -18,6 +18,12 @@ pub(crate) struct Key {
     pub(crate) warnings: Vec<String>,
     pub(crate) ownership_tag: String,
     pub(crate) ownership_nonce: String,
+    /// Until when the nonce counts; absent once it was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ownership_nonce_expire_time: Option<String>,
+    /// When it was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ownership_prove_time: Option<String>,
     /// When new data went back under the platform's key; absent while it has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) leave_time: Option<String>,
@@ -76,6 +82,8 @@ pub(crate) struct Denied {
 fn hold(hold: &pb::KeyHold) -> Option<String> {
     match pb::key_hold::State::try_from(hold.state) {
         Ok(pb::key_hold::State::None | pb::key_hold::State::Unspecified) => None,
+        // It is its own cause.
+        Ok(state @ pb::key_hold::State::Disconnected) => Some(state.as_str_name().to_owned()),
         Ok(state) => Some(format!("{}: {}", state.as_str_name(), hold.cause)),
         Err(_) => Some(format!("STATE_{}: {}", hold.state, hold.cause)),
     }
@@ -90,6 +98,8 @@ impl From<pb::Key> for Key {
             configure_time: time!(k.configure_time),
             leave_time: time!(k.leave_time),
             last_probe_time: time!(k.last_probe_time),
+            ownership_nonce_expire_time: time!(k.ownership_nonce_expire_time),
+            ownership_prove_time: time!(k.ownership_prove_time),
             denied: k.denied_since.is_some().then(|| Denied {
                 since: time!(k.denied_since),
                 reason: k.denied_reason().as_str_name().trim_start_matches("REASON_").to_owned(),

@@ -23,6 +23,7 @@ mod key_test;
 mod key_version;
 mod operation;
 mod selection;
+mod tenant;
 pub(crate) mod usage;
 mod workspace;
 
@@ -34,6 +35,7 @@ pub(crate) use key_test::{KeyTest, KeyTests, TestEvent, state};
 pub(crate) use key_version::{Export, KeyVersion, KeyVersions, WrappedKey};
 pub(crate) use operation::{Operation, Operations, Plan};
 pub(crate) use selection::{SelectedApp, Selection};
+pub(crate) use tenant::{Connecting, Connection, LookedUp, LookedUpDomain, Tenant};
 pub(crate) use workspace::{App, Apps, Deleted, Workspace, Workspaces};
 
 /// `CUSTOMER_KEY`, `PLATFORM_KEY`, or what a newer service means by a number.

@@ -94,7 +94,10 @@ impl KeyLife {
     /// What holds it back. A revocation stands before everything else.
     pub fn hold(&self) -> Hold {
         match (&self.revoked, &self.enforcement) {
-            (Some(revoked), _) => Hold::Revoked { cause: revoked.cause, since: revoked.since },
+            (Some(Revocation { cause: Cause::Disconnected, since }), _) => Hold::Disconnected { since: *since },
+            (Some(Revocation { cause: Cause::KillSwitch, since }), _) => {
+                Hold::Revoked { cause: Cause::KillSwitch, since: *since }
+            }
             (None, Enforcement::Held(held)) => Hold::Held { why: held.why },
             (
                 None,

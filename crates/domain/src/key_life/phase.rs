@@ -52,6 +52,11 @@ pub enum Hold {
         /// Since when.
         since: Timestamp,
     },
+    /// The workspace was disconnected from its directories: as if switched off, until it is proven anew.
+    Disconnected {
+        /// Since when.
+        since: Timestamp,
+    },
 }
 
 /// Who or what switched a key off.
@@ -59,6 +64,8 @@ pub enum Hold {
 pub enum Cause {
     /// Somebody, by the switch of this service. Somebody ends it by the same switch.
     KillSwitch,
+    /// The workspace was disconnected. It is switched on again when it was proven anew, and not before.
+    Disconnected,
 }
 
 impl Cause {
@@ -66,6 +73,7 @@ impl Cause {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::KillSwitch => "KILL_SWITCH",
+            Self::Disconnected => "DISCONNECTED",
         }
     }
 }

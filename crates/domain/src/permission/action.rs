@@ -130,6 +130,12 @@ actions! {
     ReadCredentials = "credentials.read" about Workspace;
     /// Add, test, activate and remove them, or go back to the platform's app.
     ChangeCredentials = "credentials.change" about Workspace;
+    /// Read to which directories a workspace is connected.
+    ReadConnection = "tenant.read" about Workspace;
+    /// Name a directory as the workspace's, and have consent given in it.
+    ConnectTenant = "tenant.connect" about Workspace;
+    /// Let go of a workspace's directories: its key is held from then on.
+    DisconnectTenants = "tenant.disconnect" about Workspace;
 }
 
 impl Verb {

@@ -65,7 +65,10 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             // data, nor a workspace's owner, who decides whose key it is. Taking away knows no such bound: whoever is on duty
             // may shut anybody out.
             Verb::ChangeCallers,
-            // Absent on purpose: credentials.change, because as whom a customer's directory is asked is the customer's; data.*, because no customer's data is read by who runs the service; key.export, because it
+            Verb::ReadConnection,
+            // Absent on purpose: credentials.change and tenant.connect, because as whom a customer's directory is asked, and which
+            // one that is, is the customer's to say; data.*, because no
+            // customer's data is read by who runs the service; key.export, because it
             // takes every wrapped key away; key.configure, key.schedule, key.select_apps, key.replace, key.leave and
             // key.destroy_data_key, because they decide whose key it is; operations.decide, because an operator who approves
             // for a customer is the insider that approval is there for; key.test, because it uses the customer's vault.
@@ -99,6 +102,9 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::DestroyDataKey,
             Verb::ReadCredentials,
             Verb::ChangeCredentials,
+            Verb::ReadConnection,
+            Verb::ConnectTenant,
+            Verb::DisconnectTenants,
             // Absent on purpose: data.*, because who holds the key's fate does not thereby read data; workspaces.create,
             // workspaces.delete and apps.change, because they are the platform's records of what it sells; callers.change,
             // because an owner who makes callers could be the second person for what it asks itself.
@@ -129,7 +135,10 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReadCredentials,
             // A new secret every year is daily work. Nothing goes to another directory by it.
             Verb::ChangeCredentials,
-            // Absent on purpose, beside what the owner lacks: key.export, key.replace, key.leave and key.destroy_data_key,
+            Verb::ReadConnection,
+            Verb::ConnectTenant,
+            // Absent on purpose, beside what the owner lacks: tenant.disconnect, after which everything has to be proven anew (an
+            // admin who has to stop the key at once revokes it); key.export, key.replace, key.leave and key.destroy_data_key,
             // which cannot be taken back, and operations.decide, by which two admins together could do them.
         ],
     ),
@@ -146,6 +155,7 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             // It writes one line that says how far the chain has come: what an auditor keeps to find out about changes.
             Verb::MakeCheckpoint,
             Verb::ReadCallers,
+            Verb::ReadConnection,
             // Absent on purpose: key.test and apps.validate, which read as checks, but ask the customer's vault and write rows.
         ],
     ),

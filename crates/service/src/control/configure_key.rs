@@ -21,7 +21,7 @@ use vault::{KeyDescription, KeyRef};
 
 use super::check_key::{KeyWarning, check, warnings};
 use super::life::config_hash;
-use super::{event, live_workspace, not_found, to_the_end, workspace_of};
+use super::{event, live_workspace, not_found, ownership, to_the_end, workspace_of};
 use crate::core::Core;
 use crate::keys::Failure;
 use crate::keys::standing::WorkspaceState;
@@ -68,8 +68,8 @@ impl Service {
         request: ConfigureKey,
     ) -> Result<Configured, Refusal> {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
-        let wanted = Wanted::parse(&workspace, &request)?;
-        to_the_end(async move { core.configure(workspace, wanted, &actor).await }).await
+        let wanted = self.0.watching(Wanted::parse(&workspace, &request))?;
+        self.0.watching(to_the_end(async move { core.configure(workspace, wanted, &actor).await }).await)
     }
 }
 
@@ -172,6 +172,12 @@ impl Core {
         let found = self.store.workspace(&id).await?;
         found.filter(|workspace| workspace.deleted_at.is_none()).ok_or_else(not_found)?;
         let seen = self.store.key_config(&id).await?;
+        let same_tenant = seen.as_ref().is_some_and(|present| {
+            present.tenant == wanted.key.tenant && present.location.cloud() == wanted.key.location.cloud()
+        });
+        if !same_tenant {
+            self.admits(&self.connection(&id).await?, wanted.key.location.cloud(), &wanted.key.tenant)?;
+        }
         if let Some(present) = &seen {
             if let Some(decided) = self.refuses_edits(&id).await? {
                 let terms = wanted.only_the_terms(present).filter(|config| !present.is_loosened_by(config));
@@ -284,6 +290,10 @@ impl Core {
         };
         if present.as_ref() != Some(&config) {
             self.follow_with_life(&mut *tx, present.as_ref(), &config, now).await?;
+            if let Some(before) = present.as_ref().filter(|before| before.location != config.location) {
+                ownership::release(&mut *tx, id, &before.location, actor, now).await?;
+            }
+            self.imply_tenant(&mut *tx, &config, now).await?;
             tx.put_key_config(&config).await?;
             let what = AuditKind::KeyConfigured(Box::new(config.clone()));
             tx.append_audit(event(id, now, actor, what)).await?;

@@ -7,7 +7,6 @@ use domain::permission::{self, Permit};
 use domain::rotation::{Facts, Safety};
 use domain::{KeyConfig, KeyVersion, Reason, Timestamp};
 use store::StoreError;
-use vault::KeyRef;
 
 use super::rotate_key::USED_TO_LOOK_BACK;
 use super::{KeyStatus, not_found, workspace_of};
@@ -45,7 +44,8 @@ impl Service {
         let life =
             self.0.store.key_life(&config.workspace).await?.ok_or(StoreError::RowForged { table: "key_lives" })?;
         let proof = self.0.proof_of(&config).await?;
-        Ok(KeyStatus { config, life, proof })
+        let ownership = self.0.ownership_for_status(&config).await;
+        Ok(KeyStatus { config, life, proof, ownership })
     }
 
     /// The time that a key's phase is told by.
@@ -56,13 +56,6 @@ impl Service {
     /// The bounds that an enforcement date is kept by.
     pub fn timing(&self) -> Timing {
         self.0.options.timing()
-    }
-
-    /// What the owner of this key sets as its tag [`OWNERSHIP_TAG`](crate::OWNERSHIP_TAG) to prove it the workspace's: 32
-    /// hexadecimal digits, bound to workspace, key and tenant.
-    pub fn ownership_nonce(&self, config: &KeyConfig) -> String {
-        let key = KeyRef::of_platform(config.tenant.clone(), config.location.clone()).of(&config.workspace);
-        self.0.ownership_nonces(&config.workspace, &key).swap_remove(0)
     }
 
     /// The versions of the customer's key that were recorded, newest first, and for each whether it is still needed.

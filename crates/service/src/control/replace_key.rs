@@ -20,6 +20,7 @@ use vault::{Application, KeyDescription, KeyRef, KeyUnavailable};
 
 use super::check_key::check;
 use super::configure_key::{ConfigureKey, Wanted};
+use super::ownership::Tag;
 use super::test_configuration::OWNERSHIP_TAG;
 use super::{live_workspace, not_found, to_the_end, workspace_of};
 use crate::core::Core;
@@ -64,8 +65,8 @@ impl Service {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
         let ReplaceKey { key_identifier, key_name, tenant_id, validate_only } = request;
         let asked = ConfigureKey { key_identifier, key_name, tenant_id, ..Default::default() };
-        let wanted = Wanted::parse(&workspace, &asked)?;
-        to_the_end(core.start_replacement(workspace, wanted, validate_only, actor)).await
+        let wanted = self.0.watching(Wanted::parse(&workspace, &asked))?;
+        self.0.watching(to_the_end(core.start_replacement(workspace, wanted, validate_only, actor)).await)
     }
 }
 
@@ -90,13 +91,17 @@ impl Core {
         if config.location == wanted.key.location && config.tenant == wanted.key.tenant {
             return Err(Refusal::because(Reason::KeyIsInForce));
         }
+        if config.tenant != wanted.key.tenant {
+            self.admits(&self.connection(&id).await?, wanted.key.location.cloud(), &wanted.key.tenant)?;
+        }
         // Before anything is asked of a vault that may be somebody else's: the test has seen its tag.
         self.was_tested(&id, &wanted).await?;
         let (state, budget) = (self.table.existing_workspace(&id), self.budget());
         let as_whom = self.as_whom(&id, &budget).await?;
         wanted.key.as_whom = as_whom.clone();
-        self.shows_our_tag(&id, &state, &in_force(&config, as_whom), Some(config.current_version), &budget).await?;
-        let key = self.is_ours_and_fit(&id, &state, &wanted, &budget).await?;
+        let in_force = in_force(&config, as_whom);
+        self.shows_our_tag(&id, &state, &in_force, Some(config.current_version), (&budget, &actor)).await?;
+        let key = self.is_ours_and_fit(&id, &state, &wanted, (&budget, &actor)).await?;
         let version = KeyVersion { tenant: Some(wanted.key.tenant.clone()), ..key.record(&id, self.clock.now().wall) };
         let plan = self.plan(&id, &config, &version).await?;
         let approval = is_elsewhere(&config, &wanted.key).then_some(self.options.before_replacing);
@@ -129,18 +134,41 @@ impl Core {
         state: &WorkspaceState,
         at: &KeyRef,
         version: Option<KeyVersionId>,
-        budget: &Budget<'_>,
+        (budget, actor): (&Budget<'_>, &str),
     ) -> Result<KeyDescription, Refusal> {
         let _place = self.place(state, budget).await?;
         let left = budget.left();
         let answer = timeout(left, self.customer_keys.describe(at, version, left)).await;
         let key = answer.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }))?;
         let tag = key.tags.get(OWNERSHIP_TAG).map_or("", |value| value.trim());
-        let mine = self.ownership_nonces(id, at).iter().any(|nonce| bool::from(nonce.as_bytes().ct_eq(tag.as_bytes())));
-        if !mine && !self.bugs.has(SeededBug::ReplacementUnproven) {
-            return Err(Refusal::because(Reason::OwnershipNotProven).detail(at.location.to_string()));
+        if let Err(why) = self.is_shown(id, at, tag, actor).await?
+            && !self.bugs.has(SeededBug::ReplacementUnproven)
+        {
+            return Err(Refusal::because(why).detail(at.location.to_string()));
         }
         Ok(key)
+    }
+
+    /// Whether a tag proves this key: it is the one that proved it, or one that proves it now.
+    async fn is_shown(
+        &self,
+        id: &WorkspaceId,
+        at: &KeyRef,
+        tag: &str,
+        actor: &str,
+    ) -> Result<Result<(), Reason>, Refusal> {
+        if let Some(proven) = self.proof_of_key(id, at).await? {
+            let is = |of_proof: &String| bool::from(of_proof.as_bytes().ct_eq(tag.as_bytes()));
+            let shown = self.tags_of(&proven).iter().any(is);
+            return Ok(if shown { Ok(()) } else { Err(Reason::OwnershipNotProven) });
+        }
+        let nonce = self.nonce_for(id, at).await?;
+        match self.judge(&nonce, tag).await? {
+            Tag::Current => Ok(self.prove_key(id, at, &nonce, None, actor).await?),
+            Tag::Expired => Ok(Err(Reason::OwnershipNonceExpired)),
+            Tag::Used => Ok(Err(Reason::OwnershipNonceUsed)),
+            Tag::Other => Ok(Err(Reason::OwnershipNotProven)),
+        }
     }
 
     /// The other key, if it shows the tag and is fit.
@@ -149,9 +177,9 @@ impl Core {
         id: &WorkspaceId,
         state: &WorkspaceState,
         wanted: &Wanted,
-        budget: &Budget<'_>,
+        by: (&Budget<'_>, &str),
     ) -> Result<KeyDescription, Refusal> {
-        let key = self.shows_our_tag(id, state, &wanted.key, wanted.version, budget).await?;
+        let key = self.shows_our_tag(id, state, &wanted.key, wanted.version, by).await?;
         check(&key, &wanted.key, wanted.version, self.clock.now().wall)?;
         Ok(key)
     }
@@ -215,13 +243,16 @@ impl Core {
         let checked = async {
             let as_whom = self.as_whom(id, &budget).await?;
             let other = Wanted::of(KeyRef::new(tenant.clone(), key.clone(), as_whom.clone()).of(id), *to);
-            self.shows_our_tag(id, &state, &in_force(&config, as_whom), Some(*from), &budget).await?;
-            let key = self.is_ours_and_fit(id, &state, &other, &budget).await?;
+            self.shows_our_tag(id, &state, &in_force(&config, as_whom), Some(*from), (&budget, &operation.actor)).await?;
+            let key = self.is_ours_and_fit(id, &state, &other, (&budget, &operation.actor)).await?;
             self.prove(&state, &other, &key, &budget).await
         };
         checked.await.map_err(|refusal| match refusal.reason() {
             // Whoever owns the key took the tag away: they do not want it.
-            Reason::OwnershipNotProven => Stopped::Hopeless(Reason::OwnershipNotProven),
+            why @ (Reason::OwnershipNotProven
+            | Reason::OwnershipNonceExpired
+            | Reason::OwnershipNonceUsed
+            | Reason::KeyBoundElsewhere) => Stopped::Hopeless(why),
             why => Stopped::Waits(why),
         })
     }

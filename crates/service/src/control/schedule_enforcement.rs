@@ -59,6 +59,7 @@ impl Core {
         let test = PassingTest::among(&tests, &config_hash(&config), now).map_err(Refusal::because)?;
         let step = life.schedule(test, Plan { at, policy: request.policy }, now, self.options.timing());
         let life = self.commit_life(tx, step.map_err(Refusal::because)?, actor, Change::Selection).await?;
-        Ok(KeyStatus { config, life, proof: Ok(test) })
+        let ownership = self.ownership_for_status(&config).await;
+        Ok(KeyStatus { config, life, proof: Ok(test), ownership })
     }
 }

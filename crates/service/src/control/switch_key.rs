@@ -5,7 +5,7 @@ use domain::permission::{self, Permit};
 use domain::{KeyConfig, Reason, Timestamp, WorkspaceId};
 
 use super::life::key_and_life;
-use super::{to_the_end, workspace_of};
+use super::{Ownership, to_the_end, workspace_of};
 use crate::core::Core;
 use crate::keys::table::Change;
 use crate::{Refusal, Service};
@@ -19,6 +19,8 @@ pub struct KeyStatus {
     pub life: KeyLife,
     /// The test that proves this configuration, or what is missing.
     pub proof: Result<PassingTest, Reason>,
+    /// What its owner is asked to show, or has shown.
+    pub ownership: Ownership,
 }
 
 impl KeyStatus {
@@ -50,7 +52,7 @@ impl Service {
         to_the_end(async move { core.switch_key(&workspace, Switch::Off, &actor).await }).await
     }
 
-    /// Switches it on again. A key that is on stays as it is.
+    /// Switches it on again. A key that is on stays as it is. After a disconnection the tenant and the key have to be proven anew first.
     pub async fn restore_key(&self, permit: &Permit<permission::RestoreKey>) -> Result<KeyStatus, Refusal> {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
         to_the_end(async move { core.switch_key(&workspace, Switch::On, &actor).await }).await
@@ -71,6 +73,10 @@ impl Core {
         let now = self.clock.now().wall;
         let (step, change) = match to {
             Switch::Off => (life.revoke(Cause::KillSwitch, now), Change::Revoked),
+            Switch::On if life.revoked.is_some_and(|revoked| revoked.cause == Cause::Disconnected) => {
+                self.is_proven_anew(&mut *tx, &config).await?;
+                (life.reconnect(now), Change::Selection)
+            }
             Switch::On => (life.restore(now), Change::Selection),
         };
         let life = match step {
@@ -83,6 +89,7 @@ impl Core {
             }
         };
         let proof = self.proof_of(&config).await?;
-        Ok(KeyStatus { config, life, proof })
+        let ownership = self.ownership_for_status(&config).await;
+        Ok(KeyStatus { config, life, proof, ownership })
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod hints;
 pub(crate) mod ledger;
 pub(crate) mod new_versions;
 mod probes;
+mod refusals;
 pub(crate) mod rotation;
 mod staging;
 pub(crate) mod usage;

@@ -125,7 +125,7 @@ impl AzureSite {
         self.service.create_workspace(&allow::<CreateWorkspace>(&workspace), "Contoso").await.unwrap();
         let identifier = format!("{}/keys/byok", vault.url());
         let (tenant_id, version) = (tenant.id().to_owned(), key.version.parse().unwrap());
-        let nonce = self.service.ownership_nonce(&KeyConfig {
+        let config = KeyConfig {
             workspace: workspace.clone(),
             location: KeyIdentifier::parse(&identifier).unwrap().location,
             tenant: tenant_id.parse().unwrap(),
@@ -135,7 +135,8 @@ impl AzureSite {
             configured_at: Timestamp::from_micros(0),
             left_at: None,
             choices: domain::key_config::VersionChoices::default(),
-        });
+        };
+        let nonce = self.service.ownership_nonce(&config).await.unwrap();
         Customer { tenant, us, vault, workspace, name, tenant_id, version, identifier, nonce }
     }
 

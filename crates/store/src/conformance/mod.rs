@@ -15,6 +15,7 @@ pub mod operations;
 pub mod rows;
 pub mod sample;
 mod seal;
+pub mod tenancy;
 pub mod transactions;
 pub mod usage;
 
@@ -106,6 +107,9 @@ macro_rules! conformance_suite {
             integrations::credentials_are_read_back_as_they_change
             integrations::credentials_change_one_step_at_a_time
             integrations::forged_credentials_are_refused
+            tenancy::directories_and_proofs_are_kept
+            tenancy::a_key_is_proven_once
+            tenancy::a_forged_proof_is_refused
         }
     };
     (@ $fresh:expr; $($file:ident :: $promise:ident)*) => {

@@ -26,6 +26,7 @@ mod schema;
 #[cfg(test)]
 mod schema_tests;
 mod tables;
+mod tenancy;
 mod transaction;
 mod unit;
 mod usage;
@@ -46,6 +47,7 @@ use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::row_seal::RowSeal;
+use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
     App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
     Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
@@ -588,5 +590,20 @@ impl Store for SqliteStore {
             integration::integration(&snapshot, codes, &workspace)
         })
         .await
+    }
+
+    async fn tenants(&self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| tenancy::tenants(conn, codes, &workspace)).await
+    }
+
+    async fn tag_nonces(&self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| tenancy::tag_nonces(conn, codes, &workspace)).await
+    }
+
+    async fn proven_keys(&self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError> {
+        let workspace = workspace.clone();
+        self.read(move |conn, codes| tenancy::proven_keys(conn, codes, &workspace)).await
     }
 }

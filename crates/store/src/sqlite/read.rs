@@ -378,7 +378,7 @@ impl Stored for SetHead {
 }
 
 /// A key's URL, in the one spelling we write.
-fn location(fields: &mut Fields<'_>) -> Result<KeyLocation, StoreError> {
+pub(super) fn location(fields: &mut Fields<'_>) -> Result<KeyLocation, StoreError> {
     let text = fields.text()?;
     location_of(text).ok_or_else(|| fields.forged())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::operation::{Operation, OperationId, OperationKind};
 
-use domain::{Hour, KeyUsage, Protection};
+use domain::{ConfigHash, Hour, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId, Protection};
 
 use super::schema::{MIGRATIONS, Migration, newest};
 use super::writer::commit_durably;
@@ -13,8 +13,8 @@ use super::{Durability, OpenRefused, SqliteOptions, SqliteStore};
 use crate::Store;
 use crate::conformance::TestSeal;
 use crate::conformance::sample::{
-    app_id, app_selection, at, data_key_id, furnish, key_test, lives, platform_key, rotation, usage, workspace,
-    workspace_id,
+    app_id, app_selection, at, data_key_id, furnish, key_config, key_test, key_version, lives, platform_key, rotation,
+    usage, workspace, workspace_id,
 };
 
 const FIRST: Migration = Migration { number: 1, sql: include_str!("schema/0001_first.sql") };
@@ -213,4 +213,54 @@ async fn the_schema_refuses_what_must_never_happen() {
         let refused = conn.execute_batch(statement).expect_err(statement).to_string();
         assert!(refused.contains("a tombstone never changes"), "{statement}: {refused}");
     }
+}
+
+/// Keys that a test had seen the tag of, before proofs were rows, are proven: each its own workspace's, and a key that two had, the
+/// first one's. One forged configuration stops nobody else.
+#[tokio::test]
+async fn what_was_tested_before_is_proven() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(&dir);
+    let seven: Vec<_> =
+        MIGRATIONS.iter().take(7).map(|step| Migration { number: step.number, sql: step.sql }).collect();
+    let store = open(&options, &seven).unwrap();
+    furnish(&store, &["acme", "bell", "carl", "dora"], &["bot"]).await;
+    let mut tx = store.begin("tests").await.unwrap();
+    // Bell has Acme's key too, and tested it later; Carl's was never tested; Dora's row is forged below.
+    let config = KeyConfig { workspace: workspace_id("bell"), wrap_epoch: 2, ..key_config("acme", 1) };
+    let version = KeyVersion {
+        workspace: config.workspace.clone(),
+        id: KeyVersionId::from_bytes([5; 16]),
+        location: config.location.at(KeyVersionId::from_bytes([5; 16])),
+        ..key_version("acme", 1)
+    };
+    let config = KeyConfig { current_version: version.id, ..config };
+    tx.add_key_version(&version).await.unwrap();
+    tx.put_key_config(&config).await.unwrap();
+    let hash = ConfigHash::of(&config.workspace, &config.location, &config.tenant, Some(config.current_version));
+    let later = KeyTest { workspace: config.workspace.clone(), config_hash: hash, ..key_test("acme", 2) };
+    for test in [key_test("acme", 1), later, key_test("dora", 1)] {
+        tx.add_key_test(&test).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    drop(store);
+    let conn = rusqlite::Connection::open(&options.path).unwrap();
+    conn.execute("UPDATE key_configs SET lease = lease + 1 WHERE workspace = 'dora'", []).unwrap();
+    drop(conn);
+
+    let store = open(&options, MIGRATIONS).unwrap();
+    let proven = store.proven_keys(&workspace_id("acme")).await.unwrap();
+    let test = key_test("acme", 1);
+    let [found] = &proven[..] else { panic!("{proven:?}") };
+    assert_eq!(
+        (&found.key, found.test, found.at, found.nonce),
+        (&key_config("acme", 1).location, Some(test.id), test.finished_at, None)
+    );
+    for none in ["bell", "carl", "dora"] {
+        assert_eq!(store.proven_keys(&workspace_id(none)).await.unwrap(), [], "{none}");
+    }
+    let conn = rusqlite::Connection::open(&options.path).unwrap();
+    conn.execute("UPDATE key_configs SET lease = lease - 1 WHERE workspace = 'dora'", []).unwrap();
+    drop(conn);
+    store.verify().await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! Every table whose rows belong to a workspace's set or the platform's: the one list that a whole check and a whole re-sealing go through.
 
 use domain::key_life::{AppSelection, KeyLife};
+use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{App, KeyConfig, KeyTest, KeyUsage, KeyVersion, Operation, StoredCaller, StoredCredential, Workspace, WorkspaceId};
 
 use super::read::Stored;
@@ -29,7 +30,10 @@ pub(super) fn each_table(with: &mut impl EachTable) -> Result<(), StoreError> {
     with.table::<StoredCredential>()?;
     with.table::<StoredCaller>()?;
     with.table::<IntegrationHead>()?;
-    with.table::<OwnedCredential>()
+    with.table::<OwnedCredential>()?;
+    with.table::<TenantLink>()?;
+    with.table::<TagNonce>()?;
+    with.table::<ProvenKey>()
 }
 
 /// Whose set a row is in; nobody's is the platform's.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
+use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
     App, AppId, CallerId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, Operation, OperationId, StoredCaller,
     StoredCredential, Timestamp, Workspace, WorkspaceId,
@@ -16,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::unit::Unit;
 use super::writer::is_closing;
-use super::{callers, destroy, integration, life, operation, page, read, usage, write};
+use super::{callers, destroy, integration, life, operation, page, read, tenancy, usage, write};
 use crate::{StoreError, Transaction};
 
 /// How long a transaction may stay idle between two steps before it is rolled back: everybody else waits for it.
@@ -223,6 +224,36 @@ impl Transaction for SqliteTransaction {
     async fn put_integration(&mut self, integration: &Integration) -> Result<(), StoreError> {
         let integration = integration.clone();
         self.run(move |unit| unit.step(|step| integration::put_integration(step, &integration))).await
+    }
+
+    async fn tenants(&mut self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| tenancy::tenants(unit.conn, unit.codes, &workspace)).await
+    }
+
+    async fn tag_nonces(&mut self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| tenancy::tag_nonces(unit.conn, unit.codes, &workspace)).await
+    }
+
+    async fn proven_keys(&mut self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError> {
+        let workspace = workspace.clone();
+        self.run(move |unit| tenancy::proven_keys(unit.conn, unit.codes, &workspace)).await
+    }
+
+    async fn put_tenant(&mut self, link: &TenantLink) -> Result<(), StoreError> {
+        let link = link.clone();
+        self.run(move |unit| unit.step(|step| tenancy::put_tenant(step, &link))).await
+    }
+
+    async fn put_tag_nonce(&mut self, nonce: &TagNonce) -> Result<(), StoreError> {
+        let nonce = nonce.clone();
+        self.run(move |unit| unit.step(|step| tenancy::put_tag_nonce(step, &nonce))).await
+    }
+
+    async fn put_proven_key(&mut self, proven: &ProvenKey) -> Result<(), StoreError> {
+        let proven = proven.clone();
+        self.run(move |unit| unit.step(|step| tenancy::put_proven_key(step, &proven))).await
     }
 
     async fn commit(self: Box<Self>) -> Result<u64, StoreError> {

@@ -32,6 +32,8 @@ pub(super) struct Unit<'c> {
     raised: Option<Stamp>,
     /// Why SQLite rolled the whole transaction back under us.
     lost: Option<StoreError>,
+    /// Whether the transaction is its own, and ends with it.
+    ends: bool,
 }
 
 /// Facts that hold until the end of the unit.
@@ -76,12 +78,26 @@ impl<'c> Unit<'c> {
                 goes_on_from: None,
                 raised: None,
                 lost: None,
+                ends: true,
             }),
             Err(error) => {
                 roll_back(conn);
                 Err(error)
             }
         }
+    }
+
+    /// Does a step inside a transaction that somebody else began and ends.
+    pub(super) fn inside(
+        conn: &'c Connection,
+        codes: &'c RowCodes,
+        work: impl FnOnce(&mut Step<'_, 'c>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let meta = read::meta(conn, codes)?;
+        let (sets, known) = (HashMap::new(), Known::default());
+        let mut unit = Self { conn, codes, meta, sets, known, changed: false, lost: None, ends: false };
+        unit.step(work)?;
+        if unit.changed { unit.write_heads() } else { Ok(()) }
     }
 
     /// Whether SQLite has already rolled everything back, as it does when a disk is full.
@@ -218,7 +234,9 @@ impl<'c> Unit<'c> {
 
 impl Drop for Unit<'_> {
     fn drop(&mut self) {
-        roll_back(self.conn);
+        if self.ends {
+            roll_back(self.conn);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
+use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
     App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
     Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
@@ -260,6 +261,18 @@ impl Store for Inline {
         at_once(self.0.integration(workspace))
     }
 
+    async fn tenants(&self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {
+        at_once(self.0.tenants(workspace))
+    }
+
+    async fn tag_nonces(&self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError> {
+        at_once(self.0.tag_nonces(workspace))
+    }
+
+    async fn proven_keys(&self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError> {
+        at_once(self.0.proven_keys(workspace))
+    }
+
     async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError> {
         at_once(self.0.begin(name)).map(|inner| Box::new(InlineTransaction(inner)) as Box<dyn Transaction>)
     }
@@ -377,6 +390,30 @@ impl Transaction for InlineTransaction {
 
     async fn put_integration(&mut self, integration: &Integration) -> Result<(), StoreError> {
         at_once(self.0.put_integration(integration))
+    }
+
+    async fn tenants(&mut self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {
+        at_once(self.0.tenants(workspace))
+    }
+
+    async fn tag_nonces(&mut self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError> {
+        at_once(self.0.tag_nonces(workspace))
+    }
+
+    async fn proven_keys(&mut self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError> {
+        at_once(self.0.proven_keys(workspace))
+    }
+
+    async fn put_tenant(&mut self, link: &TenantLink) -> Result<(), StoreError> {
+        at_once(self.0.put_tenant(link))
+    }
+
+    async fn put_tag_nonce(&mut self, nonce: &TagNonce) -> Result<(), StoreError> {
+        at_once(self.0.put_tag_nonce(nonce))
+    }
+
+    async fn put_proven_key(&mut self, proven: &ProvenKey) -> Result<(), StoreError> {
+        at_once(self.0.put_proven_key(proven))
     }
 
     async fn commit(self: Box<Self>) -> Result<u64, StoreError> {

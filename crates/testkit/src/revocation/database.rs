@@ -11,6 +11,7 @@ use domain::credential::Integration;
 use domain::key_life::{AppSelection, Enforcement, KeyLife, Policy};
 use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
+use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
     App, AppId, CallerId, DataKey, DataKeyId, DataKeyState, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion,
     KeyVersionId, Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
@@ -105,7 +106,7 @@ impl Ground {
             live: apps.into_iter().map(|app| (app.id.clone(), app)).collect(),
             life,
             tests: store.key_tests(&acme.id, 100).await.expect("a reading"),
-            nonce: world.service.ownership_nonce(&config),
+            nonce: world.service.ownership_nonce(&config).await.expect("a nonce"),
             recorded: recorded.expect("a version"),
             config,
             data_keys,
@@ -484,6 +485,18 @@ impl Store for StoreLine {
 
     async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
         self.others().drop_usage(before, limit).await
+    }
+
+    async fn tenants(&self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {
+        self.others().tenants(workspace).await
+    }
+
+    async fn tag_nonces(&self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError> {
+        self.others().tag_nonces(workspace).await
+    }
+
+    async fn proven_keys(&self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError> {
+        self.others().proven_keys(workspace).await
     }
 
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {

@@ -7,6 +7,7 @@ use domain::audit::AuditEvent;
 use domain::credential::Integration;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
+use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
     App, AppId, CallerId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, StoredCaller, StoredCredential, Timestamp, Workspace, WorkspaceId,
 };
@@ -159,6 +160,36 @@ impl Transaction for MemoryTransaction {
     }
 
     async fn put_integration(&mut self, _: &Integration) -> Result<(), StoreError> {
+        Self::not_simulated()
+    }
+
+    async fn tenants(&mut self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {
+        let _ = workspace;
+        Self::not_simulated()
+    }
+
+    async fn tag_nonces(&mut self, workspace: &WorkspaceId) -> Result<Vec<TagNonce>, StoreError> {
+        let _ = workspace;
+        Self::not_simulated()
+    }
+
+    async fn proven_keys(&mut self, workspace: &WorkspaceId) -> Result<Vec<ProvenKey>, StoreError> {
+        let _ = workspace;
+        Self::not_simulated()
+    }
+
+    async fn put_tenant(&mut self, link: &TenantLink) -> Result<(), StoreError> {
+        let _ = link;
+        Self::not_simulated()
+    }
+
+    async fn put_tag_nonce(&mut self, nonce: &TagNonce) -> Result<(), StoreError> {
+        let _ = nonce;
+        Self::not_simulated()
+    }
+
+    async fn put_proven_key(&mut self, proven: &ProvenKey) -> Result<(), StoreError> {
+        let _ = proven;
         Self::not_simulated()
     }
 

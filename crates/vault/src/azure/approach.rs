@@ -10,6 +10,8 @@ use azure_core::http::{
 };
 use outbound::Sender;
 
+use domain::{Cloud, TenantId};
+
 use super::{
     AzureKeys,
     bridge::{self, no_answer, not_resolved},
@@ -57,8 +59,12 @@ impl Approach for AzureKeys {
     }
 
     async fn sign_in(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.admitted(&at.tenant, at.location.cloud(), deadline).await
+    }
+
+    async fn admitted(&self, tenant: &TenantId, cloud: Cloud, deadline: Duration) -> Result<(), KeyUnavailable> {
         // A source of its own holds no token yet.
-        let ask = self.ask(&at.tenant, at.location.cloud(), &at.as_whom, anew(&self.sender)?)?;
+        let ask = self.ask(tenant, cloud, &Application::Platform, self.anew()?)?;
         let anew = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
         let given = async { anew.token().await.map(drop) };
         within(deadline, KeyUnavailable::DirectoryUnreachable, given).await

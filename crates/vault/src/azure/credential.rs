@@ -28,7 +28,7 @@ use crate::{CredentialFault, KeyUnavailable, registered::WeakApp};
 
 /// A client secret, wiped when the last holder goes. Printed nowhere.
 #[derive(Clone)]
-pub struct ClientSecret(Arc<Zeroizing<String>>);
+pub struct ClientSecret(pub(super) Arc<Zeroizing<String>>);
 
 impl ClientSecret {
     /// Takes the secret's value.

@@ -20,7 +20,7 @@ pub(super) struct Names<'a> {
     /// The address their vault sees us under.
     pub(super) seen_as: Option<IpAddr>,
     /// This workspace's nonce for this key.
-    pub(super) nonce: &'a str,
+    pub(super) nonce: String,
 }
 
 impl Names<'_> {
@@ -29,6 +29,7 @@ impl Names<'_> {
         let (vault, key, application) = (self.key.location.vault(), self.key.location.key(), self.application);
         match reason {
             Reason::VaultRoleMissing => Some(self.assign_role()),
+            Reason::OwnershipNonceExpired | Reason::OwnershipNonceUsed => Some(self.set_tag()),
             Reason::OwnershipNotProven => Some(format!("{} && {}", self.assign_role(), self.set_tag())),
             Reason::VaultAccessPolicyMissing => Some(format!(
                 "az keyvault set-policy --name {vault} --spn {application} --key-permissions get wrapKey unwrapKey"

@@ -94,7 +94,7 @@ impl Service {
         request: TestConfiguration,
     ) -> Result<TestRun, Refusal> {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
-        let target = core.target_of(&workspace, &request).await?;
+        let target = core.watching(core.target_of(&workspace, &request).await)?;
         let turn = core.tests.begin(&workspace).ok_or_else(|| {
             Refusal::because(Reason::QuotaExceeded).detail("a test of this workspace's key is under way")
         })?;

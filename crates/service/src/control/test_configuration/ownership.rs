@@ -5,14 +5,14 @@
 //! is not there and a firewall all read alike. What anybody could find out without us (names, TLS, the tenant, the directory's
 //! answers, a vault that does not answer at all) may be told.
 
-use domain::key_test::Step;
-use domain::{ConfigHash, KeyTest, KeyTestId, Reason, WorkspaceId};
+use domain::tenancy::{ProvenKey, TagNonce};
+use domain::{ConfigHash, KeyTest, Reason};
 use subtle::ConstantTimeEq;
-use vault::{Class, KeyRef, KeyUnavailable};
+use vault::{Class, KeyUnavailable};
 
 use super::run::Run;
 use super::verdict::Verdict;
-use crate::core::Core;
+use crate::control::ownership::Tag;
 use crate::seeded_bug::SeededBug;
 
 /// The tag that holds the nonce.
@@ -23,22 +23,20 @@ const NOT_PROVEN: &str = "assign our application its role on the key, and set th
                           command (setting tags replaces those the key has); then test again. If it repeats, look whether \
                           the key is there and enabled and whether the vault's network settings admit us";
 
-/// What earlier tests of the very same configuration have shown.
+/// What was shown before of the very same configuration.
 #[derive(Default)]
 pub(super) struct Before {
-    /// The last one in which the tag was seen.
-    pub(super) proven: Option<KeyTestId>,
-    /// Whether one of them passed as a whole.
+    /// That the key is this workspace's.
+    pub(super) proven: Option<ProvenKey>,
+    /// Whether an earlier test passed as a whole.
     pub(super) passed: bool,
 }
 
 impl Before {
     /// `history` is newest first.
-    pub(super) fn of(hash: &ConfigHash, history: &[KeyTest]) -> Self {
-        let same = || history.iter().filter(|test| test.config_hash == *hash);
-        let saw_tag =
-            |test: &&KeyTest| test.steps.iter().any(|result| result.step == Step::Ownership && result.state.goes_on());
-        Self { proven: same().find(saw_tag).map(|test| test.id), passed: same().any(KeyTest::passed) }
+    pub(super) fn of(hash: &ConfigHash, history: &[KeyTest], proven: Option<ProvenKey>) -> Self {
+        let passed = history.iter().filter(|test| test.config_hash == *hash).any(KeyTest::passed);
+        Self { proven, passed }
     }
 }
 
@@ -60,47 +58,72 @@ fn of_the_directory(why: &KeyUnavailable) -> bool {
     name.starts_with("ENTRA_") || name.starts_with("REGISTRATION_") || why.reason() == Reason::CredentialUnusable
 }
 
-impl Core {
-    /// What the owner of this key sets as its tag to prove it this workspace's: 32 hexadecimal digits. Others that count too
-    /// follow, from older keys of the platform root.
-    pub(crate) fn ownership_nonces(&self, workspace: &WorkspaceId, key: &KeyRef) -> Vec<String> {
-        let mut of = Vec::with_capacity(256);
-        for part in ["byokd/ownership/v1", workspace.as_str(), &key.location.to_string(), key.tenant.as_str()] {
-            of.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-            of.extend_from_slice(part.as_bytes());
-        }
-        let hex = |nonce: [u8; 16]| nonce.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.platform.ownership_nonces(&of).into_iter().map(hex).collect()
-    }
-}
-
 impl Run<'_> {
-    /// Reads the tag off the description that the step before fetched.
-    pub(super) fn ownership(&self) -> Verdict {
+    /// Reads the tag off the description that the step before fetched. Seen once, it is a proof that later tests rely on.
+    pub(super) async fn ownership(&self) -> Verdict {
         if self.core.bugs.has(SeededBug::OwnershipNotAsked) {
             return Verdict::passed("not asked");
         }
-        let not_proven = || {
-            let reason = Reason::OwnershipNotProven;
-            Verdict::failed(reason, reason.summary()).with_remedy(NOT_PROVEN)
+        let described = match &self.described {
+            Some(Ok(key)) => Some(key.tags.get(TAG).map_or("", |value| value.trim())),
+            Some(Err(_)) => None,
+            None => return not_proven(Reason::OwnershipNotProven),
         };
-        match (&self.described, self.before.proven) {
-            (Some(Ok(key)), _) => {
-                let tag = key.tags.get(TAG).map_or("", |value| value.trim());
-                let mine = self.nonces.iter().any(|nonce| bool::from(nonce.as_bytes().ct_eq(tag.as_bytes())));
-                if mine {
-                    Verdict::passed(format!("the key shows this workspace's nonce in its tag {TAG}"))
-                } else {
-                    not_proven()
-                }
-            }
-            // Shown before, by the same configuration: so what is wrong with the key now may be told.
-            (Some(Err(_)), Some(test)) => {
-                Verdict::passed(format!("the tag {TAG} was seen in test {test}; the key cannot be read now"))
-            }
-            (Some(Err(_)) | None, _) => not_proven(),
+        if let Some(proven) = &self.before.proven {
+            return self.proven_before(proven, described);
+        }
+        match (described, &self.nonce) {
+            (Some(tag), Some(nonce)) => self.shown(tag, nonce).await,
+            (_, Some(_) | None) => not_proven(Reason::OwnershipNotProven),
         }
     }
+
+    /// Shown before, so that what is wrong with the key now may be told.
+    fn proven_before(&self, proven: &ProvenKey, tag: Option<&str>) -> Verdict {
+        let seen = match proven.test {
+            Some(test) => format!("the tag {TAG} was seen in test {test}"),
+            None => format!("the tag {TAG} was seen on {}", proven.at),
+        };
+        let same = |tag: &str| {
+            let is = |of_proof: &String| bool::from(of_proof.as_bytes().ct_eq(tag.as_bytes()));
+            self.core.tags_of(proven).iter().any(is)
+        };
+        Verdict::passed(match tag {
+            None => format!("{seen}; the key cannot be read now"),
+            Some(tag) if same(tag) => format!("{seen}, and the key shows it still"),
+            Some(_) => format!("{seen}; the key shows it no more"),
+        })
+    }
+
+    async fn shown(&self, tag: &str, nonce: &TagNonce) -> Verdict {
+        let judged = match self.core.judge(nonce, tag).await {
+            Ok(judged) => judged,
+            Err(why) => return Verdict::failed(why.reason(), why.reason().summary()),
+        };
+        match judged {
+            Tag::Other => not_proven(Reason::OwnershipNotProven),
+            Tag::Expired => not_proven(Reason::OwnershipNonceExpired),
+            Tag::Used => not_proven(Reason::OwnershipNonceUsed),
+            Tag::Current => {
+                let target = self.target;
+                let proved =
+                    self.core.prove_key(&target.workspace, &target.key, nonce, Some(self.test), self.actor).await;
+                match proved {
+                    Ok(Ok(())) => Verdict::passed(format!(
+                        "the key shows this workspace's nonce in its tag {TAG}: it is this workspace's from now on"
+                    )),
+                    Ok(Err(why)) => Verdict::failed(why, why.summary()),
+                    Err(why) => Verdict::failed(why.reason(), why.reason().summary()),
+                }
+            }
+        }
+    }
+}
+
+/// Only its owner can have set one of this workspace's nonces: that it is an old one may be told.
+fn not_proven(reason: Reason) -> Verdict {
+    let failed = Verdict::failed(reason, reason.summary());
+    if reason == Reason::OwnershipNotProven { failed.with_remedy(NOT_PROVEN) } else { failed }
 }
 
 #[cfg(test)]

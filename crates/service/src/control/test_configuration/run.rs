@@ -10,6 +10,7 @@ use std::time::Duration;
 use domain::audit::AuditKind;
 use domain::entropy::random;
 use domain::key_test::{Step, StepResult, StepState};
+use domain::tenancy::{TagNonce, TenantLink};
 use domain::{KeyTest, KeyTestId, KeyVersionId, Reason};
 use secmem::Secret;
 use store::StoreError;
@@ -38,8 +39,14 @@ pub(super) struct Run<'a> {
     pub(super) target: &'a Target,
     pub(super) state: Arc<WorkspaceState>,
     pub(super) before: Before,
-    /// What the key's tag may hold; the one people are shown is the first.
-    pub(super) nonces: Vec<String>,
+    /// What the key's tag has to hold; absent once it was proven, or where none could be drawn.
+    pub(super) nonce: Option<TagNonce>,
+    /// Whether somebody signed in to the tenant, or nobody has to.
+    pub(super) signed_in: bool,
+    /// This test's id.
+    pub(super) test: KeyTestId,
+    /// Who asked for it.
+    pub(super) actor: &'a str,
     /// The address the vault sees us under.
     pub(super) seen_as: Option<IpAddr>,
     /// What the vault says of the key, once it was asked.
@@ -65,7 +72,7 @@ impl Core {
     ) -> Result<TestEvent, Refusal> {
         let started = self.clock.now().wall;
         let id = KeyTestId::new(started, random(&*self.entropy));
-        let steps = self.run_steps(&target, history, events).await;
+        let steps = self.run_steps(&target, history, (id, actor), events).await?;
         let test = KeyTest {
             id,
             workspace: target.workspace.clone(),
@@ -77,13 +84,29 @@ impl Core {
         self.record_test(&test, actor).await.map(|()| TestEvent::Finished(test))
     }
 
-    async fn run_steps(self: &Arc<Self>, target: &Target, history: &[KeyTest], events: &Events) -> Vec<StepResult> {
+    async fn run_steps(
+        self: &Arc<Self>,
+        target: &Target,
+        history: &[KeyTest],
+        (test, actor): (KeyTestId, &str),
+        events: &Events,
+    ) -> Result<Vec<StepResult>, Refusal> {
+        let proven = self.proof_of_key(&target.workspace, &target.key).await?;
+        let nonce = match &proven {
+            Some(_) => None,
+            None => Some(self.nonce_for(&target.workspace, &target.key).await?),
+        };
+        let connection = self.connection(&target.workspace).await?;
+        let link = connection.find(target.key.location.cloud(), &target.key.tenant);
         let mut run = Run {
             core: self,
             target,
             state: self.table.existing_workspace(&target.workspace),
-            before: Before::of(&target.hash, history),
-            nonces: self.ownership_nonces(&target.workspace, &target.key),
+            before: Before::of(&target.hash, history, proven),
+            nonce,
+            signed_in: !self.options.require_sign_in || link.is_some_and(TenantLink::is_signed_in),
+            test,
+            actor,
             seen_as: None,
             described: None,
             wrapped: None,
@@ -101,7 +124,7 @@ impl Core {
             let _ = events.try_send(Ok(TestEvent::Ended(result.clone())));
             results.push(result);
         }
-        results
+        Ok(results)
     }
 
     /// One transaction: the test and its audit record (I-24).
@@ -127,7 +150,14 @@ impl Run<'_> {
     /// Runs one step within the time of the whole, and says what it took and what mends it.
     async fn timed(&mut self, step: Step, end: Instant) -> StepResult {
         let began = self.core.clock.now();
-        let verdict = match timeout_at(end, self.step(step)).await {
+        let asked = async {
+            match step {
+                // It asks no vault, and what it writes down is written whole or not at all.
+                Step::Ownership => Ok(self.ownership().await),
+                other => timeout_at(end, self.step(other)).await,
+            }
+        };
+        let verdict = match asked.await {
             Ok(verdict) => self.perhaps_pending(verdict),
             Err(_) => {
                 let whole = self.core.options.test_deadline.as_secs();
@@ -148,7 +178,7 @@ impl Run<'_> {
                 vault::Application::Registered(app) => app.registration().client_id.as_str(),
             },
             seen_as: self.seen_as,
-            nonce: self.nonces.first().map_or("", String::as_str),
+            nonce: self.nonce.as_ref().map(TagNonce::text).unwrap_or_default(),
         };
         StepResult {
             step,
@@ -168,7 +198,7 @@ impl Run<'_> {
             Step::Network => self.network().await,
             Step::Tenant => self.tenant().await,
             Step::Authentication => self.authentication().await,
-            Step::Ownership => self.ownership(),
+            Step::Ownership => self.ownership().await,
             Step::Key => self.key(),
             Step::Wrap => self.wrap().await,
             Step::Unwrap => self.unwrap().await,

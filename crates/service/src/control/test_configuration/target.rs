@@ -56,6 +56,11 @@ impl Core {
         };
         let mut wanted = Wanted::parse(workspace, &asked)?;
         wanted.key.as_whom = as_whom;
+        let (cloud, tenant) = (wanted.key.location.cloud(), &wanted.key.tenant);
+        let own_tenant = present.as_ref().is_some_and(|own| own.tenant == *tenant && own.location.cloud() == cloud);
+        if !own_tenant {
+            self.admits(&self.connection(workspace).await?, cloud, tenant)?;
+        }
         // Said in other words, the workspace's own configuration is still the same one.
         let same = present.filter(|own| own.location == wanted.key.location && own.tenant == wanted.key.tenant);
         let version = wanted.version.or(same.map(|own| own.current_version));

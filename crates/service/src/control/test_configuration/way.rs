@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use domain::Reason;
 use vault::KeyUnavailable;
 
 use super::ownership::may_be_told;
@@ -42,7 +43,10 @@ impl Run<'_> {
             return Verdict::passed("skipped");
         }
         match self.ask(|deadline| approach.challenge(key, deadline)).await {
-            Ok(()) => Verdict::passed(format!("the vault names the tenant {} as its own", key.tenant)),
+            Ok(()) => match self.signed_in {
+                true => Verdict::passed(format!("the vault names the tenant {} as its own", key.tenant)),
+                false => Verdict::failed(Reason::TenantNotProven, Reason::TenantNotProven.summary()),
+            },
             Err(why) => Verdict::from(&why),
         }
     }

@@ -1,4 +1,4 @@
-//! `byokctl tenant …`: as whom the service is in the customer's directory.
+//! `byokctl tenant credential …`: as whom the service is in the customer's directory.
 
 mod args;
 mod view;
@@ -10,8 +10,8 @@ use client::pb;
 use domain::credential::check_secret;
 use domain::{WorkspaceId, name};
 
-pub(crate) use self::args::TenantVerb;
-use self::args::{CredentialName, CredentialVerb};
+use self::args::CredentialName;
+pub(crate) use self::args::CredentialVerb;
 use crate::args::{Global, Output};
 use crate::connect::connect;
 use crate::data::destination::Destination;
@@ -21,17 +21,13 @@ use crate::output;
 /// What is read of standard input at most: a secret is far shorter, and a file by mistake is not swallowed whole.
 const LONGEST_INPUT: u64 = 64 * 1024;
 
-pub(crate) async fn run(global: &Global, verb: TenantVerb) -> Result<(), Failure> {
-    match verb {
-        TenantVerb::Credential(verb) => credential(global, verb).await,
-        TenantVerb::UsePlatformApp { workspace } => {
-            let request = pb::UsePlatformAppRequest { parent: name::workspace(&workspace) };
-            show_all(global, connect(global).await?.use_platform_app(request).await?)
-        }
-    }
+/// `byokctl tenant use-platform-app`.
+pub(crate) async fn use_platform_app(global: &Global, workspace: &WorkspaceId) -> Result<(), Failure> {
+    let request = pb::UsePlatformAppRequest { parent: name::workspace(workspace) };
+    show_all(global, connect(global).await?.use_platform_app(request).await?)
 }
 
-async fn credential(global: &Global, verb: CredentialVerb) -> Result<(), Failure> {
+pub(crate) async fn run(global: &Global, verb: CredentialVerb) -> Result<(), Failure> {
     match verb {
         CredentialVerb::AddSecret { workspace, client_id, tenant, expires } => {
             let value = secret()?;

@@ -1,22 +1,9 @@
-//! What can be typed about the customer's directory.
+//! What can be typed about credentials of a customer's own app registration.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use domain::{Timestamp, WorkspaceId, name};
-
-#[derive(Subcommand)]
-pub(crate) enum TenantVerb {
-    /// Credentials of an app that the customer registered in their own directory: two slots
-    #[command(subcommand)]
-    Credential(CredentialVerb),
-    /// Go back to the platform's own app, once the key's vault has let it in
-    UsePlatformApp {
-        /// acme or workspaces/acme
-        #[arg(value_parser = workspace)]
-        workspace: WorkspaceId,
-    },
-}
 
 #[derive(Subcommand)]
 pub(crate) enum CredentialVerb {

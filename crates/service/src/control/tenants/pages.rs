@@ -1,0 +1,223 @@
+//! What do the browsers mean that come to our pages: the owner's that begins, those that come back from consent, and the one that has
+//! signed in?
+//!
+//! Nothing a browser brings is believed but a state that this process gave out. The directory it speaks of is the one the consent was
+//! begun for; what the address says is only looked at to refuse sooner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::audit::AuditKind;
+use domain::tenancy::{Connection, Proof, ProvenBy};
+use domain::{Reason, WorkspaceId};
+use identity::entra::{SignInAsk, SignedIn};
+use store::StoreError;
+use tokio::time::timeout;
+
+use super::super::{event, to_the_end};
+use super::BROWSER;
+use super::consents::{Back, For, Refused};
+use crate::core::Core;
+use crate::seeded_bug::SeededBug;
+use crate::{Refusal, Service};
+
+/// How long the directory may take over a code.
+const REDEEM: Duration = Duration::from_secs(20);
+
+/// An owner's browser that showed its ticket.
+pub struct Started {
+    /// What it shows from now on, in a cookie.
+    pub session: String,
+    /// Where it is sent.
+    pub go_to: String,
+}
+
+/// What an address said to which a browser was sent back from the consent page.
+#[derive(Debug, Clone, Default)]
+pub struct ConsentAnswer {
+    /// What we gave it.
+    pub state: String,
+    /// The directory's refusal, if it is one. Looked at first: a refusal may say `admin_consent=True` besides.
+    pub error: Option<String>,
+    /// The directory it says it comes from. Anybody can write it.
+    pub tenant: Option<String>,
+}
+
+/// What an address said to which a browser was sent back from signing in.
+#[derive(Clone, Default)]
+pub struct SignInAnswer {
+    /// What we gave it.
+    pub state: String,
+    /// The directory's refusal, if it is one.
+    pub error: Option<String>,
+    /// What the directory is asked with.
+    pub code: Option<String>,
+}
+
+/// How it goes on after consent.
+pub enum WhatNext {
+    /// The owner signs in there.
+    SignIn {
+        /// Where.
+        go_to: String,
+    },
+    /// Somebody else consented: they tell the owner this code.
+    ReadBack {
+        /// The workspace that is connected, by the name that people know it under.
+        workspace: String,
+        /// Eight letters.
+        code: String,
+    },
+}
+
+/// What was proven.
+pub struct Proven {
+    /// The workspace, by the name that people know it under.
+    pub workspace: String,
+    /// Its directory's id.
+    pub tenant: String,
+}
+
+impl Service {
+    /// The owner's browser opens the address it was given.
+    pub async fn open_consent(&self, ticket: &str) -> Result<Started, Refusal> {
+        let core = &self.0;
+        let pages = core.pages()?;
+        let now = core.clock.now().boot;
+        let Some((of, session, state, came_back)) = core.consents.open(ticket, now, &*core.entropy) else {
+            return Err(core.refuse_unknown(Reason::ConsentStateUnknown));
+        };
+        let go_to = match came_back {
+            true => core.to_sign_in(&of, &session)?,
+            false => pages.directory.consent_url(of.cloud, &of.tenant, &state),
+        };
+        Ok(Started { session, go_to })
+    }
+
+    /// A browser comes back from the consent page.
+    pub async fn consent_came_back(&self, session: Option<&str>, answer: ConsentAnswer) -> Result<WhatNext, Refusal> {
+        let (core, session) = (self.0.clone(), session.map(str::to_owned));
+        to_the_end(async move { core.came_back(session.as_deref(), &answer).await }).await
+    }
+
+    /// The owner's browser comes back from signing in. What it brings is redeemed at the directory that the consent was begun for.
+    pub async fn owner_signed_in(&self, session: Option<&str>, answer: SignInAnswer) -> Result<Proven, Refusal> {
+        let (core, session) = (self.0.clone(), session.map(str::to_owned));
+        to_the_end(async move { core.signed_in(session.as_deref(), answer).await }).await
+    }
+}
+
+impl Core {
+    fn refuse_unknown(&self, why: Reason) -> Refusal {
+        self.refusals.count(why);
+        Refusal::because(why)
+    }
+
+    /// An answer that counts for nothing: recorded with the workspace it was about, or counted.
+    async fn refused(&self, refused: Refused) -> Refusal {
+        let Refused { why, of } = refused;
+        match of {
+            None => self.refuse_unknown(why),
+            Some(of) => match self.record_refusal(&of.workspace, &of.tenant, why).await {
+                Ok(()) => Refusal::because(why),
+                Err(store) => store.into(),
+            },
+        }
+    }
+
+    /// As [`Core::refused`], and nothing more is to come of this consent.
+    async fn ended(&self, of: For, why: Reason) -> Refusal {
+        self.consents.end(&of.workspace, Some(&of.tenant), self.clock.now().boot);
+        self.refused(Refused { why, of: Some(of) }).await
+    }
+
+    fn to_sign_in(&self, of: &For, session: &str) -> Result<String, Refusal> {
+        let asked = self.consents.sign_in(session, self.clock.now().boot, &*self.entropy);
+        let (state, nonce, challenge) = asked.ok_or_else(|| self.refuse_unknown(Reason::ConsentStateUnknown))?;
+        let ask = SignInAsk { state: &state, nonce: &nonce, challenge: &challenge };
+        Ok(self.pages()?.directory.sign_in_url(of.cloud, &of.tenant, &ask))
+    }
+
+    async fn came_back(self: Arc<Self>, session: Option<&str>, answer: &ConsentAnswer) -> Result<WhatNext, Refusal> {
+        self.pages()?;
+        let back = match self.consents.back(&answer.state, session, self.clock.now().boot) {
+            Ok(back) => back,
+            Err(refused) => return Err(self.refused(refused).await),
+        };
+        let (Back::Owner(of) | Back::Another(of)) = &back;
+        if answer.error.is_some() {
+            return Err(self.ended(of.clone(), Reason::ConsentDeclined).await);
+        }
+        let elsewhere = |tenant: &String| !tenant.eq_ignore_ascii_case(of.tenant.as_str());
+        if answer.tenant.as_ref().is_some_and(elsewhere) {
+            return Err(self.ended(of.clone(), Reason::ConsentOtherTenant).await);
+        }
+        match back {
+            Back::Owner(of) => {
+                self.record_coming_back(&of, "owner", BROWSER).await?;
+                if self.bugs.has(SeededBug::ComingBackProves) {
+                    let by = ProvenBy::SignIn { object_id: "unknown".to_owned(), admin: true };
+                    self.record_proof(&of, by).await?;
+                }
+                let go_to = self.to_sign_in(&of, session.unwrap_or_default())?;
+                Ok(WhatNext::SignIn { go_to })
+            }
+            Back::Another(of) => {
+                let workspace = self.name_of(&of.workspace).await?;
+                let code = self.consents.code(&of, self.clock.now().boot, &*self.entropy);
+                let code = code.ok_or_else(|| self.refuse_unknown(Reason::ConsentStateUnknown))?;
+                Ok(WhatNext::ReadBack { workspace, code })
+            }
+        }
+    }
+
+    async fn signed_in(self: Arc<Self>, session: Option<&str>, answer: SignInAnswer) -> Result<Proven, Refusal> {
+        let directory = self.pages()?.directory.clone();
+        let (of, asked) = match self.consents.signed_in(&answer.state, session, self.clock.now().boot) {
+            Ok(found) => found,
+            Err(refused) => return Err(self.refused(refused).await),
+        };
+        let SignInAnswer { error, code, .. } = answer;
+        let Some(code) = code.filter(|_| error.is_none()) else {
+            return Err(self.ended(of, Reason::EntraDenied).await);
+        };
+        let redeemed = directory.redeem(of.cloud, &of.tenant, &code, &asked.verifier, &asked.nonce);
+        let SignedIn { tenant, object_id, .. } = match timeout(REDEEM, redeemed).await {
+            Ok(Ok(signed_in)) => signed_in,
+            Ok(Err(why)) => {
+                let reason = why.reason();
+                tracing::warn!(%reason, %why, "a sign-in proves nothing");
+                return Err(self.ended(of, reason).await);
+            }
+            Err(_) => return Err(self.ended(of, Reason::EntraUnreachable).await),
+        };
+        // The directory has checked it; whose proof this is hangs on nothing but this.
+        if tenant != of.tenant {
+            return Err(self.ended(of, Reason::ConsentOtherTenant).await);
+        }
+        self.record_proof(&of, ProvenBy::SignIn { object_id: object_id.to_string(), admin: true }).await?;
+        self.look_for_application(&of).await;
+        Ok(Proven { workspace: self.name_of(&of.workspace).await?, tenant: of.tenant.to_string() })
+    }
+
+    async fn record_proof(&self, of: &For, by: ProvenBy) -> Result<(), StoreError> {
+        let now = self.clock.now().wall;
+        let mut tx = self.store.begin("prove_tenant").await?;
+        let connection = Connection { tenants: tx.tenants(&of.workspace).await? };
+        let found = connection.find(of.cloud, &of.tenant).cloned();
+        let link = found.ok_or(StoreError::RowForged { table: "tenant_links" })?;
+        tx.put_tenant(&link.proven(Proof { at: now, by: by.clone() })).await?;
+        let actor = match &by {
+            ProvenBy::SignIn { object_id, .. } => object_id.as_str(),
+            ProvenBy::KeyTag { .. } => BROWSER,
+        };
+        let what = AuditKind::TenantProven { tenant: of.tenant.clone(), by: by.clone() };
+        tx.append_audit(event(&of.workspace, now, actor, what)).await?;
+        tx.commit().await.map(drop)
+    }
+
+    async fn name_of(&self, workspace: &WorkspaceId) -> Result<String, Refusal> {
+        let found = self.store.workspace(workspace).await?.filter(|found| found.deleted_at.is_none());
+        Ok(found.ok_or_else(super::super::not_found)?.display_name)
+    }
+}

@@ -1,0 +1,345 @@
+//! A workspace's directories: named, consented to, proven by whoever signs in, let go of; and every answer that is none of ours.
+
+use std::time::Duration;
+
+use domain::{Cloud, Reason};
+use service::{ConfigureKey, ConsentAnswer, Proven, Refusal, SeededBug, SignInAnswer, Started, WhatNext};
+use testkit::{MemoryDirectory, TestWorkspace, World, parameter};
+
+const TENANT: &str = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01";
+const OTHER: &str = "11111111-0d4e-4c0e-9a1f-2b6d7c8e9f01";
+
+struct Site {
+    world: World,
+    directory: std::sync::Arc<MemoryDirectory>,
+    acme: TestWorkspace,
+}
+
+impl Site {
+    async fn of(world: World) -> Self {
+        let directory = MemoryDirectory::new();
+        directory.own("contoso.com", TENANT);
+        world.service.offer_consent(directory.clone(), "https://keys.example/");
+        let acme = world.workspace("acme").await;
+        Self { world, directory, acme }
+    }
+
+    async fn new() -> Self {
+        Self::of(World::start()).await
+    }
+
+    async fn with_bug(bug: SeededBug) -> Self {
+        Self::of(World::with_bug(bug)).await
+    }
+
+    async fn begin(&self, tenant: &str) -> service::ConsentStarted {
+        self.world.service.start_consent(&self.acme.may_connect(), Cloud::Public, tenant).await.unwrap()
+    }
+
+    async fn open(&self, start_url: &str) -> Result<Started, Refusal> {
+        self.world.service.open_consent(&parameter(start_url, "ticket")).await
+    }
+
+    /// A browser comes back from this consent address.
+    async fn back(&self, session: Option<&str>, consent_url: &str) -> Result<WhatNext, Refusal> {
+        self.back_with(session, answer(consent_url)).await
+    }
+
+    async fn back_with(&self, session: Option<&str>, answer: ConsentAnswer) -> Result<WhatNext, Refusal> {
+        self.world.service.consent_came_back(session, answer).await
+    }
+
+    async fn sign_in(&self, session: &str, go_to: &str, home: &str) -> Result<Proven, Refusal> {
+        let (state, code) = self.directory.sign_in(go_to, home);
+        let answer = SignInAnswer { state, code: Some(code), error: None };
+        self.world.service.owner_signed_in(Some(session), answer).await
+    }
+
+    async fn state(&self) -> Vec<(String, &'static str)> {
+        let status = self.world.service.read_connection(&self.acme.may_read_connection(), false).await.unwrap();
+        status.tenants.iter().map(|t| (t.link.tenant.to_string(), t.link.standing.as_str())).collect()
+    }
+
+    async fn names(&self) -> Vec<String> {
+        self.world.audit_names(&self.acme.id).await
+    }
+
+    /// Owner's consent and sign-in, to the end.
+    async fn prove(&self) {
+        let begun = self.begin(TENANT).await;
+        let Started { session, go_to } = self.open(&begun.start_url).await.unwrap();
+        let to = signs_in(self.back(Some(&session), &go_to).await);
+        assert_eq!(self.sign_in(&session, &to, TENANT).await.map(|proven| proven.tenant).unwrap(), TENANT);
+    }
+}
+
+fn answer(consent_url: &str) -> ConsentAnswer {
+    ConsentAnswer { state: parameter(consent_url, "state"), error: None, tenant: Some(TENANT.to_owned()) }
+}
+
+fn signs_in(next: Result<WhatNext, Refusal>) -> String {
+    match next.unwrap() {
+        WhatNext::SignIn { go_to } => go_to,
+        WhatNext::ReadBack { .. } => panic!("the owner came back"),
+    }
+}
+
+fn reads_back(next: Result<WhatNext, Refusal>) -> (String, String) {
+    match next.unwrap() {
+        WhatNext::ReadBack { workspace, code } => (workspace, code),
+        WhatNext::SignIn { .. } => panic!("somebody else came back"),
+    }
+}
+
+fn why<T>(outcome: Result<T, Refusal>) -> Reason {
+    outcome.err().expect("it was taken").reason()
+}
+
+/// Named, come back, signed in: each step is told as what it is, and recorded.
+#[tokio::test]
+async fn an_owner_proves_a_directory_by_consent_and_sign_in() {
+    let site = Site::new().await;
+    let begun = site.begin(" Contoso.COM ").await;
+    assert_eq!(begun.link.tenant.as_str(), TENANT);
+    assert!(begun.start_url.starts_with("https://keys.example/entra/start?ticket="), "{}", begun.start_url);
+    assert!(begun.command.starts_with("az ad sp create --id "));
+    assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")]);
+    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let to = signs_in(site.back(Some(&session), &go_to).await);
+    assert_eq!(site.state().await, [(TENANT.to_owned(), "CAME_BACK")]);
+    let proven = site.sign_in(&session, &to, TENANT).await.map(|proven| proven.workspace);
+    assert_eq!(proven.unwrap(), "A customer");
+    assert_eq!(site.state().await, [(TENANT.to_owned(), "PROVEN")]);
+    let expected =
+        ["tenant.named", "tenant.consent_started", "tenant.came_back", "tenant.proven", "tenant.application_seen"];
+    assert_eq!(site.names().await[1..], expected);
+}
+
+/// Whoever the address was sent to sees the workspace and a code; only the owner who reads it back has come back, and that proves
+/// nothing. The owner's own sign-in still does.
+#[tokio::test]
+async fn another_admins_consent_is_read_back() {
+    let site = Site::new().await;
+    let begun = site.begin(TENANT).await;
+    let (workspace, code) = reads_back(site.back(None, &begun.consent_url).await);
+    assert_eq!((workspace.as_str(), code.len()), ("A customer", 9));
+    assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")], "nobody has read it back");
+    let complete = async |code: &str| site.world.service.complete_consent(&site.acme.may_connect(), code).await;
+    assert_eq!(why(complete("BBBB-BBBB").await), Reason::ConsentCodeWrong);
+    let link = complete(&code.to_lowercase().replace('-', " ")).await.unwrap();
+    assert_eq!((link.standing.as_str(), link.proof()), ("CAME_BACK", None));
+    assert_eq!(why(complete(&code).await), Reason::ConsentNotUnderWay, "once");
+    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    site.sign_in(&session, &go_to, TENANT).await.map(drop).unwrap();
+    assert_eq!(site.state().await, [(TENANT.to_owned(), "PROVEN")]);
+}
+
+/// A code is eight letters and five tries: nobody guesses it.
+#[tokio::test]
+async fn a_code_is_not_guessed() {
+    let site = Site::new().await;
+    let begun = site.begin(TENANT).await;
+    let (_, code) = reads_back(site.back(None, &begun.consent_url).await);
+    let complete = async |code: &str| site.world.service.complete_consent(&site.acme.may_connect(), code).await;
+    for _ in 0..5 {
+        assert_eq!(why(complete("BBBBBBBB").await), Reason::ConsentCodeWrong);
+    }
+    assert_eq!(why(complete(&code).await), Reason::ConsentNotUnderWay, "it ended with the fifth");
+    let refused = site.names().await.iter().filter(|name| *name == "tenant.consent_refused").count();
+    assert_eq!(refused, 5);
+    let site = Site::with_bug(SeededBug::AnyCode).await;
+    let begun = site.begin(TENANT).await;
+    reads_back(site.back(None, &begun.consent_url).await);
+    let guessed = site.world.service.complete_consent(&site.acme.may_connect(), "BBBBBBBB").await;
+    assert!(guessed.is_ok(), "the seeded fault takes any code");
+}
+
+/// A made-up answer is refused, and a flood of them is one event of the platform.
+#[tokio::test]
+async fn a_forged_answer_is_refused_and_counted() {
+    let site = Site::new().await;
+    site.begin(TENANT).await;
+    for n in 0..1_000 {
+        let forged = ConsentAnswer { state: format!("forged-{n}"), error: None, tenant: Some(TENANT.to_owned()) };
+        assert_eq!(why(site.back_with(None, forged).await), Reason::ConsentStateUnknown);
+    }
+    assert_eq!(why(site.world.service.open_consent("forged").await), Reason::ConsentStateUnknown);
+    let forged = SignInAnswer { state: "forged".into(), code: Some("c".into()), error: None };
+    assert_eq!(why(site.world.service.owner_signed_in(None, forged).await), Reason::ConsentStateUnknown);
+    site.world.service.record_refusals().await.unwrap();
+    site.world.service.record_refusals().await.unwrap();
+    let events = site.world.store.inner().audit(None, 0, 10_000).await.unwrap();
+    let counted: Vec<_> = events.iter().filter(|event| event.name == "refusals.counted").collect();
+    assert_eq!(counted.len(), 1);
+    assert!(
+        counted[0].details.contains(&("refused".to_owned(), "CONSENT_STATE_UNKNOWN 1002".to_owned())),
+        "{:?}",
+        counted[0].details
+    );
+    assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")]);
+}
+
+/// An answer counts once: replayed it is refused. The seeded fault takes it again.
+#[tokio::test]
+async fn a_replayed_answer_is_refused() {
+    for (site, again) in [(Site::new().await, false), (Site::with_bug(SeededBug::ConsentReplayed).await, true)] {
+        let begun = site.begin(TENANT).await;
+        let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+        signs_in(site.back(Some(&session), &go_to).await);
+        assert_eq!(site.back(Some(&session), &go_to).await.is_ok(), again);
+        assert_eq!(why(site.open(&begun.start_url).await), Reason::ConsentStateUnknown, "a ticket, too");
+    }
+}
+
+/// An answer to the owner's consent counts in the owner's browser alone; elsewhere it ends the consent, and that is recorded.
+#[tokio::test]
+async fn an_answer_in_another_browser_is_refused() {
+    for session in [None, Some("made up")] {
+        let site = Site::new().await;
+        let begun = site.begin(TENANT).await;
+        let Started { session: owners, go_to } = site.open(&begun.start_url).await.unwrap();
+        assert_eq!(why(site.back(session, &go_to).await), Reason::ConsentOtherBrowser);
+        assert_eq!(why(site.back(Some(&owners), &go_to).await), Reason::ConsentStateUnknown, "it ended");
+        assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
+        assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")]);
+    }
+    let site = Site::with_bug(SeededBug::AnyBrowser).await;
+    let begun = site.begin(TENANT).await;
+    let Started { go_to, .. } = site.open(&begun.start_url).await.unwrap();
+    let _ = site.back(Some("made up"), &go_to).await;
+    assert_eq!(site.state().await, [(TENANT.to_owned(), "CAME_BACK")], "the seeded fault");
+}
+
+/// A sign-in that another browser began, or that another account finishes, proves nothing.
+#[tokio::test]
+async fn only_the_owners_own_sign_in_proves() {
+    let site = Site::new().await;
+    let begun = site.begin(TENANT).await;
+    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let to = signs_in(site.back(Some(&session), &go_to).await);
+    assert_eq!(why(site.sign_in("another", &to, TENANT).await), Reason::ConsentOtherBrowser);
+    assert_eq!(why(site.sign_in(&session, &to, TENANT).await), Reason::ConsentStateUnknown);
+
+    let begun = site.begin(TENANT).await;
+    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let to = signs_in(site.back(Some(&session), &go_to).await);
+    assert_eq!(why(site.sign_in(&session, &to, OTHER).await), Reason::ConsentOtherTenant);
+    assert_eq!(site.state().await, [(TENANT.to_owned(), "CAME_BACK")]);
+    let refused = site.names().await.iter().filter(|name| *name == "tenant.consent_refused").count();
+    assert_eq!(refused, 2);
+}
+
+/// The redirect from consent proves nothing, whatever it says. The seeded fault believes it.
+#[tokio::test]
+async fn coming_back_proves_nothing() {
+    for (site, state) in
+        [(Site::new().await, "CAME_BACK"), (Site::with_bug(SeededBug::ComingBackProves).await, "PROVEN")]
+    {
+        let begun = site.begin(TENANT).await;
+        let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+        signs_in(site.back(Some(&session), &go_to).await);
+        assert_eq!(site.state().await, [(TENANT.to_owned(), state)]);
+    }
+}
+
+/// A refusal is looked at before everything else an answer says; and one that comes from another directory counts for nothing.
+#[tokio::test]
+async fn a_refusal_and_another_directory_are_told_as_such() {
+    let site = Site::new().await;
+    for (error, tenant, reason) in
+        [(Some("access_denied"), TENANT, Reason::ConsentDeclined), (None, OTHER, Reason::ConsentOtherTenant)]
+    {
+        let begun = site.begin(TENANT).await;
+        let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+        let answer = ConsentAnswer {
+            error: error.map(str::to_owned),
+            tenant: Some(tenant.to_owned()),
+            state: parameter(&go_to, "state"),
+        };
+        assert_eq!(why(site.back_with(Some(&session), answer).await), reason);
+        assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
+    }
+    assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")]);
+}
+
+/// A consent lives for a quarter of an hour, by a clock that nobody sets back.
+#[tokio::test]
+async fn a_consent_ends_after_a_quarter_of_an_hour() {
+    let site = Site::new().await;
+    let (begun, later) = (site.begin(TENANT).await, site.begin(TENANT).await);
+    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    site.world.clock.advance(Duration::from_secs(15 * 60));
+    assert_eq!(why(site.back(Some(&session), &go_to).await), Reason::ConsentStateUnknown);
+    assert_eq!(why(site.open(&later.start_url).await), Reason::ConsentStateUnknown);
+    assert_eq!(why(site.back(None, &later.consent_url).await), Reason::ConsentStateUnknown);
+}
+
+/// Each entry of a list is looked up by itself.
+#[tokio::test]
+async fn domains_are_looked_up_one_by_one() {
+    let site = Site::new().await;
+    let list = format!("contoso.com, nobody.example, ann@contoso.com, {{{OTHER}}}");
+    let found = site.world.service.look_up_domains(&site.acme.may_connect(), Cloud::Public, &list).await.unwrap();
+    let answers: Vec<_> =
+        found.iter().map(|one| one.tenant.as_ref().map(|tenant| tenant.as_str()).map_err(Refusal::reason)).collect();
+    let expected = [Ok(TENANT), Err(Reason::EntraTenantUnknown), Err(Reason::TenantInvalid), Ok(OTHER)];
+    assert_eq!(answers, expected);
+    assert_eq!(site.state().await, [], "a look-up names nothing");
+}
+
+/// Once a directory was asked for, keys are taken in the directories that were named and in no others; without that the guide works as it
+/// did. The seeded fault takes any.
+#[tokio::test]
+async fn keys_are_taken_in_the_directories_that_were_named() {
+    for (site, taken) in [(Site::new().await, false), (Site::with_bug(SeededBug::AnyTenantTaken).await, true)] {
+        site.world.vault.create_key(&site.acme.key());
+        site.acme.configure(site.acme.request()).await.unwrap();
+        assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")], "implied");
+        site.begin(OTHER).await;
+        site.acme.configure(site.acme.request()).await.unwrap();
+        let third = "22222222-0d4e-4c0e-9a1f-2b6d7c8e9f01";
+        let elsewhere = ConfigureKey { tenant_id: third.to_owned(), ..site.acme.request() };
+        let refused = site.acme.configure(elsewhere).await.unwrap_err().reason();
+        assert_eq!(refused == Reason::TenantNotConnected, !taken, "{refused}");
+    }
+}
+
+/// Disconnected, a key is held everywhere at once; the switch alone does not bring it back, nor does a nonce of before. Proven anew it does.
+#[tokio::test]
+async fn what_was_disconnected_is_proven_anew() {
+    let site = Site::new().await;
+    site.prove().await;
+    let acme = &site.acme;
+    acme.connect_key().await;
+    acme.prove_ownership().await;
+    assert!(acme.test_key().await.unwrap().passed());
+    let bot = acme.app("bot").await;
+    let sealed = bot.encrypt(b"order 42").await.unwrap();
+    let status = site.world.service.disconnect(&acme.may_disconnect()).await.unwrap();
+    assert!(status.tenants.iter().all(|t| t.link.standing.as_str() == "DISCONNECTED"));
+    assert_eq!(site.world.service.open_data_keys(), 0);
+    assert_eq!(bot.decrypt(&sealed).await.unwrap_err().reason(), Reason::KeyRevoked);
+    assert_eq!(bot.encrypt(b"more").await.unwrap_err().reason(), Reason::KeyRevoked);
+    let restore = async || site.world.service.restore_key(&acme.may_restore()).await;
+    assert_eq!(restore().await.unwrap_err().reason(), Reason::ReconnectFirst);
+    // The tag of before is still there.
+    assert!(!acme.test_key().await.unwrap().passed());
+    assert_eq!(restore().await.unwrap_err().reason(), Reason::ReconnectFirst);
+    acme.prove_ownership().await;
+    assert!(acme.test_key().await.unwrap().passed(), "{:?}", acme.test_key().await.unwrap().first_failure());
+    restore().await.unwrap();
+    assert_eq!(bot.decrypt(&sealed).await.unwrap(), b"order 42");
+    let names = site.names().await;
+    for once in ["tenant.disconnected", "key.revoked", "key.restored"] {
+        assert_eq!(names.iter().filter(|name| *name == once).count(), 1, "{once}");
+    }
+}
+
+/// The seeded fault restores what nobody proved anew.
+#[tokio::test]
+async fn the_switch_alone_restores_under_the_seeded_fault() {
+    let site = Site::with_bug(SeededBug::RestoredUnproven).await;
+    site.acme.connect_key().await;
+    site.world.service.disconnect(&site.acme.may_disconnect()).await.unwrap();
+    assert!(site.world.service.restore_key(&site.acme.may_restore()).await.is_ok());
+}
