@@ -4,6 +4,8 @@
 //! Nothing outside this folder knows SQL.
 
 mod anchor;
+#[cfg(test)]
+mod anchor_tests;
 mod chain;
 mod changes;
 #[cfg(test)]
