@@ -44,6 +44,20 @@ async fn who_watches_is_told_before_the_end() {
     assert_eq!(site.stopped().await.cut, 0);
 }
 
+/// I-6: a database that turned out to be an older copy serves nobody: whoever balances load is told, and the process stays.
+#[tokio::test]
+async fn a_replaced_database_is_told_to_who_watches() {
+    let site = Site::start().await;
+    let mut health = HealthClient::new(site.channel().await);
+    let mut watch = health.watch(of("byok.v1.Encryption")).await.unwrap().into_inner();
+    assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    site.store.fail_reads(Some(store::StoreError::RolledBack));
+    assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    assert_eq!(health.check(of("")).await.unwrap().into_inner().status(), ServingStatus::NotServing);
+    drop((watch, health));
+    site.stopped().await;
+}
+
 /// Reflection lists the contract's services, and every one listed exists.
 #[tokio::test]
 async fn reflection_lists_the_contract() {

@@ -102,8 +102,8 @@ pub(super) fn find(
     let (found, last) = (codes.head_of(meta), file.last());
     let refused = |other_history| OpenRefused::RolledBack {
         path: database.to_owned(),
-        database: found,
-        outside: last,
+        database: Box::new(found),
+        outside: Box::new(last),
         other_history,
     };
     match Stands::of(&found, meta.anchored.as_ref(), &last) {

@@ -5,6 +5,8 @@
 
 mod anchor;
 mod callers;
+#[cfg(test)]
+mod anchor_tests;
 mod chain;
 mod changes;
 #[cfg(test)]

@@ -186,9 +186,9 @@ pub enum OpenRefused {
         /// The database.
         path: PathBuf,
         /// Where it stands.
-        database: Head,
+        database: Box<Head>,
         /// Where it stood when somebody was last told that something was written.
-        outside: Head,
+        outside: Box<Head>,
         /// It is not older: its history is another one.
         other_history: bool,
     },
