@@ -39,6 +39,7 @@ pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod entropy;
+pub mod figures;
 pub mod files;
 pub mod grpc;
 pub mod serve;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::{Clock, Entropy};
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
+use metrics_exporter_prometheus::PrometheusHandle;
 use outbound::Rules;
 use service::{Options, Parts, Service, StartFailed};
 use store::Store;
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::clock::SystemClock;
 use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, PlatformKey, WayOut};
 use crate::entropy::SystemEntropy;
+use crate::figures::{self, Sources};
 use crate::files;
 use crate::grpc::{Grpc, Health};
 use crate::serve::{
@@ -99,7 +101,7 @@ impl Assembly {
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None })
+        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None, metrics: None })
     }
 }
 
@@ -111,6 +113,7 @@ pub struct Daemon {
     limits: Limits,
     entropy: Arc<dyn Entropy>,
     webhook: Option<(Listener, WebhookSecrets)>,
+    metrics: Option<(Listener, PrometheusHandle)>,
 }
 
 impl Daemon {
@@ -124,6 +127,11 @@ impl Daemon {
         Self { webhook: Some((listener, secrets)), ..self }
     }
 
+    /// Tells figures here as well: what this process has counted, and what stands in it.
+    pub fn with_metrics(self, listener: Listener, counted: PrometheusHandle) -> Self {
+        Self { metrics: Some((listener, counted)), ..self }
+    }
+
     /// Serves until `stop` completes, then says `NOT_SERVING`, takes no more and lets the calls under way finish.
     pub async fn serve(
         self,
@@ -131,11 +139,18 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, grpc, health, limits, entropy, webhook } = self;
+        let Self { service, grpc, health, limits, entropy, webhook, metrics } = self;
         let mut tasks = tokio::task::JoinSet::new();
         let beside = webhook.as_ref().map(|(listener, _)| listener);
         for certificates in listeners.iter().chain(beside).filter_map(Listener::certificates) {
             tasks.spawn(keep_reading(certificates));
+        }
+        if let Some((listener, counted)) = metrics {
+            let certificates = listeners.iter().chain(beside).filter_map(Listener::certificates).collect();
+            let service = Arc::downgrade(&service);
+            let router = figures::router(Sources { counted, service, certificates, clock: Arc::new(SystemClock) });
+            let http = Http::new(listener, router, HttpLimits::default())?;
+            tasks.spawn(async { match http.run().await {} });
         }
         if let Some((listener, secrets)) = webhook {
             let http = Http::new(listener, webhook::router(secrets, service.clone()), HttpLimits::default())?;
@@ -217,6 +232,14 @@ pub fn listeners(config: &Config) -> Result<Vec<Listener>, Troubles> {
         Listen::Unix { path, mode } => Ok(Listener::unix(path, *mode)?),
     };
     config.listen.iter().map(bind).collect::<Result<_, Trouble>>().map_err(Into::into)
+}
+
+/// The place for figures that a configuration names, bound.
+pub fn metrics(config: &config::Metrics) -> Result<Listener, BindRefused> {
+    match config {
+        config::Metrics::Loopback(address) => Listener::plaintext_loopback(*address),
+        config::Metrics::Unix(path) => Listener::unix(path, 0o660),
+    }
 }
 
 /// The place for Event Grid that a configuration names, bound, and the secrets that count there.

@@ -7,6 +7,7 @@
 
 mod document;
 mod fault;
+mod metrics;
 mod read;
 mod service;
 mod way_out;
@@ -22,6 +23,7 @@ use identity::CertificateName;
 use secmem::MemoryLock;
 
 pub use fault::{ConfigRefused, Fault};
+pub use metrics::Metrics;
 pub use way_out::WayOut;
 pub use webhook::Webhook;
 
@@ -57,6 +59,8 @@ pub struct Config {
     pub log_level: tracing::Level,
     /// Where vaults may be reached besides the internet, where never, and through which proxy.
     pub way_out: WayOut,
+    /// Where figures are read; absent: nowhere.
+    pub metrics: Option<Metrics>,
 }
 
 /// One place to listen on.

@@ -15,6 +15,7 @@ use vault::{KeyUnavailable, Trace};
 
 use super::lock;
 use super::vault_call::SERVICE;
+use crate::figures;
 use crate::seeded_bug::{Bugs, SeededBug};
 
 /// How long a wrap or an unwrap of a data key waits for others that are written with it.
@@ -83,6 +84,12 @@ impl Journal {
     /// Which life of which replica this is.
     pub(crate) fn boot(&self) -> BootId {
         self.boot
+    }
+
+    /// How many events and calls wait to be written.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let pages = lock(&self.pages);
+        (pages.events.len(), pages.call_count)
     }
 
     /// A call to a vault begins. However it ends, and be it by being dropped, it is recorded.
@@ -200,6 +207,7 @@ impl Journal {
             }
             pages.events.pop_front();
             pages.lost += 1;
+            figures::event_lost();
         }
         pages.events.push_back(event);
     }
@@ -257,6 +265,8 @@ impl Calling<'_> {
 
     /// However it ended.
     pub(crate) fn ended<T>(self, answer: &Result<T, KeyUnavailable>, trace: impl FnOnce(&T) -> &Trace) {
+        let took = self.journal.clock.now().since(self.asked);
+        figures::vault_called(self.purpose, answer.as_ref().map(drop).map_err(KeyUnavailable::class), took);
         match answer {
             Ok(done) => self.done(trace(done)),
             Err(why) => self.failed(why),
