@@ -44,6 +44,7 @@ pub mod dev;
 pub mod entra_application;
 pub mod entra_pages;
 pub mod entropy;
+pub mod figures;
 pub mod files;
 pub mod grpc;
 pub mod serve;

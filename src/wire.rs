@@ -11,6 +11,7 @@ use domain::{Clock, Entropy, Timestamp};
 use futures::future::{Either, select};
 use identity::entra::Directory;
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
+use metrics_exporter_prometheus::PrometheusHandle;
 use outbound::Rules;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -26,6 +27,7 @@ use zeroize::Zeroizing;
 use crate::clock::SystemClock;
 use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, PlatformKey, WayOut};
 use crate::entropy::SystemEntropy;
+use crate::figures::{self, Sources};
 use crate::files;
 use crate::grpc::{Grpc, Health};
 use crate::serve::{
@@ -132,7 +134,7 @@ impl Assembly {
         let callers = Arc::new(EitherCallers(callers, service.callers()));
         service.know_callers().await?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None, entra_pages: None, certificate })
+        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None, entra_pages: None, metrics: None, certificate })
     }
 }
 
@@ -148,6 +150,7 @@ pub struct Daemon {
     /// What the platform's own app shows to customers' directories, if that expires.
     certificate: Option<PlatformCertificate>,
     entra_pages: Option<Listener>,
+    metrics: Option<(Listener, PrometheusHandle)>,
 }
 
 impl Daemon {
@@ -166,6 +169,11 @@ impl Daemon {
         Self { entra_pages: Some(listener), ..self }
     }
 
+    /// Tells figures here as well: what this process has counted, and what stands in it.
+    pub fn with_metrics(self, listener: Listener, counted: PrometheusHandle) -> Self {
+        Self { metrics: Some((listener, counted)), ..self }
+    }
+
     /// Serves until `stop` completes, then says `NOT_SERVING`, takes no more and lets the calls under way finish.
     pub async fn serve(
         self,
@@ -173,11 +181,18 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, store, grpc, health, limits, entropy, webhook, entra_pages, certificate } = self;
+        let Self { service, store, grpc, health, limits, entropy, webhook, entra_pages, metrics, certificate } = self;
         let mut tasks = tokio::task::JoinSet::new();
         let beside = webhook.as_ref().map(|(listener, _)| listener);
         for certificates in listeners.iter().chain(beside).chain(&entra_pages).filter_map(Listener::certificates) {
             tasks.spawn(keep_reading(certificates));
+        }
+        if let Some((listener, counted)) = metrics {
+            let certificates = listeners.iter().chain(beside).filter_map(Listener::certificates).collect();
+            let service = Arc::downgrade(&service);
+            let router = figures::router(Sources { counted, service, certificates, clock: Arc::new(SystemClock) });
+            let http = Http::new(listener, router, HttpLimits::default())?;
+            tasks.spawn(async { match http.run().await {} });
         }
         if let Some((listener, secrets)) = webhook {
             let http = Http::new(listener, webhook::router(secrets, service.clone()), HttpLimits::default())?;
@@ -307,6 +322,14 @@ pub fn listeners(config: &Config) -> Result<Vec<Listener>, Troubles> {
         Listen::Unix { path, mode } => Ok(Listener::unix(path, *mode)?),
     };
     config.listen.iter().map(bind).collect::<Result<_, Trouble>>().map_err(Into::into)
+}
+
+/// The place for figures that a configuration names, bound.
+pub fn metrics(config: &config::Metrics) -> Result<Listener, BindRefused> {
+    match config {
+        config::Metrics::Loopback(address) => Listener::plaintext_loopback(*address),
+        config::Metrics::Unix(path) => Listener::unix(path, 0o660),
+    }
 }
 
 /// The place for Event Grid that a configuration names, bound, and the secrets that count there.

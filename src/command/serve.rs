@@ -6,6 +6,7 @@ use secmem::Backing;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
+use crate::figures;
 use crate::serve::Workers;
 use crate::telemetry;
 use crate::trouble::{Trouble, Troubles};
@@ -36,6 +37,13 @@ pub fn serve(path: &Path) -> Result<(), Troubles> {
             let listener = wire::entra_pages(pages)?;
             tracing::info!(at = %listener.address(), "listening for browsers");
             daemon = daemon.with_entra_pages(listener);
+        }
+        if let Some(metrics) = &config.metrics {
+            let listener = wire::metrics(metrics).map_err(Trouble::from)?;
+            tracing::info!(at = %listener.address(), "telling figures");
+            if let Some(counted) = figures::install() {
+                daemon = daemon.with_metrics(listener, counted);
+            }
         }
         let count = config.workers.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
         let workers = Workers::threads(count);

@@ -9,6 +9,7 @@ mod callers;
 mod document;
 mod entra;
 mod fault;
+mod metrics;
 mod read;
 mod service;
 mod way_out;
@@ -25,6 +26,7 @@ use secmem::MemoryLock;
 
 pub use entra::{Entra, EntraPages};
 pub use fault::{ConfigRefused, Fault};
+pub use metrics::Metrics;
 pub use way_out::WayOut;
 pub use webhook::Webhook;
 
@@ -64,6 +66,8 @@ pub struct Config {
     pub way_out: WayOut,
     /// The directory of what stands outside of the database and belongs to it; absent: beside the database.
     pub state_dir: Option<PathBuf>,
+    /// Where figures are read; absent: nowhere.
+    pub metrics: Option<Metrics>,
 }
 
 /// One place to listen on.

@@ -11,6 +11,7 @@ use super::callers::callers;
 use super::document::{Faults, Section};
 use super::entra::entra;
 use super::fault::Fault;
+use super::metrics::metrics;
 use super::service;
 use super::way_out::{WayOut, private, proxy};
 use super::webhook::webhook;
@@ -42,6 +43,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
     }
     let webhook = webhook(whole.section("webhook"), &file);
     let entra = entra(whole.section("entra"), &file);
+    let metrics = metrics(whole.section("metrics"), &file);
     let limits = limits(whole.section("limits"));
     let mut way_out = WayOut::default();
     let options = service::options(&mut whole, &mut way_out);
@@ -87,6 +89,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
             log_level,
             way_out,
             state_dir,
+            metrics,
         }),
         _ => Err(faults.into_sorted()),
     }
@@ -247,6 +250,7 @@ fn azure(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use super::super::Metrics;
     use super::*;
 
     const GOOD: &str = r#"
@@ -500,6 +504,26 @@ level = "debug"
         let platform = GOOD.replace("/platform.key\"", "/platform.key\"\nprivate = [\"10.0.5.0/28\"]");
         let read = config(&platform, Path::new("/etc/byokd")).unwrap().way_out.approved;
         assert!(read.platform.contain("10.0.5.1".parse().unwrap()) && read.workspaces.is_empty());
+    }
+
+    /// Figures are served to this machine alone, and only where that is asked for.
+    #[test]
+    fn the_place_for_figures_is_read() {
+        let with = |table: &str| format!("{GOOD}\n[metrics]\n{table}");
+        let read = |table: &str| config(&with(table), Path::new("/etc/byokd")).unwrap().metrics.unwrap();
+        assert_eq!(read("listen = \"127.0.0.1:9464\""), Metrics::Loopback("127.0.0.1:9464".parse().unwrap()));
+        assert_eq!(read("unix = \"m.sock\""), Metrics::Unix("/etc/byokd/m.sock".into()));
+        assert_eq!(config(GOOD, Path::new("/etc/byokd")).unwrap().metrics, None);
+        for (table, fault) in [
+            ("listen = \"0.0.0.0:9464\"", "metrics.listen: is not a loopback address"),
+            ("listen = \"9464\"", "metrics.listen: is not an address and port"),
+            ("", "metrics.: a place for figures is either"),
+            ("listen = \"127.0.0.1:1\"\nunix = \"x\"", "metrics.: a place for figures is either"),
+            ("listen = \"127.0.0.1:1\"\ntls = \"x\"", "metrics.tls: is not known"),
+        ] {
+            let found = faults(&with(table));
+            assert!(found.iter().any(|found| found.contains(fault)), "{fault:?} is not in {found:#?}");
+        }
     }
 
     /// The place for Event Grid is TLS with a secret, and nothing listens there unless it is asked for.

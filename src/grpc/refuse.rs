@@ -35,6 +35,7 @@ pub(super) fn field(what: &'static str) -> Refusal {
 pub(super) fn answer(refusal: &Refusal, request: RequestId, method: &str) -> Status {
     let (reason, why) = (refusal.reason(), refusal.for_log());
     let vault = refusal.vault_request_id();
+    service::figures::refused(reason);
     match refusal.owner() {
         Owner::Caller => tracing::debug!(%request, method, %reason, %why, "refused"),
         Owner::Customer => tracing::warn!(%request, method, %reason, %why, vault, "refused on the customer's side"),

@@ -63,7 +63,8 @@ impl Peer {
     }
 }
 
-fn names(chain: &[CertificateDer<'_>]) -> Option<PeerNames> {
+/// When the first certificate of a chain to end does; none, where one cannot be read.
+pub(super) fn first_to_end(chain: &[CertificateDer<'_>]) -> Option<Timestamp> {
     let mut until = Timestamp::from_micros(i64::MAX);
     for one in chain {
         let (_, parsed) = X509Certificate::from_der(one).ok()?;
@@ -71,6 +72,11 @@ fn names(chain: &[CertificateDer<'_>]) -> Option<PeerNames> {
         let end = parsed.validity().not_after.timestamp().saturating_add(1).saturating_mul(1_000_000);
         until = until.min(Timestamp::from_micros(end));
     }
+    Some(until)
+}
+
+fn names(chain: &[CertificateDer<'_>]) -> Option<PeerNames> {
+    let until = first_to_end(chain)?;
     let leaf = chain.first()?;
     let (_, parsed) = X509Certificate::from_der(leaf).ok()?;
     let (mut uris, mut dns) = (Vec::new(), Vec::new());

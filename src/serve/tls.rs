@@ -122,6 +122,8 @@ struct Loaded {
     generation: u64,
     config: Arc<rustls::ServerConfig>,
     clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// When the first certificate of the chain to end does.
+    ends: Timestamp,
 }
 
 impl ServerTls {
@@ -154,6 +156,11 @@ impl ServerTls {
     /// The file by which people know the listener.
     pub(crate) fn certificate(&self) -> &Path {
         &self.files.certificate
+    }
+
+    /// When the certificate ends.
+    pub(crate) fn ends(&self) -> Timestamp {
+        self.current.load().ends
     }
 
     /// What the next handshake is made with, and which reading of the files that is.
@@ -235,6 +242,7 @@ fn load(files: &TlsFiles, protocol: &[u8], clock: &Arc<dyn Clock>, generation: u
         Some(clients) => builder.with_client_cert_verifier(clients.clone()),
         None => builder.with_no_client_auth(),
     };
+    let ends = super::peer::first_to_end(&chain).unwrap_or(Timestamp::from_micros(0));
     let mut config = builder.with_single_cert(chain, private).map_err(mismatch)?;
     config.alpn_protocols = vec![protocol.to_vec()];
     if clients.is_some() {
@@ -244,7 +252,7 @@ fn load(files: &TlsFiles, protocol: &[u8], clock: &Arc<dyn Clock>, generation: u
     }
     let mut read = [0; 32];
     read.copy_from_slice(digest.finish().as_ref());
-    Ok(Loaded { digest: read, generation, config: Arc::new(config), clients })
+    Ok(Loaded { digest: read, generation, config: Arc::new(config), clients, ends })
 }
 
 fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsRefused> {

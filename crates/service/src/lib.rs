@@ -12,6 +12,7 @@
 
 pub mod control;
 pub mod data;
+pub mod figures;
 pub mod options;
 pub mod refusal;
 pub mod service;

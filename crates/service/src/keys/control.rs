@@ -56,6 +56,11 @@ impl ControlLease {
         self.bugs.has(SeededBug::ControlLeaseIgnored)
     }
 
+    /// How long ago the store was read; none: never.
+    pub(crate) fn age(&self, now: Moment) -> Option<Duration> {
+        self.read.ago(now)
+    }
+
     /// Whether it was ever read.
     pub(crate) fn was_ever_read(&self) -> bool {
         self.read.boot.load(Ordering::Acquire) != NEVER

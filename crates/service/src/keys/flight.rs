@@ -38,6 +38,11 @@ struct UnderWay {
 }
 
 impl Flights {
+    /// How much is under way.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.under_way).len()
+    }
+
     /// Waits for this work, beginning it if it is not under way. `done` is asked once more before beginning: whoever came
     /// just after the end of another's work finds its result and does not do it again.
     pub(crate) async fn join<W>(

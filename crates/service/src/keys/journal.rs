@@ -16,7 +16,7 @@ use vault::{KeyUnavailable, Trace};
 
 use super::lock;
 use super::vault_call::SERVICE;
-use crate::Refusal;
+use crate::{Refusal, figures};
 use crate::seeded_bug::{Bugs, SeededBug};
 
 /// How long a wrap or an unwrap of a data key waits for others that are written with it.
@@ -91,6 +91,12 @@ impl Journal {
     /// Which life of which replica this is.
     pub(crate) fn boot(&self) -> BootId {
         self.boot
+    }
+
+    /// How many events and calls wait to be written.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let pages = lock(&self.pages);
+        (pages.events.len(), pages.call_count)
     }
 
     /// A call to a vault begins. However it ends, and be it by being dropped, it is recorded.
@@ -239,6 +245,7 @@ impl Journal {
             }
             pages.events.pop_front();
             pages.lost += 1;
+            figures::event_lost();
         }
         pages.events.push_back(event);
     }
@@ -334,6 +341,8 @@ impl Calling<'_> {
 
     /// However it ended.
     pub(crate) fn ended<T>(self, answer: &Result<T, KeyUnavailable>, trace: impl FnOnce(&T) -> &Trace) {
+        let took = self.journal.clock.now().since(self.asked);
+        figures::vault_called(self.purpose, answer.as_ref().map(drop).map_err(KeyUnavailable::class), took);
         match answer {
             Ok(done) => self.done(trace(done)),
             Err(why) => self.failed(why),

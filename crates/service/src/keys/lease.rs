@@ -112,6 +112,12 @@ impl VersionLease {
         !self.bounded || self.lease().is_some_and(|lease| lease.holds(now))
     }
 
+    /// How long it lasts, if it is in use; nothing, if it has ended.
+    pub(crate) fn left(&self, now: Moment) -> Option<Duration> {
+        let lease = self.lease().filter(|_| self.is_used())?;
+        Some(lease.length().saturating_sub(now.since(lease.asked_at())))
+    }
+
     fn lease(&self) -> Option<KeyLease> {
         let boot = self.asked_boot.load(Ordering::Acquire);
         if boot == NEVER {

@@ -426,6 +426,16 @@ impl KeyTable {
         }
     }
 
+    /// What is left of the shortest lease in use.
+    pub(crate) fn shortest_lease(&self, now: Moment) -> Option<Duration> {
+        let workspaces: Vec<_> = self.workspaces.pin().values().cloned().collect();
+        let shortest = |workspace: &Arc<WorkspaceState>| {
+            let held = lock(&workspace.held);
+            held.versions.values().filter_map(|version| version.lease.left(now)).min()
+        };
+        workspaces.iter().filter_map(shortest).min()
+    }
+
     /// How many data keys are open.
     pub(crate) fn count(&self) -> usize {
         let workspaces: Vec<_> = self.workspaces.pin().values().cloned().collect();

@@ -15,6 +15,7 @@ use super::standing::WorkspaceState;
 use super::table::Proof;
 use super::{Failure, lock};
 use crate::core::Core;
+use crate::figures;
 use crate::options::Options;
 use crate::seeded_bug::SeededBug;
 
@@ -226,6 +227,7 @@ impl Core {
 
     /// I-24: every denial has a record. Once for each time a yes turns into a no: requests refused meanwhile add nothing.
     async fn record_denial(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) {
+        figures::denied(&workspace.id, why.reason());
         let event = AuditEvent {
             workspace: Some(workspace.id.clone()),
             at: self.clock.now().wall,

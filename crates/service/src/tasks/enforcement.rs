@@ -22,6 +22,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::control::life::{config_hash, key_and_life};
 use crate::core::Core;
+use crate::figures;
 use crate::keys::Failure;
 use crate::keys::lock;
 use crate::keys::table::Change;
@@ -194,6 +195,7 @@ impl Core {
     async fn hold(&self, life: &KeyLife, why: Reason) -> Result<(), Refusal> {
         let timing = self.options.timing();
         if self.step_life("hold_enforcement", life, |life, now| life.hold_back(why, now, timing)).await?.is_some() {
+            figures::date_held(&life.workspace);
             tracing::error!(workspace = %life.workspace, %why, "an enforcement date will not be kept");
         }
         Ok(())
@@ -224,6 +226,7 @@ impl Core {
         match found {
             None => tracing::info!(%workspace, rehearsal = rehearsal.as_str(), "an enforcement date was rehearsed"),
             Some(why) => {
+                figures::rehearsal_failed(workspace);
                 tracing::warn!(%workspace, rehearsal = rehearsal.as_str(), %why, "an enforcement date would not be kept as things are");
             }
         }

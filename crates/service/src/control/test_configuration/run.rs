@@ -26,6 +26,7 @@ use super::verdict::Verdict;
 use crate::Refusal;
 use crate::control::{event, live_workspace};
 use crate::core::Core;
+use crate::figures;
 use crate::keys::standing::WorkspaceState;
 use crate::keys::vault_call::Budget;
 use crate::options::MOST_PAGE;
@@ -81,6 +82,9 @@ impl Core {
             finished_at: self.clock.now().wall,
             steps,
         };
+        if let Some(failed) = test.first_failure() {
+            figures::test_failed(failed.reason.unwrap_or(Reason::KeyNotTested));
+        }
         self.record_test(&test, actor).await.map(|()| TestEvent::Finished(test))
     }
 
