@@ -112,7 +112,7 @@ async fn no_secret_is_in_the_log() {
     // And a canary in every field of every call there is.
     let place = Place { workspace: "acme", app: "support-bot", operation: "0".repeat(32) };
     let (calls, told) = canaries::everywhere(&site.client().await, &place).await;
-    eprintln!("{calls} calls with a canary, {} answered with it", told.len());
+    assert!(told.is_empty(), "answered with the canary: {told:?}");
 
     // From here on a panic is this test's own, and says what it found.
     drop(std::panic::take_hook());
@@ -123,7 +123,7 @@ async fn no_secret_is_in_the_log() {
     }
     let keys = entropy.0.lock().unwrap().clone();
     assert!(!keys.is_empty(), "no key was drawn through the seam");
-    assert!(calls > 150, "{calls} calls with a canary: the contract was not walked");
+    assert!(calls > 100, "{calls} calls with a canary: the contract was not walked");
     let mark = canaries::MARK.as_bytes();
     let secrets = [PAYLOAD, TOKEN.as_bytes(), stranger.as_bytes(), CONTEXT.as_bytes(), mark];
     for secret in secrets.into_iter().chain(keys.iter().map(|key| &key[..])) {
