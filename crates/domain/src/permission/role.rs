@@ -139,6 +139,7 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::ReadAudit,
             // It writes one line that says how far the chain has come: what an auditor keeps to find out about changes.
             Verb::MakeCheckpoint,
+            Verb::ReadCredentials,
             // Absent on purpose: key.test and apps.validate, which read as checks, but ask the customer's vault and write rows.
         ],
     ),
