@@ -51,7 +51,8 @@ async fn what_is_pasted_by_mistake_is_told_apart() {
     }
     // What nobody could mean is not even sent.
     for line in ["--expires tomorrow", "", &format!("--expires 2030-01-01 --value {SECRET}")] {
-        ctl.feed(&words(&add(line)), SECRET.as_bytes()).await.bad(2);
+        let ended = ctl.feed(&words(&add(line)), SECRET.as_bytes()).await;
+        assert_eq!(ended.code, Some(2), "{line}: {}", ended.stderr);
     }
     let listed = ctl.run(&words("tenant credential list acme --output json")).await.good().json();
     assert_eq!((&listed["model"], listed["credentials"].as_array().unwrap().len()), (&"PLATFORM".into(), 0));
@@ -71,14 +72,16 @@ async fn a_rotation_with_two_slots() {
     site.under_customer_key().await;
     let ctl = Byokctl::of(&site);
     let out = tempfile::tempdir().unwrap();
-    let mut printed = String::new();
+    let mut printed = Vec::new();
     let first = ctl.feed(&words(&(add("--expires 2030-01-01") + " --output json")), SECRET.as_bytes()).await.good();
-    printed.push_str(&first.stdout);
+    printed.extend_from_slice(&first.stdout);
     let first = first.json()["name"].as_str().unwrap().to_owned();
     let untested = ctl.run(&["tenant", "credential", "activate", &first]).await.bad(2);
     assert!(untested.stderr.contains("[CREDENTIAL_NOT_TESTED"), "{}", untested.stderr);
     for verb in ["test", "activate"] {
-        printed.push_str(&ctl.run(&["tenant", "credential", verb, &first, "--output", "json"]).await.good().stdout);
+        printed.extend_from_slice(
+            &ctl.run(&["tenant", "credential", verb, &first, "--output", "json"]).await.good().stdout,
+        );
     }
     let in_use = ctl.run(&["tenant", "credential", "remove", &first]).await.bad(2);
     assert!(in_use.stderr.contains("[CREDENTIAL_IN_USE"), "{}", in_use.stderr);
@@ -105,9 +108,10 @@ async fn a_rotation_with_two_slots() {
     assert_eq!(left["credentials"][0]["state"], "ACTIVE");
     let listed = ctl.run(&words("tenant credential list acme")).await.good();
     assert!(listed.stderr.contains("the customer's own app registration"), "{}", listed.stderr);
-    printed.push_str(&listed.stdout);
-    printed.push_str(&ctl.run(&words("audit list acme --output json")).await.good().stdout);
-    assert!(printed.contains("credential.activated") && !printed.as_bytes().windows(CANARY.len()).any(|w| w == CANARY));
+    printed.extend_from_slice(&listed.stdout);
+    printed.extend_from_slice(&ctl.run(&words("audit list acme --output json")).await.good().stdout);
+    let holds = |text: &[u8]| printed.windows(text.len()).any(|part| part == text);
+    assert!(holds(b"credential.activated") && !holds(CANARY));
     assert!(files_without(site.socket().parent().unwrap(), CANARY) >= 1);
     let back = ctl.run(&words("tenant use-platform-app acme --output json")).await.good().json();
     assert_eq!(back["model"], "PLATFORM");

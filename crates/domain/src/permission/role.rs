@@ -156,6 +156,7 @@ pub const ROLES: &[(Role, &[Verb])] = &[
             Verb::MakeCheckpoint,
             Verb::ReadCallers,
             Verb::ReadConnection,
+            Verb::ReadCredentials,
             // Absent on purpose: key.test and apps.validate, which read as checks, but ask the customer's vault and write rows.
         ],
     ),

@@ -46,7 +46,7 @@ pub struct MadeCertificate {
 
 impl MadeCertificate {
     /// Makes an RSA key of 3072 bits and a certificate of this name that lasts so long. Takes some tenths of a second of work.
-    /// RSA, because directories take no other key for a client's assertion.
+    /// RSA, because the algorithms that Microsoft documents for a client's assertion (PS256, RS256) are RSA's.
     ///
     /// # Errors
     /// [`CertificateNotMade`].
