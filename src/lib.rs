@@ -11,6 +11,7 @@
 //! | [`command`] | what the binary does for each of its commands |
 //! | `dev` | the main job on one machine, with an emulated Azure (feature `dev`) |
 //! | [`entra_client`] | how a sign-in's code is redeemed with the platform's credential |
+//! | [`issuers`] | how issuers of signed tokens are reached |
 //! | [`files`], [`trouble`] | how named files are read; how an operator is told what is wrong |
 //! | [`clock`], [`entropy`] | the system's, and the only ambient ones |
 //!
@@ -43,6 +44,7 @@ pub mod entra_client;
 pub mod entropy;
 pub mod files;
 pub mod grpc;
+pub mod issuers;
 pub mod serve;
 pub mod telemetry;
 pub mod trouble;

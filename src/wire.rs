@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
+use identity::jwks::KeySet;
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
 use service::{Options, Parts, Service, StartFailed};
 use store::Store;
@@ -22,6 +23,7 @@ use crate::config::{self, AzureCredential, Config, ConfiguredCaller, Listen, Pla
 use crate::entropy::SystemEntropy;
 use crate::files;
 use crate::grpc::{Grpc, Health};
+use crate::issuers;
 use crate::serve::{
     BindRefused, ClientCertificates, Drained, Http, HttpLimits, Limits, Listener, Server, ServerTls, TlsFiles,
     TlsRefused, Workers,
@@ -48,6 +50,8 @@ pub struct Assembly {
     pub platform: Arc<PlatformRoot>,
     /// Who may call.
     pub callers: Arc<dyn Callers>,
+    /// The keys of issuers whose tokens they show; kept fresh while the daemon serves.
+    pub issuers_keys: Vec<Arc<KeySet>>,
     /// Both clocks.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -71,6 +75,7 @@ impl Assembly {
             customer_keys,
             platform,
             callers,
+            issuers_keys: Vec::new(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             limits: Limits::default(),
@@ -83,8 +88,10 @@ impl Assembly {
         let customer_keys = Arc::new(azure(&config.azure)?);
         let platform = Arc::new(platform_root(&config.platform_key, &*customer_keys).await?);
         let store = Arc::new(SqliteStore::create_or_open(sqlite(&config.database, &platform))?);
-        let callers = Arc::new(callers(&config.callers)?);
+        let (signed, issuers_keys) = issuers::signed(&config.issuers)?;
+        let callers = Arc::new(EitherCallers(callers(&config.callers)?, signed));
         Ok(Self {
+            issuers_keys,
             limits: config.limits.clone(),
             options: config.options.clone(),
             ..Self::new(store, customer_keys, platform, callers)
@@ -93,12 +100,12 @@ impl Assembly {
 
     /// Starts the service and what answers for it. Nothing listens yet.
     pub async fn start(self) -> Result<Daemon, StartFailed> {
-        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options } = self;
+        let Self { store, customer_keys, platform, callers, issuers_keys, clock, entropy, limits, options } = self;
         let (grpc_clock, grpc_entropy) = (clock.clone(), entropy.clone());
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None })
+        Ok(Daemon { service, grpc, health, limits, entropy, webhook: None, issuers_keys })
     }
 }
 
@@ -110,6 +117,7 @@ pub struct Daemon {
     limits: Limits,
     entropy: Arc<dyn Entropy>,
     webhook: Option<(Listener, WebhookSecrets)>,
+    issuers_keys: Vec<Arc<KeySet>>,
 }
 
 impl Daemon {
@@ -130,8 +138,11 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, grpc, health, limits, entropy, webhook } = self;
+        let Self { service, grpc, health, limits, entropy, webhook, issuers_keys } = self;
         let mut tasks = tokio::task::JoinSet::new();
+        for keys in issuers_keys {
+            tasks.spawn(async move { keys.keep_fresh().await });
+        }
         let beside = webhook.as_ref().map(|(listener, _)| listener);
         for certificates in listeners.iter().chain(beside).filter_map(Listener::certificates) {
             tasks.spawn(keep_reading(certificates));
@@ -258,6 +269,7 @@ pub fn check_files(config: &Config) -> Vec<Trouble> {
         found.extend(opened.err().map(|refused| root_trouble(&config.platform_key.file, &refused)));
     }
     found.extend(callers(&config.callers).err());
+    found.extend(issuers::signed(&config.issuers).err());
     found
 }
 

@@ -6,6 +6,7 @@
 
 mod document;
 mod fault;
+mod issuers;
 mod read;
 mod service;
 mod webhook;
@@ -20,6 +21,7 @@ use identity::CertificateName;
 use secmem::MemoryLock;
 
 pub use fault::{ConfigRefused, Fault};
+pub use issuers::{ConfiguredIssuer, ConfiguredSubject};
 pub use webhook::Webhook;
 
 use crate::serve::{Limits, TlsFiles};
@@ -48,6 +50,8 @@ pub struct Config {
     pub azure: Azure,
     /// Who may call.
     pub callers: Vec<ConfiguredCaller>,
+    /// Whose signed tokens let callers in.
+    pub issuers: Vec<ConfiguredIssuer>,
     /// How log lines look.
     pub log_format: Format,
     /// Down to which level lines are logged.

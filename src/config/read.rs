@@ -14,6 +14,7 @@ use toml::de::DeTable;
 
 use super::document::{Faults, Section};
 use super::fault::Fault;
+use super::issuers::issuers;
 use super::service;
 use super::webhook::webhook;
 use super::{Azure, AzureCredential, Config, ConfiguredCaller, LONGEST, Listen, PlatformKey, VaultKey};
@@ -52,7 +53,8 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
     let memory_lock = whole.one_of("memory_lock", &locks).unwrap_or(MemoryLock::Required);
     let azure = azure(whole.section("azure"), &file);
     let callers = callers(whole.sections("callers"));
-    if callers.is_empty() && faults.is_empty() {
+    let issuers = issuers(whole.sections("issuers"), &callers, &file);
+    if callers.is_empty() && issuers.is_empty() && faults.is_empty() {
         let hint = "add a [[callers]] table with `name`, `token_sha256` and `grants`: without one nobody can call";
         whole.fault("callers", "is missing", hint);
     }
@@ -80,6 +82,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
             memory_lock,
             azure,
             callers,
+            issuers,
             log_format,
             log_level,
         }),
@@ -235,23 +238,27 @@ fn azure(mut section: Section<'_, '_>, file: &impl Fn(&str) -> PathBuf) -> Optio
     Some(Azure { client_id: client_id?.to_owned(), credential: given.pop()? })
 }
 
+/// A caller's name, which nobody else has.
+pub(super) fn caller_name(section: &mut Section<'_, '_>, names: &mut BTreeSet<String>) -> Option<String> {
+    let name = section.required("name", "write a name; audit records carry it")?;
+    // It is read beside others in audit records: no two look alike, and none is the service itself.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._@:/-".contains(c);
+    if name.len() > 100 || !name.chars().all(plain) || name == SERVICE {
+        let hint = "write at most 100 letters, digits and ._@:/- ; `service` is the service itself";
+        section.fault("name", "is not a caller's name", hint);
+        return None;
+    }
+    if !names.insert(name.to_owned()) {
+        section.fault("name", "is given to two callers", "choose another name");
+    }
+    Some(name.to_owned())
+}
+
 fn callers(sections: Vec<Section<'_, '_>>) -> Vec<ConfiguredCaller> {
     let mut callers: Vec<ConfiguredCaller> = Vec::new();
     let mut names = BTreeSet::new();
     for mut section in sections {
-        let name = section.required("name", "write a name; audit records carry it").and_then(|name| {
-            // It is read beside others in audit records: no two look alike, and none is the service itself.
-            let plain = |c: char| c.is_ascii_alphanumeric() || "._@:/-".contains(c);
-            if name.len() > 100 || !name.chars().all(plain) || name == SERVICE {
-                let hint = "write at most 100 letters, digits and ._@:/- ; `service` is the service itself";
-                section.fault("name", "is not a caller's name", hint);
-                return None;
-            }
-            if !names.insert(name.to_owned()) {
-                section.fault("name", "is given to two callers", "choose another name");
-            }
-            Some(name.to_owned())
-        });
+        let name = caller_name(&mut section, &mut names);
         let how = "write the SHA-256 of the token as 64 hexadecimal digits: printf %s \"$TOKEN\" | sha256sum";
         let certificate = section.text("certificate").and_then(|text| {
             let read = text.parse::<CertificateName>();
@@ -301,7 +308,7 @@ fn callers(sections: Vec<Section<'_, '_>>) -> Vec<ConfiguredCaller> {
 }
 
 /// A caller's grants, at least one. A refused one is told with its place in the list, and the others are read all the same.
-fn grants(section: &mut Section<'_, '_>) -> Vec<Grant> {
+pub(super) fn grants(section: &mut Section<'_, '_>) -> Vec<Grant> {
     let hint = "write what its holder may do, such as [\"platform-service\"], [\"workspace-owner@acme\"], or [\"*\"] for everything";
     let Some(texts) = section.texts("grants") else {
         if !section.has("grants") {
@@ -558,6 +565,47 @@ level = "debug"
             faults(&with(&whole.replace("0.0.0.0:7481", "here"))),
             ["line 44: webhook.tls: is not an address and port"]
         );
+    }
+
+    /// An issuer says everything that its tokens may be, and every slip in it is told.
+    #[test]
+    fn issuers_are_read_whole() {
+        let with = |table: &str| format!("{GOOD}\n{table}");
+        let whole = "[[issuers]]\nissuer = \"https://issuer.example/t\"\naudience = \"byokd\"\ntrust = \"ca.pem\"\n\
+                     algorithms = [\"ES256\"]\nlongest_life = \"2h\"\n[[issuers.subjects]]\n\
+                     subject = \"system:serviceaccount:chat:*\"\nname = \"k8s-chat\"\ngrants = [\"platform-service\"]";
+        let read = config(&with(whole), Path::new("/etc/byokd")).unwrap().issuers;
+        assert_eq!((read[0].issuer.as_str(), read[0].jwks.as_ref()), ("https://issuer.example/t", None));
+        assert_eq!(read[0].trust.as_deref(), Some(Path::new("/etc/byokd/ca.pem")));
+        assert_eq!((read[0].longest_life.as_secs(), read[0].refresh.as_secs()), (7_200, 300));
+        assert_eq!(read[0].subjects[0].name, "k8s-chat");
+        let broken = whole
+            .replace("https://issuer", "http://issuer")
+            .replace("audience =", "audiance =")
+            .replace("\"ES256\"", "\"ES256\", \"HS256\"")
+            .replace("\"2h\"", "\"25h\"")
+            .replace("chat:*\"", "*:*\"")
+            .replace("k8s-chat", "chat")
+            .replace("platform-service", "everything");
+        assert_eq!(
+            faults(&with(&broken)),
+            [
+                "line 43: issuers[0].audience: is missing",
+                "line 44: issuers[0].issuer: is not an issuer's address",
+                "line 45: issuers[0].audiance: is not known",
+                "line 47: issuers[0].algorithms: names an algorithm that is not accepted",
+                "line 48: issuers[0].longest_life: is not a duration within its bounds",
+                "line 50: issuers[0].subjects[0].subject: is not a subject",
+                "line 51: issuers[0].subjects[0].name: is given to two callers",
+                "line 52: issuers[0].subjects[0].grants: entry 1 is not a grant",
+            ]
+        );
+        for bad in ["https://u@issuer.example", "https://issuer.example/?q", "https://169.254.169.254/t", "issuer"] {
+            let found = faults(&with(&whole.replace("https://issuer.example/t", bad)));
+            assert_eq!(found, ["line 44: issuers[0].issuer: is not an issuer's address"], "{bad}");
+        }
+        let twice = format!("{whole}\n{}", whole.replace("k8s-chat", "other"));
+        assert_eq!(faults(&with(&twice)), ["line 54: issuers[1].issuer: is configured twice"]);
     }
 
     /// Two callers are two: a name or a token given twice is refused.

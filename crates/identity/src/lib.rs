@@ -9,6 +9,7 @@ mod certificates;
 pub mod entra;
 pub mod jwks;
 pub mod jwt;
+mod jwt_callers;
 mod tokens;
 pub mod web;
 
@@ -18,4 +19,5 @@ pub use certificates::{
     CertificateCallers, CertificateHolder, CertificateName, CertificateRepeated, EitherCallers, InvalidCertificateName,
     PeerNames,
 };
+pub use jwt_callers::{InvalidSubject, Issuer, IssuersRefused, JwtCallers, SubjectPattern, SubjectRule};
 pub use tokens::{Token, TokenCallers, TokensRefused, token_hash};
