@@ -13,6 +13,7 @@
 //! | [`command`] | what the binary does for each of its commands |
 //! | `dev` | the main job on one machine, with an emulated Azure (feature `dev`) |
 //! | [`entra_client`] | how a sign-in's code is redeemed with the platform's credential |
+//! | [`issuers`] | how issuers of signed tokens are reached |
 //! | [`files`], [`trouble`] | how named files are read; how an operator is told what is wrong |
 //! | [`clock`], [`entropy`] | the system's, and the only ambient ones |
 //!
@@ -47,6 +48,7 @@ pub mod entropy;
 pub mod figures;
 pub mod files;
 pub mod grpc;
+pub mod issuers;
 pub mod serve;
 pub mod telemetry;
 pub mod trouble;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use domain::{Clock, Entropy, Timestamp};
 use futures::future::{Either, select};
 use identity::entra::Directory;
+use identity::jwks::KeySet;
 use identity::{Callers, CertificateCallers, CertificateHolder, EitherCallers, Token, TokenCallers};
 use metrics_exporter_prometheus::PrometheusHandle;
 use outbound::Rules;
@@ -30,6 +31,7 @@ use crate::entropy::SystemEntropy;
 use crate::figures::{self, Sources};
 use crate::files;
 use crate::grpc::{Grpc, Health};
+use crate::issuers;
 use crate::serve::{
     BindRefused, ClientCertificates, Drained, Http, HttpLimits, Limits, Listener, Server, ServerTls, TlsFiles,
     TlsRefused, Workers,
@@ -61,6 +63,8 @@ pub struct Assembly {
     pub platform: Arc<PlatformRoot>,
     /// Who may call.
     pub callers: Arc<dyn Callers>,
+    /// The keys of issuers whose tokens they show; kept fresh while the daemon serves.
+    pub issuers_keys: Vec<Arc<KeySet>>,
     /// Both clocks.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -88,6 +92,7 @@ impl Assembly {
             customer_keys,
             platform,
             callers,
+            issuers_keys: Vec::new(),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             limits: Limits::default(),
@@ -104,7 +109,8 @@ impl Assembly {
         warn_of_a_shared_volume(config);
         let options = sqlite(&config.database, &platform);
         let store = Arc::new(SqliteStore::create_or_open_anchored(options, &outside(&config.head(), &platform))?);
-        let callers = Arc::new(callers(&config.callers)?);
+        let (signed, issuers_keys) = issuers::signed(&config.issuers)?;
+        let callers = Arc::new(EitherCallers(callers(&config.callers)?, signed));
         let directory = match &config.entra.pages {
             None => None,
             Some(pages) => {
@@ -113,6 +119,7 @@ impl Assembly {
         };
         Ok(Self {
             directory,
+            issuers_keys,
             limits: config.limits.clone(),
             options: Options { require_sign_in: config.entra.require_sign_in, ..config.options.clone() },
             certificate: certificate(&config.azure.credential)?,
@@ -122,7 +129,7 @@ impl Assembly {
 
     /// Starts the service and what answers for it. Nothing listens yet.
     pub async fn start(self) -> Result<Daemon, StartFailed> {
-        let Self { store, customer_keys, platform, callers, clock, entropy, limits, options, certificate, directory } = self;
+        let Self { store, customer_keys, platform, callers, issuers_keys, clock, entropy, limits, options, certificate, directory } = self;
         let (grpc_clock, grpc_entropy, looked_at) = (clock.clone(), entropy.clone(), store.clone());
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
@@ -134,7 +141,7 @@ impl Assembly {
         let callers = Arc::new(EitherCallers(callers, service.callers()));
         service.know_callers().await?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None, entra_pages: None, metrics: None, certificate })
+        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None, entra_pages: None, metrics: None, issuers_keys, certificate })
     }
 }
 
@@ -151,6 +158,7 @@ pub struct Daemon {
     certificate: Option<PlatformCertificate>,
     entra_pages: Option<Listener>,
     metrics: Option<(Listener, PrometheusHandle)>,
+    issuers_keys: Vec<Arc<KeySet>>,
 }
 
 impl Daemon {
@@ -181,8 +189,11 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, store, grpc, health, limits, entropy, webhook, entra_pages, metrics, certificate } = self;
+        let Self { service, store, grpc, health, limits, entropy, webhook, entra_pages, metrics, issuers_keys, certificate } = self;
         let mut tasks = tokio::task::JoinSet::new();
+        for keys in issuers_keys {
+            tasks.spawn(async move { keys.keep_fresh().await });
+        }
         let beside = webhook.as_ref().map(|(listener, _)| listener);
         for certificates in listeners.iter().chain(beside).chain(&entra_pages).filter_map(Listener::certificates) {
             tasks.spawn(keep_reading(certificates));
@@ -390,6 +401,7 @@ pub fn check_files(config: &Config) -> Vec<Trouble> {
         found.extend(opened.err().map(|refused| root_trouble(&config.platform_key.file, &refused)));
     }
     found.extend(callers(&config.callers).err());
+    found.extend(issuers::signed(&config.issuers).err());
     found
 }
 

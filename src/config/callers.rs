@@ -10,23 +10,27 @@ use identity::CertificateName;
 use super::ConfiguredCaller;
 use super::document::Section;
 
+/// A caller's name, which nobody else has.
+pub(super) fn caller_name(section: &mut Section<'_, '_>, names: &mut BTreeSet<String>) -> Option<String> {
+    let name = section.required("name", "write a name; audit records carry it")?;
+    // It is read beside others in audit records: no two look alike, and none is the service itself.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._@:/-".contains(c);
+    if name.len() > 100 || !name.chars().all(plain) || name == SERVICE {
+        let hint = "write at most 100 letters, digits and ._@:/- ; `service` is the service itself";
+        section.fault("name", "is not a caller's name", hint);
+        return None;
+    }
+    if !names.insert(name.to_owned()) {
+        section.fault("name", "is given to two callers", "choose another name");
+    }
+    Some(name.to_owned())
+}
+
 pub(super) fn callers(sections: Vec<Section<'_, '_>>) -> Vec<ConfiguredCaller> {
     let mut callers: Vec<ConfiguredCaller> = Vec::new();
     let mut names = BTreeSet::new();
     for mut section in sections {
-        let name = section.required("name", "write a name; audit records carry it").and_then(|name| {
-            // It is read beside others in audit records: no two look alike, and none is the service itself.
-            let plain = |c: char| c.is_ascii_alphanumeric() || "._@:/-".contains(c);
-            if name.len() > 100 || !name.chars().all(plain) || name == SERVICE {
-                let hint = "write at most 100 letters, digits and ._@:/- ; `service` is the service itself";
-                section.fault("name", "is not a caller's name", hint);
-                return None;
-            }
-            if !names.insert(name.to_owned()) {
-                section.fault("name", "is given to two callers", "choose another name");
-            }
-            Some(name.to_owned())
-        });
+        let name = caller_name(&mut section, &mut names);
         let how = "write the SHA-256 of the token as 64 hexadecimal digits: printf %s \"$TOKEN\" | sha256sum";
         let certificate = section.text("certificate").and_then(|text| {
             let read = text.parse::<CertificateName>();
@@ -76,7 +80,7 @@ pub(super) fn callers(sections: Vec<Section<'_, '_>>) -> Vec<ConfiguredCaller> {
 }
 
 /// A caller's grants, at least one. A refused one is told with its place in the list, and the others are read all the same.
-fn grants(section: &mut Section<'_, '_>) -> Vec<Grant> {
+pub(super) fn grants(section: &mut Section<'_, '_>) -> Vec<Grant> {
     let hint = "write what its holder may do, such as [\"platform-service\"], [\"workspace-owner@acme\"], or [\"*\"] for everything";
     let Some(texts) = section.texts("grants") else {
         if !section.has("grants") {

@@ -9,6 +9,7 @@ mod callers;
 mod document;
 mod entra;
 mod fault;
+mod issuers;
 mod metrics;
 mod read;
 mod service;
@@ -26,6 +27,7 @@ use secmem::MemoryLock;
 
 pub use entra::{Entra, EntraPages};
 pub use fault::{ConfigRefused, Fault};
+pub use issuers::{ConfiguredIssuer, ConfiguredSubject};
 pub use metrics::Metrics;
 pub use way_out::WayOut;
 pub use webhook::Webhook;
@@ -58,6 +60,8 @@ pub struct Config {
     pub azure: Azure,
     /// Who may call.
     pub callers: Vec<ConfiguredCaller>,
+    /// Whose signed tokens let callers in.
+    pub issuers: Vec<ConfiguredIssuer>,
     /// How log lines look.
     pub log_format: Format,
     /// Down to which level lines are logged.

@@ -11,6 +11,7 @@ use super::callers::callers;
 use super::document::{Faults, Section};
 use super::entra::entra;
 use super::fault::Fault;
+use super::issuers::issuers;
 use super::metrics::metrics;
 use super::service;
 use super::way_out::{WayOut, private, proxy};
@@ -56,7 +57,8 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
     let memory_lock = whole.one_of("memory_lock", &locks).unwrap_or(MemoryLock::Required);
     let azure = azure(whole.section("azure"), &file);
     let callers = callers(whole.sections("callers"));
-    if callers.is_empty() && faults.is_empty() {
+    let issuers = issuers(whole.sections("issuers"), &callers, &file);
+    if callers.is_empty() && issuers.is_empty() && faults.is_empty() {
         let hint = "add a [[callers]] table with `name`, `token_sha256` and `grants`: without one nobody can call";
         whole.fault("callers", "is missing", hint);
     }
@@ -85,6 +87,7 @@ pub(super) fn config(text: &str, folder: &Path) -> Result<Config, Vec<Fault>> {
             memory_lock,
             azure,
             callers,
+            issuers,
             log_format,
             log_level,
             way_out,
@@ -546,6 +549,47 @@ level = "debug"
             faults(&with(&whole.replace("0.0.0.0:7481", "here"))),
             ["line 44: webhook.tls: is not an address and port"]
         );
+    }
+
+    /// An issuer says everything that its tokens may be, and every slip in it is told.
+    #[test]
+    fn issuers_are_read_whole() {
+        let with = |table: &str| format!("{GOOD}\n{table}");
+        let whole = "[[issuers]]\nissuer = \"https://issuer.example/t\"\naudience = \"byokd\"\ntrust = \"ca.pem\"\n\
+                     algorithms = [\"ES256\"]\nlongest_life = \"2h\"\n[[issuers.subjects]]\n\
+                     subject = \"system:serviceaccount:chat:*\"\nname = \"k8s-chat\"\ngrants = [\"platform-service\"]";
+        let read = config(&with(whole), Path::new("/etc/byokd")).unwrap().issuers;
+        assert_eq!((read[0].issuer.as_str(), read[0].jwks.as_ref()), ("https://issuer.example/t", None));
+        assert_eq!(read[0].trust.as_deref(), Some(Path::new("/etc/byokd/ca.pem")));
+        assert_eq!((read[0].longest_life.as_secs(), read[0].refresh.as_secs()), (7_200, 300));
+        assert_eq!(read[0].subjects[0].name, "k8s-chat");
+        let broken = whole
+            .replace("https://issuer", "http://issuer")
+            .replace("audience =", "audiance =")
+            .replace("\"ES256\"", "\"ES256\", \"HS256\"")
+            .replace("\"2h\"", "\"25h\"")
+            .replace("chat:*\"", "*:*\"")
+            .replace("k8s-chat", "chat")
+            .replace("platform-service", "everything");
+        assert_eq!(
+            faults(&with(&broken)),
+            [
+                "line 43: issuers[0].audience: is missing",
+                "line 44: issuers[0].issuer: is not an issuer's address",
+                "line 45: issuers[0].audiance: is not known",
+                "line 47: issuers[0].algorithms: names an algorithm that is not accepted",
+                "line 48: issuers[0].longest_life: is not a duration within its bounds",
+                "line 50: issuers[0].subjects[0].subject: is not a subject",
+                "line 51: issuers[0].subjects[0].name: is given to two callers",
+                "line 52: issuers[0].subjects[0].grants: entry 1 is not a grant",
+            ]
+        );
+        for bad in ["https://u@issuer.example", "https://issuer.example/?q", "https://169.254.169.254/t", "issuer"] {
+            let found = faults(&with(&whole.replace("https://issuer.example/t", bad)));
+            assert_eq!(found, ["line 44: issuers[0].issuer: is not an issuer's address"], "{bad}");
+        }
+        let twice = format!("{whole}\n{}", whole.replace("k8s-chat", "other"));
+        assert_eq!(faults(&with(&twice)), ["line 54: issuers[1].issuer: is configured twice"]);
     }
 
     /// Two callers are two: a name or a token given twice is refused.

@@ -11,6 +11,7 @@ mod docs;
 mod drain;
 mod errors;
 mod health;
+mod issuers;
 mod limits;
 mod panics;
 mod permissions;

@@ -7,12 +7,12 @@ use domain::{CertificateName, Timestamp};
 
 use crate::PeerNames;
 
-/// What a caller showed. Signed tokens come beside these.
+/// What a caller showed.
 ///
 /// Deliberately absent: `Debug`. A token must not reach a log by way of a struct that holds one.
 #[derive(Clone, Copy)]
 pub enum Credential<'a> {
-    /// The text after `Bearer ` in the `authorization` metadata.
+    /// The text after `Bearer ` in the `authorization` metadata: a token we know by its hash, or one that an issuer signed.
     Bearer(&'a str),
     /// The certificate of the connection: verified, and good now.
     Certificate(&'a PeerNames),

@@ -23,6 +23,8 @@ use crate::jwt::{Algorithm, LONGEST_KID};
 use crate::web::{Web, WebAnswer, WebRequest};
 
 const SET: Bounds = Bounds { bytes: WebAnswer::LONGEST, depth: 6, members: 16 };
+/// An issuer's OpenID configuration.
+const DOCUMENT: Bounds = Bounds { bytes: 64 * 1024, depth: 6, members: 256 };
 /// More keys than any issuer lists at once.
 const MOST_KEYS: usize = 200;
 /// An issuer that does not answer in this time is away.
@@ -163,9 +165,52 @@ struct Fetched {
     until: Timestamp,
 }
 
+/// Where an issuer's keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// At this address.
+    At(Url),
+    /// Where this issuer's OpenID configuration says: at `{issuer}/.well-known/openid-configuration`, in a document that names
+    /// exactly this issuer, and on the issuer's own host.
+    Discovered {
+        /// The issuer, as tokens name it.
+        issuer: String,
+    },
+}
+
+impl KeySource {
+    fn host(&self) -> Option<String> {
+        match self {
+            Self::At(url) => url.host_str().map(str::to_owned),
+            Self::Discovered { issuer } => Url::parse(issuer).ok()?.host_str().map(str::to_owned),
+        }
+    }
+
+    /// The set as it was answered; nothing where the issuer says something else than it must.
+    async fn fetch(&self, web: &dyn Web) -> Option<WebAnswer> {
+        let get = async |url: Url| web.send(WebRequest::get(url)).await.ok().filter(|answer| answer.status == 200);
+        let at = match self {
+            Self::At(url) => url.clone(),
+            Self::Discovered { issuer } => {
+                let document = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+                let answer = get(Url::parse(&document).ok()?).await?;
+                let document = bounded::object(&answer.body, DOCUMENT)?;
+                let said = |name: &str| document.get(name).and_then(Value::as_str);
+                let at = Url::parse(said("jwks_uri")?).ok()?;
+                let own = Url::parse(issuer).ok()?.origin() == at.origin() && at.scheme() == "https";
+                if said("issuer") != Some(issuer.as_str()) || !own {
+                    return None;
+                }
+                at
+            }
+        };
+        get(at).await
+    }
+}
+
 /// One issuer's keys. Cheap to ask; asks the issuer itself as the module says.
 pub struct KeySet {
-    source: Url,
+    source: KeySource,
     web: Arc<dyn Web>,
     clock: Arc<dyn Clock>,
     freshness: Freshness,
@@ -180,7 +225,7 @@ pub struct KeySet {
 
 impl KeySet {
     /// The keys at this address; nothing is fetched yet.
-    pub fn new(source: Url, web: Arc<dyn Web>, clock: Arc<dyn Clock>, freshness: Freshness) -> Self {
+    pub fn new(source: KeySource, web: Arc<dyn Web>, clock: Arc<dyn Clock>, freshness: Freshness) -> Self {
         Self {
             source,
             web,
@@ -259,16 +304,10 @@ impl KeySet {
         }
         *self.tried.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.now().boot);
         let asked = self.clock.now();
-        let answer = tokio::time::timeout(DEADLINE, self.web.send(WebRequest::get(self.source.clone()))).await;
-        let keys = match answer {
-            Ok(Ok(answer)) if answer.status == 200 => read_set(&answer.body),
-            Ok(Ok(_) | Err(_)) | Err(_) => None,
-        };
-        let Some(keys) = keys else {
-            tracing::warn!(
-                issuer_host = self.source.host_str(),
-                "an issuer's keys could not be fetched; those known stay"
-            );
+        let answer = tokio::time::timeout(DEADLINE, self.source.fetch(&*self.web)).await;
+        let Some(keys) = answer.ok().flatten().and_then(|answer| read_set(&answer.body)) else {
+            let host = self.source.host();
+            tracing::warn!(host, "an issuer's keys could not be fetched; those known stay");
             return;
         };
         let longest = i64::try_from(self.freshness.longest.as_micros()).unwrap_or(i64::MAX);

@@ -7,12 +7,11 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 
 use crate::{
     resolve::{Names, NotResolved},
     rules::Rules,
-    sender::{ConnectorRefused, Sender, tls},
+    sender::{ConnectorRefused, Sender, authorities, tls},
 };
 
 /// Leads every vault's and login host's real name to an emulator on this machine.
@@ -53,13 +52,7 @@ impl Sender {
         if !connector.addr.ip().is_loopback() {
             return Err(ConnectorRefused::NotLoopback);
         }
-        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&connector.ca_pem).collect();
-        let authorities = read.ok().filter(|all| !all.is_empty()).ok_or(ConnectorRefused::CertificateUnreadable)?;
-        let mut roots = rustls::RootCertStore::empty();
-        for authority in authorities {
-            roots.add(authority).map_err(|_| ConnectorRefused::CertificateUnreadable)?;
-        }
-        let roots = Arc::new(roots);
+        let roots = Arc::new(authorities(&connector.ca_pem)?);
         let names = Arc::new(LoopbackNames { address: connector.addr, known, answers });
         let make = move || Ok(tls()?.with_root_certificates(Arc::clone(&roots)).with_no_client_auth());
         Self::with(names, rules, Box::new(make))

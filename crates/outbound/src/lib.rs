@@ -9,6 +9,7 @@
 //! | `range` | what kinds of addresses there are |
 //! | `proxy` | how a connection is made through a proxy that an operator named |
 //! | `message` | what is sent and received, in buffers that are wiped |
+//! | `named` | how a host that an operator named is reached: an issuer's |
 //! | `development` | how an emulator on this machine is reached under the real names; not in a production build |
 //!
 //! It knows neither vaults nor tokens: who calls has checked where a request goes, and what an answer means is theirs to say.
@@ -17,6 +18,7 @@ mod connect;
 #[cfg(feature = "development-connector")]
 mod development;
 mod message;
+mod named;
 mod proxy;
 mod range;
 mod resolve;
@@ -29,6 +31,7 @@ pub use self::development::{Answers, DevelopmentConnector, KnownNames};
 pub use self::rules::SeededBug;
 pub use self::{
     message::{Received, Request, Wiped, wipe},
+    named::is_a_host,
     proxy::{InvalidProxy, Proxy},
     range::{InvalidRange, Kind, Range, Ranges, kind},
     resolve::NotResolved,

@@ -39,6 +39,11 @@ pub(crate) trait Names: Send + Sync + 'static {
     fn is_the_only_place(&self, _address: IpAddr) -> bool {
         false
     }
+
+    /// Whether an operator named the hosts, so that a port or an address in place of a name is meant.
+    fn are_named(&self) -> bool {
+        false
+    }
 }
 
 /// Asks the system's resolver.

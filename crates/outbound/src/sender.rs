@@ -21,13 +21,15 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, ConfigBuilder, WantsVerifier, client::WantsClientCert};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use rustls_platform_verifier::BuilderVerifierExt;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::{
-    connect::{Connector, MakeTls, Way},
+    connect::{Connector, Way},
     message::{Received, Request, Wiped, wipe},
+    named::is_a_host,
     range::Ranges,
     resolve::{Names, NotResolved, SystemNames},
     rules::{Bug, Rules},
@@ -39,6 +41,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A page of 25 versions is the longest answer, some 10 KiB.
 const LONGEST_BODY: usize = 256 * 1024;
+
+pub(crate) use crate::connect::MakeTls;
 
 /// Why no whole answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -166,7 +170,7 @@ impl Sender {
     async fn exchange(&self, request: &Request) -> Result<Received, NoAnswer> {
         let mut sent = http::Request::new(Full::new(request.body.clone()));
         *sent.method_mut() = request.method.clone();
-        *sent.uri_mut() = destination(&request.url)?;
+        *sent.uri_mut() = destination(&request.url, self.way.names.are_named())?;
         *sent.headers_mut() = request.headers.clone();
         sent.headers_mut().entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         let mut response = self.client.request(sent).await.map_err(|why| no_answer(&why))?;
@@ -196,18 +200,34 @@ impl Sender {
 }
 
 /// `https`, a host that is a name, the standard port, and nobody's name or password in it: an address instead of a name would be
-/// connected to without being looked up.
-fn destination(url: &Url) -> Result<Uri, NoAnswer> {
+/// connected to without being looked up. Where an operator `named` the host, a port may be there, and an address of a host.
+fn destination(url: &Url, named: bool) -> Result<Uri, NoAnswer> {
     let forbidden = NoAnswer::NotResolved(NotResolved::AddressForbidden);
-    let Some(Host::Domain(host)) = url.host() else { return Err(forbidden) };
-    let plain =
-        url.scheme() == "https" && url.port().is_none() && url.username().is_empty() && url.password().is_none();
-    if !plain {
+    let host = match url.host() {
+        Some(Host::Domain(_)) => true,
+        Some(Host::Ipv4(address)) => named && is_a_host(address.into()),
+        Some(Host::Ipv6(address)) => named && is_a_host(address.into()),
+        None => false,
+    };
+    let port = named || url.port().is_none();
+    if !host || !port || url.scheme() != "https" || !url.username().is_empty() || url.password().is_some() {
         return Err(forbidden);
     }
+    let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let uri = Uri::builder().scheme(Scheme::HTTPS).authority(host).path_and_query(path).build();
+    let uri = Uri::builder().scheme(Scheme::HTTPS).authority(authority).path_and_query(path).build();
     uri.map_err(|_| forbidden)
+}
+
+/// The authorities in this PEM, of which there is at least one.
+pub(crate) fn authorities(pem: &[u8]) -> Result<rustls::RootCertStore, ConnectorRefused> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = read.ok().filter(|all| !all.is_empty()).ok_or(ConnectorRefused::CertificateUnreadable)?;
+    let mut roots = rustls::RootCertStore::empty();
+    for authority in found {
+        roots.add(authority).map_err(|_| ConnectorRefused::CertificateUnreadable)?;
+    }
+    Ok(roots)
 }
 
 /// TLS with the one provider of cryptography, trusting nobody yet.

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::answer;
 use super::rules::{Expected, IdTokenRefused, NotBelieved, Rules};
 use super::{ClientAuthentication, Directory, DirectoryRefused, Proof, SignInAsk, SignedIn};
-use crate::jwks::{Freshness, KeySet};
+use crate::jwks::{Freshness, KeySet, KeySource};
 use crate::web::{Web, WebAnswer, WebRequest};
 
 /// What a person waits for at most.
@@ -103,7 +103,7 @@ impl EntraDirectory {
         freshness: Freshness,
     ) -> Self {
         let set = |cloud: Cloud| {
-            let source = address(cloud, "organizations", "discovery/v2.0/keys");
+            let source = KeySource::At(address(cloud, "organizations", "discovery/v2.0/keys"));
             (cloud, Arc::new(KeySet::new(source, Arc::clone(&web), Arc::clone(&clock), freshness)))
         };
         let keys = Cloud::ALL.into_iter().map(set).collect();
