@@ -83,19 +83,44 @@ pub struct KeyRef {
     pub tenant: TenantId,
     /// Vault and key name.
     pub location: KeyLocation,
+    /// The workspace whose call it is: a vault's private address is used only where it was approved for that one. None for the
+    /// platform's own vault.
+    pub workspace: Option<WorkspaceId>,
     /// As whom the directory and the vault are asked.
     pub as_whom: Application,
 }
 
+/// A key is the same key whoever asks for it.
+impl PartialEq for KeyRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.tenant == other.tenant && self.location == other.location
+    }
+}
+
+impl Eq for KeyRef {}
+
+impl Hash for KeyRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.tenant.hash(state);
+        self.location.hash(state);
+    }
+}
+
 impl KeyRef {
-    /// A key that is asked for as somebody.
+    /// A key that is asked for as somebody, and by no workspace.
     pub fn new(tenant: TenantId, location: KeyLocation, as_whom: Application) -> Self {
-        Self { tenant, location, as_whom }
+        Self { tenant, location, workspace: None, as_whom }
     }
 
-    /// A key that is asked for as the platform's own app.
+    /// A key that is asked for as the platform's own app, and by no workspace.
     pub fn of_platform(tenant: TenantId, location: KeyLocation) -> Self {
         Self::new(tenant, location, Application::Platform)
+    }
+
+    /// The same, asked for by a workspace.
+    #[must_use]
+    pub fn of(self, workspace: &WorkspaceId) -> Self {
+        Self { workspace: Some(workspace.clone()), ..self }
     }
 }
 

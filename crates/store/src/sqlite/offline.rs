@@ -188,7 +188,7 @@ fn in_step<T>(
     let done = unit.step(|step| {
         work(step).map_err(|refused| match refused {
             NotMoved::Store(cause) => cause,
-            other @ (NotMoved::Sealed { .. } | NotMoved::Head(_)) => {
+            other @ (NotMoved::Sealed { .. } | NotMoved::Credential { .. } | NotMoved::Head(_)) => {
                 why = Some(other);
                 StoreError::Closed
             }

@@ -95,7 +95,8 @@ impl<'c> Unit<'c> {
     ) -> Result<(), StoreError> {
         let meta = read::meta(conn, codes)?;
         let (sets, known) = (HashMap::new(), Known::default());
-        let mut unit = Self { conn, codes, meta, sets, known, changed: false, lost: None, ends: false };
+        let (goes_on_from, raised, lost) = (None, None, None);
+        let mut unit = Self { conn, codes, meta, sets, known, changed: false, goes_on_from, raised, lost, ends: false };
         unit.step(work)?;
         if unit.changed { unit.write_heads() } else { Ok(()) }
     }

@@ -59,27 +59,34 @@ impl Approach for AzureKeys {
     }
 
     async fn sign_in(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
-        self.admitted(&at.tenant, at.location.cloud(), deadline).await
+        self.given_a_token(&at.tenant, at.location.cloud(), &at.as_whom, deadline).await
     }
 
     async fn admitted(&self, tenant: &TenantId, cloud: Cloud, deadline: Duration) -> Result<(), KeyUnavailable> {
-        // A source of its own holds no token yet.
-        let ask = self.ask(tenant, cloud, &Application::Platform, self.anew()?)?;
-        let anew = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
-        let given = async { anew.token().await.map(drop) };
-        within(deadline, KeyUnavailable::DirectoryUnreachable, given).await
+        self.given_a_token(tenant, cloud, &Application::Platform, deadline).await
     }
 
     async fn show(&self, app: &RegisteredApp, deadline: Duration) -> Result<(), KeyUnavailable> {
         let Registration { cloud, tenant, .. } = app.registration();
-        let ask = self.ask(tenant, *cloud, &Application::Registered(app.clone()), anew(&self.sender)?)?;
-        let anew = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
-        let given = async { anew.token().await.map(drop) };
-        within(deadline, KeyUnavailable::DirectoryUnreachable, given).await
+        self.given_a_token(tenant, *cloud, &Application::Registered(app.clone()), deadline).await
     }
 }
 
 impl AzureKeys {
+    /// Whether a directory gives a token now, over a connection of its own. A source of its own holds no token yet.
+    async fn given_a_token(
+        &self,
+        tenant: &TenantId,
+        cloud: Cloud,
+        as_whom: &Application,
+        deadline: Duration,
+    ) -> Result<(), KeyUnavailable> {
+        let ask = self.ask(tenant, cloud, as_whom, anew(&self.sender)?)?;
+        let anew = TokenSource::new(Box::new(ask), Arc::clone(&self.options.clock));
+        let given = async { anew.token().await.map(drop) };
+        within(deadline, KeyUnavailable::DirectoryUnreachable, given).await
+    }
+
     /// The way out for who asks.
     fn way(&self, at: &KeyRef) -> Result<Sender, KeyUnavailable> {
         let approved = self.options.approved(at.workspace.as_ref());
