@@ -56,7 +56,7 @@ impl Service {
 
 impl Core {
     async fn ownership(&self, config: &KeyConfig) -> Result<Ownership, Refusal> {
-        let key = KeyRef { tenant: config.tenant.clone(), location: config.location.clone() };
+        let key = KeyRef::of_platform(config.tenant.clone(), config.location.clone()).of(&config.workspace);
         if let Some(proven) = self.proof_of_key(&config.workspace, &key).await? {
             let nonce = self.tags_of(&proven).into_iter().next().unwrap_or_default();
             return Ok(Ownership { nonce, expires_at: None, proven_at: Some(proven.at) });

@@ -35,11 +35,6 @@ impl ClientSecret {
     pub fn new(value: Zeroizing<String>) -> Self {
         Self(Arc::new(value))
     }
-
-    /// One more copy, wiped like this one.
-    pub(super) fn copy(&self) -> Zeroizing<String> {
-        Zeroizing::clone(&self.0)
-    }
 }
 
 /// Without the secret.
