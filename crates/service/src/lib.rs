@@ -25,11 +25,12 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AppCoverage, AppPage, CallerPage, ConfigureKey, Configured, CoveragePage, CreateCaller, DataKeyCoverage, EventPage, ExportPages, IssuedToken, KeyHealth,
-    KeyStatus, KeyWarning, Leaving, LedgerPage, ListedCaller, LedgerPages, OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage,
-    ReplaceKey, ReplacementStarted, RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected,
-    SelectedApp, SelectionState, SelectionWatch, Stage, StillNeeded, TestConfiguration, TestEvent, TestRun, UpdateCaller, UsagePage,
-    Validation, VersionInUse, WorkspacePage, WrappedKey,
+    AppCoverage, AppPage, CallerPage, ConfigureKey, Configured, CoveragePage, CreateCaller, DataKeyCoverage, EventPage,
+    ExportPages, IssuedToken, KeyHealth, KeyStatus, KeyWarning, Leaving, LedgerPage, LedgerPages, ListedCaller,
+    OWNERSHIP_TAG, Obstacle, OperationPage, ReadUsage, ReplaceKey, ReplacementStarted, RotateDataKeys, RotateKey,
+    RotationStarted, ScheduleEnforcement, Selected, SelectedApp, SelectionState, SelectionWatch, Stage, StillNeeded,
+    TestConfiguration, TestEvent, TestRun, UpdateCaller, UsagePage, Validation, VersionInUse, WorkspacePage,
+    WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use keys::control::LATE as LONGEST_NAP;

@@ -55,7 +55,9 @@ use self::transaction::SqliteTransaction;
 use self::unit::{Commit, Step};
 use self::writer::{Command, Request, Writer};
 use crate::row::{RowCodes, WrappedKey};
-use crate::{Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+use crate::{
+    Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified,
+};
 
 /// How many requests may wait for the writer before the next one waits to be let in.
 const QUEUE: usize = 1024;

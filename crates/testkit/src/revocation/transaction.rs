@@ -7,7 +7,8 @@ use domain::audit::AuditEvent;
 use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::{
-    App, AppId, CallerId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, StoredCaller, StoredCredential, Timestamp, Workspace, WorkspaceId,
+    App, AppId, CallerId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, StoredCaller, StoredCredential, Timestamp,
+    Workspace, WorkspaceId,
 };
 use store::{Conflict, Outage, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
