@@ -36,7 +36,7 @@ async fn a_caller_is_made_used_changed_and_deleted() {
 
     ctl.run(&["caller", "revoke-grant", "billing", "platform-service@acme/support-*"]).await.good();
     let refused = billing.feed(&["data", "encrypt", "--app", "acme/support-bot", "--message"], b"x").await.bad(2);
-    assert!(refused.stderr.contains("NOT_FOUND"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("PERMISSION_DENIED"), "{}", refused.stderr);
     ctl.run(&["caller", "grant", "billing", "platform-service@acme"]).await.good();
     ctl.run(&["caller", "disable", "billing"]).await.good();
     let refused = billing.feed(&["data", "encrypt", "--app", "acme/support-bot", "--message"], b"x").await.bad(2);
