@@ -22,7 +22,8 @@ impl Call {
 #[tonic::async_trait]
 impl Callers for Call {
     async fn create_caller(&self, request: Request<pb::CreateCallerRequest>) -> Result<Response<pb::Caller>, Status> {
-        let pb::CreateCallerRequest { caller_id, grants: given, certificate: named, expire_time } = request.into_inner();
+        let pb::CreateCallerRequest { caller_id, grants: given, certificate: named, expire_time } =
+            request.into_inner();
         self.answer("Callers/CreateCaller", async {
             let giver = self.permit_to_give()?;
             let wanted = CreateCaller {

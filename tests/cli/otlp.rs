@@ -97,7 +97,10 @@ async fn a_collector_gets_the_lines_that_a_file_would_hold() {
     let names: Vec<&str> = records.iter().map(|record| record.event_name.as_str()).collect();
     assert_eq!((names[0], names[1]), ("byokd.ledger.head", "byokd.ledger.event"));
     assert_eq!(names.last(), Some(&"byokd.ledger.end"));
-    assert_eq!(records[1].attributes[0].value, records[1].attributes.iter().find(|a| a.key == "byokd.event").unwrap().value);
+    assert_eq!(
+        records[1].attributes[0].value,
+        records[1].attributes.iter().find(|a| a.key == "byokd.event").unwrap().value
+    );
 }
 
 /// What a collector will not take ends the command with the number to go on from; and going on from there sends the rest.

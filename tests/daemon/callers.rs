@@ -137,14 +137,15 @@ async fn an_operator_cannot_become_more_than_that() {
     for refused in [
         operator.issue_token(issue("chat")).await.map(drop),
         callers(&site, "person").await.issue_token(issue("chat")).await.map(drop),
-        operator.update_caller(pb::UpdateCallerRequest {
-            certificate: "mole.example".into(),
-            update_mask: Some(prost_types::FieldMask { paths: vec!["certificate".into()] }),
-            name: "callers/chat".into(),
-            ..Default::default()
-        })
-        .await
-        .map(drop),
+        operator
+            .update_caller(pb::UpdateCallerRequest {
+                certificate: "mole.example".into(),
+                update_mask: Some(prost_types::FieldMask { paths: vec!["certificate".into()] }),
+                name: "callers/chat".into(),
+                ..Default::default()
+            })
+            .await
+            .map(drop),
     ] {
         assert_eq!(reason(&refused.unwrap_err()), "GRANT_NOT_HELD");
     }
@@ -202,7 +203,8 @@ async fn bad_input_is_named_by_its_place() {
     let past = prost_types::Timestamp { seconds: 1_000_000_000, nanos: 0 };
     let broken = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
     let (many, long) = (vec!["auditor@acme"; 101], format!("auditor@{}", "a".repeat(300)));
-    let certificate = |name: &str| pb::CreateCallerRequest { certificate: name.into(), ..create("other", &["auditor"]) };
+    let certificate =
+        |name: &str| pb::CreateCallerRequest { certificate: name.into(), ..create("other", &["auditor"]) };
     let expires = |at| pb::CreateCallerRequest { expire_time: Some(at), ..create("other", &["auditor"]) };
     let distinct: Vec<String> = (0..101).map(|n| format!("auditor@acme-{n}")).collect();
     let distinct: Vec<&str> = distinct.iter().map(String::as_str).collect();
@@ -212,7 +214,11 @@ async fn bad_input_is_named_by_its_place() {
         (create("service", &["auditor"]), "NAME_INVALID", "the service itself"),
         (create("billing", &["auditor"]), "ALREADY_EXISTS", ""),
         (create("other", &[]), "REQUEST_INVALID", "at least one grant"),
-        (create("other", &["auditor", "root"]), "REQUEST_INVALID", "grants: entry 2 is not a grant: a grant begins with"),
+        (
+            create("other", &["auditor", "root"]),
+            "REQUEST_INVALID",
+            "grants: entry 2 is not a grant: a grant begins with",
+        ),
         (create("other", &["data.*"]), "REQUEST_INVALID", "entry 1 is not a grant"),
         (create("other", &["auditor@acme*"]), "REQUEST_INVALID", "the beginning before *"),
         (create("other", &["workspace-owner"]), "REQUEST_INVALID", "workspace-owner@WORKSPACE"),

@@ -378,12 +378,8 @@ async fn a_caller_of_the_database_is_known_by_its_certificate() {
     admin.create_caller(create("job", job)).await.unwrap();
     assert_eq!(ask(&channel).await, Outcome::Served);
     let update_mask = Some(prost_types::FieldMask { paths: vec!["disabled".into()] });
-    let disable = pb::UpdateCallerRequest {
-        name: "callers/job".into(),
-        disabled: true,
-        update_mask,
-        ..Default::default()
-    };
+    let disable =
+        pb::UpdateCallerRequest { name: "callers/job".into(), disabled: true, update_mask, ..Default::default() };
     admin.update_caller(disable).await.unwrap();
     assert_eq!(ask(&channel).await, refused("UNAUTHENTICATED"));
 }

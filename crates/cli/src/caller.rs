@@ -20,11 +20,11 @@ struct Issued {
 
 pub(crate) async fn run(global: &Global, verb: CallerVerb) -> Result<(), Failure> {
     match verb {
-        CallerVerb::Create { caller, grants, certificate, expires } => {
+        CallerVerb::Create { caller, grants, certificate_name, expires } => {
             let request = pb::CreateCallerRequest {
                 caller_id: caller.to_string(),
                 grants: texts(&grants),
-                certificate: certificate.as_ref().map(ToString::to_string).unwrap_or_default(),
+                certificate: certificate_name.as_ref().map(ToString::to_string).unwrap_or_default(),
                 expire_time: expires.map(stamp),
             };
             show(global, connect(global).await?.create_caller(request).await?.into())
@@ -52,14 +52,14 @@ pub(crate) async fn run(global: &Global, verb: CallerVerb) -> Result<(), Failure
         }
         CallerVerb::Disable { caller } => switch(global, &caller, true).await,
         CallerVerb::Enable { caller } => switch(global, &caller, false).await,
-        CallerVerb::Set { caller, expires, certificate } => {
+        CallerVerb::Set { caller, expires, certificate_name } => {
             let mut paths = Vec::new();
             let mut request = pb::UpdateCallerRequest::default();
             if let Some(expires) = expires {
                 paths.push("expire_time");
                 request.expire_time = expires.0.map(stamp);
             }
-            if let Some(certificate) = certificate {
+            if let Some(certificate) = certificate_name {
                 paths.push("certificate");
                 request.certificate = certificate.0.map_or_else(String::new, |name| name.to_string());
             }

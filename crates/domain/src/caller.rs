@@ -229,7 +229,10 @@ mod tests {
             StoredCaller { disabled: true, ..good.clone() },
             StoredCaller { expires: ended, ..good.clone() },
             StoredCaller { tokens: [None, None], ..good.clone() },
-            StoredCaller { tokens: [None, good.tokens[1].clone().map(|t| StoredToken { expires: ended, ..t })], ..good.clone() },
+            StoredCaller {
+                tokens: [None, good.tokens[1].clone().map(|t| StoredToken { expires: ended, ..t })],
+                ..good.clone()
+            },
             good.clone().delete("root", now),
         ] {
             assert!(!other.administers(now), "{other:?}");

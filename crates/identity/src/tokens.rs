@@ -64,8 +64,11 @@ impl TokenCallers {
     /// Tokens whose holders may do everything, without an expiry, as (name, SHA-256 of the token): for development and tests.
     pub fn new<N: AsRef<str>>(tokens: impl IntoIterator<Item = (N, [u8; 32])>) -> Result<Self, TokensRefused> {
         let grants = || vec![Grant::everywhere(Role::PlatformService), Grant::EVERYTHING];
-        let all = tokens.into_iter().map(|(name, sha256)| {
-            Token { name: name.as_ref().to_owned(), sha256, grants: grants(), expires: None }
+        let all = tokens.into_iter().map(|(name, sha256)| Token {
+            name: name.as_ref().to_owned(),
+            sha256,
+            grants: grants(),
+            expires: None,
         });
         Self::of(all, None)
     }
@@ -75,10 +78,7 @@ impl TokenCallers {
         Self::of(tokens, Some(clock))
     }
 
-    fn of(
-        tokens: impl IntoIterator<Item = Token>,
-        clock: Option<Arc<dyn Clock>>,
-    ) -> Result<Self, TokensRefused> {
+    fn of(tokens: impl IntoIterator<Item = Token>, clock: Option<Arc<dyn Clock>>) -> Result<Self, TokensRefused> {
         let (mut entries, mut configured) = (HashMap::new(), Vec::new());
         for Token { name, sha256, grants, expires } in tokens {
             let caller = Caller::new(&name, &grants);

@@ -189,7 +189,8 @@ async fn every_change_is_recorded_where_it_concerns_somebody() {
     let (acme, bell) = (world.workspace("acme").await, world.workspace("bell").await);
     let held = ["auditor@acme", "auditor@bell-*", "workspace-owner@nowhere", "platform-service@acme/bot"];
     caller(&world.service, root(), "billing", &held).await;
-    let more = UpdateCaller { add: grants(&["auditor@bell"]), remove: grants(&["auditor@acme"]), ..UpdateCaller::default() };
+    let more =
+        UpdateCaller { add: grants(&["auditor@bell"]), remove: grants(&["auditor@acme"]), ..UpdateCaller::default() };
     world.service.update_caller(root(), &id("billing"), more).await.unwrap();
     world.service.update_caller(root(), &id("billing"), DISABLED).await.unwrap();
     world.service.delete_caller(root(), &id("billing")).await.unwrap();

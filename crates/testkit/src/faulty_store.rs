@@ -16,7 +16,9 @@ use domain::{
     App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
     Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
-use store::{Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+use store::{
+    Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified,
+};
 
 /// A point in the life of a new data key at which something can happen to the process or to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

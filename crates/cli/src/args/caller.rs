@@ -18,7 +18,7 @@ pub(crate) enum CallerVerb {
         grants: Vec<Grant>,
         /// The name of its certificate: a SPIFFE ID or a DNS name
         #[arg(long, value_name = "NAME", value_parser = certificate)]
-        certificate: Option<CertificateName>,
+        certificate_name: Option<CertificateName>,
         /// From when on it is refused, such as 2027-01-01T00:00:00Z
         #[arg(long, value_name = "TIME", value_parser = time)]
         expires: Option<Timestamp>,
@@ -70,7 +70,7 @@ pub(crate) enum CallerVerb {
         expires: Option<Expiry>,
         /// The name of its certificate, or none
         #[arg(long, value_name = "NAME", value_parser = shown, required_unless_present = "expires")]
-        certificate: Option<Shown>,
+        certificate_name: Option<Shown>,
     },
     /// Make a token and print it, this once
     IssueToken {

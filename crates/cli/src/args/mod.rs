@@ -152,7 +152,7 @@ mod tests {
             "byokctl caller create billing --grant platform-service@*/support-* --grant auditor@acme --expires 2027-01-01T00:00:00Z",
             "byokctl caller grant callers/billing auditor@acme-*",
             "byokctl caller revoke-grant billing auditor@acme-*",
-            "byokctl caller set billing --expires never --certificate spiffe://platform.example/billing",
+            "byokctl caller set billing --expires never --certificate-name spiffe://platform.example/billing",
             "byokctl caller issue-token billing --output json",
             "byokctl caller remove-token billing a",
             "byokctl caller delete billing --yes",

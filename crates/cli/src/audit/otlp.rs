@@ -164,7 +164,11 @@ impl Collector {
                         && partial.rejected_log_records > 0
                     {
                         let why = format!("the collector rejected {} records", partial.rejected_log_records);
-                        let why = if partial.error_message.is_empty() { why } else { format!("{why}: {}", partial.error_message) };
+                        let why = if partial.error_message.is_empty() {
+                            why
+                        } else {
+                            format!("{why}: {}", partial.error_message)
+                        };
                         return Err(unsent(&why, sent.last, after));
                     }
                     sent.events += events;
@@ -188,7 +192,9 @@ impl Collector {
         let scope = InstrumentationScope { name: "byokd.ledger".to_owned(), ..InstrumentationScope::default() };
         let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records, ..ScopeLogs::default() }];
         let resource = Some(Resource { attributes, ..Resource::default() });
-        ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }] }
+        ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs { resource, scope_logs, ..ResourceLogs::default() }],
+        }
     }
 }
 

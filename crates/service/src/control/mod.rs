@@ -6,6 +6,7 @@
 mod approvals;
 mod apps;
 mod callers;
+mod change_caller;
 mod check_key;
 mod configure_key;
 mod credentials;

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use super::decrypt::{check, refuse_unknown};
 use super::{ATTEMPTS, Sealed, app_of, binding, nanos, take_back};
 use crate::core::Core;
-use crate::keys::{AppRef, DataKeyRef, Done, Failure, journal};
+use crate::keys::{AppRef, DataKeyRef, Done, Failure, personal_use};
 use crate::options::{MOST_BATCH_BYTES, MOST_BATCH_ITEMS};
 use crate::{Refusal, Service};
 
@@ -52,7 +52,7 @@ impl Service {
     ) -> Result<BatchSealed, Refusal> {
         let using = self.0.journal.begin_use(permit, items.len())?;
         let outcome = self.seal_all(permit, items, out).await;
-        journal::ended(using, &outcome);
+        personal_use::ended(using, &outcome);
         outcome
     }
 
@@ -103,7 +103,7 @@ impl Service {
     ) -> Result<Vec<Result<Range<usize>, Refusal>>, Refusal> {
         let using = self.0.journal.begin_use(permit, items.len())?;
         let outcome = self.open_all(permit, items, out).await;
-        journal::ended(using, &outcome);
+        personal_use::ended(using, &outcome);
         outcome
     }
 

@@ -9,7 +9,7 @@ use envelope::{Binding, Context, Kind};
 use super::encrypt::TooLate;
 use super::{ATTEMPTS, app_of, binding, header_of, take_back};
 use crate::core::Core;
-use crate::keys::journal;
+use crate::keys::personal_use;
 use crate::keys::{AppRef, DataKeyRef, Done, Failure, OpenKey};
 use crate::options::MOST_CIPHERTEXT;
 use crate::seeded_bug::SeededBug;
@@ -50,7 +50,7 @@ impl Service {
             self.0.open(key, context, ciphertext, out).await
         }
         .await;
-        journal::ended(using, &outcome);
+        personal_use::ended(using, &outcome);
         outcome
     }
 

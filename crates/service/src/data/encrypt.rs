@@ -8,8 +8,8 @@ use envelope::Context;
 
 use super::{ATTEMPTS, app_of, binding, nanos, take_back};
 use crate::core::Core;
-use crate::keys::journal;
 use crate::keys::lease::Right;
+use crate::keys::personal_use;
 use crate::keys::standing::Stamp;
 use crate::keys::{AppRef, Done, Failure, OpenKey};
 use crate::options::MOST_PLAINTEXT;
@@ -48,7 +48,7 @@ impl Service {
             self.0.seal(app_of(permit)?, context, plaintext, out).await
         }
         .await;
-        journal::ended(using, &outcome);
+        personal_use::ended(using, &outcome);
         outcome
     }
 

@@ -6,7 +6,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::decrypt::check;
 use super::{ATTEMPTS, Sealed, app_of, take_back};
-use crate::keys::{Failure, journal};
+use crate::keys::{Failure, personal_use};
 use crate::{Refusal, Service};
 
 /// What a ciphertext was sealed under anew.
@@ -31,7 +31,7 @@ impl Service {
     ) -> Result<ReEncrypted, Refusal> {
         let using = self.0.journal.begin_use(permit, 1)?;
         let outcome = self.open_and_seal(permit, ciphertext, (context, new_context), out).await;
-        journal::ended(using, &outcome);
+        personal_use::ended(using, &outcome);
         outcome
     }
 

@@ -12,7 +12,7 @@ use super::decrypt::{Opened, refuse_unknown};
 use super::encrypt::TooLate;
 use super::{ATTEMPTS, Sealed, app_of, binding, header_of, nanos, take_back};
 use crate::core::Core;
-use crate::keys::journal::{self, PersonalUse};
+use crate::keys::personal_use::{self, PersonalUse};
 use crate::keys::{DataKeyName, Done, Failure};
 use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
@@ -44,7 +44,7 @@ impl Service {
         let using = self.0.journal.begin_use(permit, 1)?;
         match self.begin_sealing(permit, context, out).await {
             Ok(stream) => Ok(EncryptStream { using, ..stream }),
-            refused => refused.inspect_err(|why| journal::refused(using, why)),
+            refused => refused.inspect_err(|why| personal_use::refused(using, why)),
         }
     }
 
@@ -89,7 +89,7 @@ impl Service {
         let using = self.0.journal.begin_use(permit, 1)?;
         match self.begin_opening(permit, context, prologue).await {
             Ok(stream) => Ok(DecryptStream { using, ..stream }),
-            refused => refused.inspect_err(|why| journal::refused(using, why)),
+            refused => refused.inspect_err(|why| personal_use::refused(using, why)),
         }
     }
 
@@ -140,7 +140,7 @@ impl EncryptStream {
     /// refused.
     pub async fn push(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         let pushed = self.seal(plaintext, out).await;
-        pushed.inspect_err(|why| journal::refused(self.using.take(), why))
+        pushed.inspect_err(|why| personal_use::refused(self.using.take(), why))
     }
 
     async fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -161,7 +161,7 @@ impl EncryptStream {
     pub async fn finish(mut self, out: &mut Vec<u8>) -> Result<Sealed, Refusal> {
         let using = self.using.take();
         let finished = self.seal_last(out).await;
-        journal::ended(using, &finished);
+        personal_use::ended(using, &finished);
         finished
     }
 
@@ -188,7 +188,7 @@ impl DecryptStream {
     /// call is refused.
     pub async fn push(&mut self, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         let pushed = self.open(ciphertext, out).await;
-        pushed.inspect_err(|why| journal::refused(self.using.take(), why))
+        pushed.inspect_err(|why| personal_use::refused(self.using.take(), why))
     }
 
     async fn open(&mut self, ciphertext: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -212,7 +212,7 @@ impl DecryptStream {
     pub async fn finish(mut self, out: &mut Vec<u8>) -> Result<Opened, Refusal> {
         let using = self.using.take();
         let finished = self.open_last(out).await;
-        journal::ended(using, &finished);
+        personal_use::ended(using, &finished);
         finished
     }
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
 use domain::ledger::{CalledVault, DataUsed, KeysPurged, KeysUsed, Purpose, VaultCall, WhyPurged};
-use domain::permission::{Action, Permit, Target};
 use domain::{BootId, Clock, DataKeyId, Hour, KeyVersionId, Moment, Reason, Tally, Timestamp, WorkspaceId};
 use vault::{KeyUnavailable, Trace};
 
@@ -130,30 +129,26 @@ impl Journal {
         self.put(AuditEvent { workspace: workspace.cloned(), at, actor: SERVICE.to_owned(), what });
     }
 
-    /// Data is about to be used. What a person does has its own record, for which a place is taken before anything is done: where
-    /// there is none, nothing is done. A service's use is counted, and costs nothing here.
-    pub(crate) fn begin_use<A: Action>(
-        self: &Arc<Self>,
-        permit: &Permit<A>,
-        items: usize,
-    ) -> Result<Option<PersonalUse>, Refusal> {
-        if !permit.is_personal() || self.bugs.has(SeededBug::PersonalUseNotRecorded) {
-            return Ok(None);
-        }
-        let Target::App(workspace, app) = permit.target() else { return Ok(None) };
+    /// Takes a place for the record of a person's use. `false`: too many wait to be written.
+    pub(super) fn take_place(&self) -> bool {
         let mut pages = lock(&self.pages);
-        if pages.personal.len() + pages.personal_under_way >= MOST_PERSONAL {
-            let why = "what a person does with data is recorded call by call, and too many records wait to be written";
-            return Err(Refusal::because(Reason::QuotaExceeded).detail(why));
-        }
-        pages.personal_under_way += 1;
-        let items = items as u64;
-        Ok(Some(PersonalUse {
-            journal: self.clone(),
-            workspace: workspace.clone(),
-            actor: permit.actor().to_owned(),
-            used: DataUsed { app: app.clone(), action: A::VERB, items, outcome: None },
-        }))
+        let room = pages.personal.len() + pages.personal_under_way < MOST_PERSONAL;
+        pages.personal_under_way += usize::from(room);
+        room
+    }
+
+    /// Puts the record in its place.
+    pub(super) fn put_in_place(&self, workspace: WorkspaceId, actor: String, used: DataUsed) {
+        let at = self.clock.now().wall;
+        let what = AuditKind::DataUsed(used);
+        let mut pages = lock(&self.pages);
+        pages.personal_under_way -= 1;
+        pages.personal.push_back(AuditEvent { workspace: Some(workspace), at, actor, what });
+    }
+
+    /// Whether this fault was put in.
+    pub(super) fn has(&self, bug: SeededBug) -> bool {
+        self.bugs.has(bug)
     }
 
     /// A data key was used in an hour.
@@ -263,44 +258,6 @@ impl Journal {
         }
         calls.calls.push(call);
         pages.call_count += 1;
-    }
-}
-
-/// A person's use of data under way. However it ends, and be it by being dropped, it is recorded.
-pub(crate) struct PersonalUse {
-    journal: Arc<Journal>,
-    workspace: WorkspaceId,
-    actor: String,
-    used: DataUsed,
-}
-
-impl PersonalUse {
-    /// It was done, or refused.
-    pub(crate) fn ended(mut self, outcome: Result<(), Reason>) {
-        self.used.outcome = Some(outcome);
-    }
-}
-
-impl Drop for PersonalUse {
-    fn drop(&mut self) {
-        let at = self.journal.clock.now().wall;
-        let (workspace, actor) = (Some(self.workspace.clone()), std::mem::take(&mut self.actor));
-        self.journal.put(AuditEvent { workspace, at, actor, what: AuditKind::DataUsed(self.used.clone()) });
-        lock(&self.journal.pages).personal_under_way -= 1;
-    }
-}
-
-/// Says how a use ended, where it is a person's.
-pub(crate) fn ended<T>(using: Option<PersonalUse>, outcome: &Result<T, Refusal>) {
-    if let Some(using) = using {
-        using.ended(outcome.as_ref().map(drop).map_err(Refusal::reason));
-    }
-}
-
-/// Says that a use was refused, where it is a person's.
-pub(crate) fn refused(using: Option<PersonalUse>, why: &Refusal) {
-    if let Some(using) = using {
-        using.ended(Err(why.reason()));
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) mod lease;
 pub(crate) mod meters;
 pub(crate) mod name;
 pub(crate) mod open_key;
+pub(crate) mod personal_use;
 pub(crate) mod probe;
 pub(crate) mod probing;
 pub(crate) mod quota;

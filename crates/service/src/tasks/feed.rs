@@ -97,18 +97,26 @@ impl Core {
     /// alone: what is said of keys is acted on all the same.
     async fn read_callers(&self, known: Option<u64>, revision: u64) -> Result<NewCallers, StoreError> {
         let since = known.filter(|_| self.callers.is_known());
-        if since.is_some_and(|since| revision <= since) || self.bugs.has(SeededBug::CallersNotFollowed) && since.is_some() {
+        if since.is_some_and(|since| revision <= since)
+            || self.bugs.has(SeededBug::CallersNotFollowed) && since.is_some()
+        {
             return Ok(NewCallers::Unchanged);
         }
         let news = known.is_none_or(|known| revision > known);
         match self.store.callers_changed(since).await {
             Ok(Some(set)) => {
                 if set.forged > 0 {
-                    tracing::error!(rows = set.forged, "rows of callers fail their authentication: these callers are refused");
+                    tracing::error!(
+                        rows = set.forged,
+                        "rows of callers fail their authentication: these callers are refused"
+                    );
                 }
                 for name in self.configured.get().into_iter().flatten().map(|configured| &configured.name) {
                     if set.callers.iter().any(|caller| caller.id.as_str() == name) {
-                        tracing::error!(name, "a caller stands in the configuration and in the database: the configuration's counts");
+                        tracing::error!(
+                            name,
+                            "a caller stands in the configuration and in the database: the configuration's counts"
+                        );
                     }
                 }
                 Ok(NewCallers::These(set))

@@ -38,7 +38,8 @@ pub async fn a_caller_is_read_back(db: &dyn Database) {
     assert_eq!(store.callers_changed(None).await.unwrap(), Some(CallerSet::default()));
     let (one, two) = (stored_caller("billing", 1), stored_caller("search", 2));
     put(&*store, &[one.clone(), two.clone()]).await;
-    let bare = StoredCaller { certificate: None, tokens: [None, None], grants: Vec::new(), expires: None, ..one.clone() };
+    let bare =
+        StoredCaller { certificate: None, tokens: [None, None], grants: Vec::new(), expires: None, ..one.clone() };
     let changed = StoredCaller { disabled: true, changed_by: "bob".into(), changed_at: at(5), ..bare };
     put(&*store, std::slice::from_ref(&changed)).await;
     drop(store);

@@ -73,7 +73,8 @@ pub(super) fn put(step: &mut Step<'_, '_>, row: &StoredCaller) -> Result<(), Sto
         }
     }
     if let Some(certificate) = &row.certificate {
-        let mut statement = step.conn().prepare_cached("SELECT 1 FROM callers WHERE certificate = ?1 AND caller <> ?2")?;
+        let mut statement =
+            step.conn().prepare_cached("SELECT 1 FROM callers WHERE certificate = ?1 AND caller <> ?2")?;
         if statement.exists(params![certificate.to_string(), row.id.as_str()])? {
             return Err(Conflict::CertificateTaken.into());
         }
@@ -152,7 +153,8 @@ impl Stored for StoredCaller {
 }
 
 fn token(fields: &mut Fields<'_>) -> Result<Option<StoredToken>, StoreError> {
-    let (hash, by, at) = (fields.optional_array()?, fields.optional_text()?.map(str::to_owned), fields.optional_time()?);
+    let (hash, by, at) =
+        (fields.optional_array()?, fields.optional_text()?.map(str::to_owned), fields.optional_time()?);
     match (hash, by, at, fields.optional_time()?) {
         (Some(sha256), Some(issued_by), Some(issued_at), expires) => {
             Ok(Some(StoredToken { sha256, issued_by, issued_at, expires }))

@@ -17,7 +17,9 @@ use domain::{
     App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
     Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
-use store::{Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified};
+use store::{
+    Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified,
+};
 
 /// A database, asked at once.
 pub(super) struct Inline(pub(super) Arc<dyn Store>);

@@ -18,8 +18,8 @@ use domain::{
 };
 use service::ScheduleEnforcement;
 use store::{
-    Activation, CallerSet, ClusterId, Conflict, ControlChange, Inserted, Outage, RecordedDenial, RecordedEvent, Store, StoreError,
-    Transaction, Verified,
+    Activation, CallerSet, ClusterId, Conflict, ControlChange, Inserted, Outage, RecordedDenial, RecordedEvent, Store,
+    StoreError, Transaction, Verified,
 };
 use tokio::sync::{OwnedMutexGuard, watch};
 use vault::platform::PlatformRoot;

@@ -9,7 +9,8 @@ use domain::key_life::{AppSelection, KeyLife};
 use domain::operation::{Operation, OperationId};
 use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
-    App, AppId, CallerId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, StoredCaller, StoredCredential, Timestamp, Workspace, WorkspaceId,
+    App, AppId, CallerId, KeyConfig, KeyTest, KeyVersion, KeyVersionId, StoredCaller, StoredCredential, Timestamp,
+    Workspace, WorkspaceId,
 };
 use store::{Conflict, Outage, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
