@@ -95,8 +95,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::KeyIsInForce
         | Reason::KeyLeft
         | Reason::DataKeyActive
-        | Reason::DataKeyDestroyed
-        | Reason::VaultAddressNotApproved => Code::FailedPrecondition,
+        | Reason::DataKeyDestroyed => Code::FailedPrecondition,
         // What passes by itself.
         Reason::VaultThrottled
         | Reason::VaultUnavailable
@@ -124,6 +123,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::PlatformKeyUnavailable
         | Reason::EnforcementMissed
         | Reason::VaultAddressForbidden
+        | Reason::VaultAddressNotApproved
         | Reason::Internal => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }
