@@ -493,15 +493,15 @@ level = "debug"
                  [[vaults.private]]\nworkspace = \"acme\"\n[outbound]\nproxy = \"https://proxy.example\""
             )),
             [
-                "line 43: vaults.never: entry 1 is not a range of addresses",
-                "line 45: vaults.private[0].workspace: is not a workspace",
-                "line 49: vaults.private[1].ranges: entry 1 is not private: addresses of the internet need no approval",
-                "line 49: vaults.private[1].ranges: entry 2 lies in 10.0.0.0/24, which vaults.never excludes",
-                "line 49: vaults.private[1].ranges: entry 3 is not a range of addresses",
-                "line 49: vaults.private[1].ranges: entry 4 is not a range of addresses",
-                "line 50: vaults.private[2].ranges: is missing",
-                "line 51: vaults.private[2].workspace: is named twice",
-                "line 53: outbound.proxy: is not a proxy that can be used",
+                "line 44: vaults.never: entry 1 is not a range of addresses",
+                "line 46: vaults.private[0].workspace: is not a workspace",
+                "line 50: vaults.private[1].ranges: entry 1 is not private: addresses of the internet need no approval",
+                "line 50: vaults.private[1].ranges: entry 2 lies in 10.0.0.0/24, which vaults.never excludes",
+                "line 50: vaults.private[1].ranges: entry 3 is not a range of addresses",
+                "line 50: vaults.private[1].ranges: entry 4 is not a range of addresses",
+                "line 51: vaults.private[2].ranges: is missing",
+                "line 52: vaults.private[2].workspace: is named twice",
+                "line 54: outbound.proxy: is not a proxy that can be used",
             ]
         );
         let platform = GOOD.replace("/platform.key\"", "/platform.key\"\nprivate = [\"10.0.5.0/28\"]");

@@ -105,7 +105,6 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::SignInGuest
         | Reason::SignInNotAdministrator
         | Reason::SignInGroupsOverage
-        | Reason::VaultAddressNotApproved
         | Reason::CallerIsConfigured
         | Reason::CallerLastAdministrator
         | Reason::CallerTokensInUse
@@ -161,6 +160,7 @@ pub const fn code(reason: Reason) -> Code {
         | Reason::SignInUntrusted
         | Reason::SignInClaimsMissing
         | Reason::VaultAddressForbidden
+        | Reason::VaultAddressNotApproved
         | Reason::DatabaseRolledBack => Code::Internal,
         Reason::RowForged | Reason::WrappedKeyCorrupt | Reason::CredentialNotRetrieved => Code::DataLoss,
     }

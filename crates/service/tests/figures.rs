@@ -49,7 +49,7 @@ async fn what_happens_is_told_under_names_of_the_list() {
         (r#"byokd_vault_calls_total{purpose="wrap",outcome="done"}"#, 1.0),
         (r#"byokd_vault_calls_total{purpose="unwrap",outcome="denied"}"#, 1.0),
         (r#"byokd_requests_refused_total{reason="KEY_DISABLED"}"#, 1.0),
-        (r#"byokd_key_tests_failed_total{reason="KEY_DISABLED"}"#, 1.0),
+        (r#"byokd_key_tests_failed_total{reason="OWNERSHIP_NOT_PROVEN"}"#, 1.0),
         (r#"byokd_certificate_seconds_left{listener="tls/cert.pem"}"#, 86_400.0),
     ] {
         assert!(told(&text, figure).is_some_and(|value| value >= at_least), "{figure} is not in {text}");
