@@ -105,6 +105,11 @@ impl Signer {
         self.stranger.get_or_init(|| SigningKey::create().ok()).as_ref()
     }
 
+    /// The same, if anybody asked for it yet.
+    pub(crate) fn stranger_so_far(&self) -> Option<&SigningKey> {
+        self.stranger.get().and_then(Option::as_ref)
+    }
+
     pub(crate) fn pkcs8(&self) -> Vec<u8> {
         self.newest().key.pkcs8().to_vec()
     }

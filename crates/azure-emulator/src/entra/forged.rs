@@ -215,8 +215,8 @@ pub(super) fn id_token(world: &World, met: &[Met], mut claims: Value) -> String 
     key.sign(&header, &claims)
 }
 
-/// The key set, as the faults that were met leave it. A stranger's key is always listed, as personal accounts' are in the real
-/// directory: with an issuer of its own.
+/// The key set, as the faults that were met leave it. A stranger's key, once there is one, is listed as personal accounts' are in the
+/// real directory: with an issuer of its own.
 pub(super) fn key_set(world: &World, met: &[Met], mut keys: Value) -> Answer {
     let fault = met.iter().find_map(|m| match m.fault {
         Fault::Keys(fault) => Some(fault),
@@ -224,7 +224,8 @@ pub(super) fn key_set(world: &World, met: &[Met], mut keys: Value) -> Answer {
     });
     let personal = format!("https://login.microsoftonline.com/{PERSONAL_ACCOUNTS}/v2.0");
     let Some(list) = keys["keys"].as_array_mut() else { return Answer::empty(500) };
-    if let Some(stranger) = world.signer.stranger() {
+    let needed = fault == Some(KeySetFault::KidTwice);
+    if let Some(stranger) = if needed { world.signer.stranger() } else { world.signer.stranger_so_far() } {
         list.push(stranger.jwk(&personal));
     }
     match fault {

@@ -321,11 +321,12 @@ async fn discovery_stays_with_the_issuer() {
         (ISSUER, "https://169.254.169.254/keys", false),
     ] {
         let world = World::of(KeySource::Discovered { issuer: ISSUER.to_owned() });
-        let mut documents = world.served.documents.lock().unwrap();
-        let set = documents[JWKS].clone();
-        documents.insert(at.to_owned(), set);
-        documents.insert(document.clone(), json!({"issuer": issuer, "jwks_uri": at}));
-        drop(documents);
+        {
+            let mut documents = world.served.documents.lock().unwrap();
+            let set = documents[JWKS].clone();
+            documents.insert(at.to_owned(), set);
+            documents.insert(document.clone(), json!({"issuer": issuer, "jwks_uri": at}));
+        }
         assert_eq!(world.keys.find("rsa").await.is_ok(), found, "{issuer} {at}");
     }
 }
