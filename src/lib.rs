@@ -12,6 +12,7 @@
 //! | [`telemetry`] | what is logged |
 //! | [`command`] | what the binary does for each of its commands |
 //! | `dev` | the main job on one machine, with an emulated Azure (feature `dev`) |
+//! | [`entra_client`] | how a sign-in's code is redeemed with the platform's credential |
 //! | [`files`], [`trouble`] | how named files are read; how an operator is told what is wrong |
 //! | [`clock`], [`entropy`] | the system's, and the only ambient ones |
 //!
@@ -41,6 +42,7 @@ pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod entra_application;
+pub mod entra_client;
 pub mod entra_pages;
 pub mod entropy;
 pub mod files;

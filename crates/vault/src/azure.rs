@@ -10,6 +10,7 @@
 //! | `vault_answer`, `entra_answer` | refusals told apart by the SDK's text |
 //! | `body` | answers for another key; plaintext keys in buffers nobody wipes |
 //! | `assertion` | certificates by OpenSSL, PKCS#12 and SHA-1 |
+//! | `proof` | the platform's credential in other hands, where somebody else asks the same token endpoint |
 
 mod approach;
 mod assertion;
@@ -20,7 +21,7 @@ mod credential;
 mod entra_answer;
 mod entra_transport;
 mod options;
-mod shown;
+mod proof;
 mod token;
 mod vault_answer;
 mod vault_transport;
@@ -57,11 +58,11 @@ pub use outbound::DevelopmentConnector;
 use outbound::{Sender, wipe};
 use secmem::Secret;
 
-pub use self::shown::Shown;
 pub use self::{
     assertion::{CertificateKey, CertificateRefused},
     credential::{ClientSecret, PlatformCredential},
     options::{AzureOptions, AzureRefused},
+    proof::{PlatformProof, PlatformProofs},
 };
 use self::{credential::AskDirectory, token::TokenSource, vault_transport::VaultTransport};
 use crate::{
@@ -102,6 +103,16 @@ impl AzureKeys {
     pub fn new(options: AzureOptions) -> Result<Self, AzureRefused> {
         let sender = options.sender()?;
         Ok(Self { options, sender, tokens: Mutex::default(), vaults: Mutex::default() })
+    }
+
+    /// The way out that vaults and directories are asked by.
+    pub fn way_out(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// What the platform's application shows, for whoever makes proofs with it elsewhere.
+    pub fn credential(&self) -> PlatformCredential {
+        self.options.credential.clone()
     }
 
     /// One token for each (tenant, client), whatever vaults it opens.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use azure_emulator::{AppHandle, Emulator, Options, TenantHandle};
 use domain::{Clock, Cloud, Moment, TenantId, Timestamp};
+use outbound::{DevelopmentConnector, Sender};
 use zeroize::Zeroizing;
 
 use super::{
@@ -19,7 +20,6 @@ use super::{
     SignedIn, challenge_of,
 };
 use crate::jwks::Freshness;
-use crate::web::{NoWebAnswer, Web, WebAnswer, WebRequest};
 
 const MANIFEST: &str = include_str!("../../../../docs/entra/app-manifest.json");
 const NONCE: &str = "nonce-of-this-sign-in";
@@ -46,30 +46,6 @@ impl Clock for Hand {
         let seconds = self.seconds();
         let boot = Duration::from_secs(u64::try_from(seconds - START).unwrap() + 1);
         Moment { wall: Timestamp::from_micros(seconds * 1_000_000), boot }
-    }
-}
-
-/// The way out of a test: to the emulator, under the login hosts' names.
-struct ToEmulator(reqwest::Client);
-
-#[async_trait]
-impl Web for ToEmulator {
-    async fn send(&self, request: WebRequest) -> Result<WebAnswer, NoWebAnswer> {
-        let sent = match &request.form {
-            None => self.0.get(request.url),
-            Some(form) => self
-                .0
-                .post(request.url)
-                .header("content-type", "application/x-www-form-urlencoded")
-                .body(form.to_string()),
-        };
-        let answer = sent.send().await.map_err(|_| NoWebAnswer)?;
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(|_| NoWebAnswer)?;
-        if body.len() > WebAnswer::LONGEST {
-            return Err(NoWebAnswer);
-        }
-        Ok(WebAnswer { status, body: Zeroizing::new(body.to_vec()) })
     }
 }
 
@@ -119,7 +95,8 @@ impl World {
         let browser = builder.build().unwrap();
         let registered = EntraApp::new(app.client_id(), "https://keys.example.com").unwrap();
         let secret = Arc::new(Secret(app.add_secret()));
-        let web = Arc::new(ToEmulator(browser.clone()));
+        let connector = DevelopmentConnector { addr: emulator.addr(), ca_pem: emulator.ca_pem().as_bytes().to_vec() };
+        let web = Arc::new(Sender::development(&connector, None).unwrap());
         let directory = EntraDirectory::with(registered, secret, web, clock.clone(), freshness);
         Self { emulator, clock, contoso, app, directory, browser }
     }
