@@ -1,37 +1,21 @@
-//! Our application at directories' token endpoints, with the credential that the way to vaults holds.
+//! Our application at directories: the registration's addresses, its credential, and the way out that vaults are reached by.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use identity::entra::{ClientAuthentication, Directory, EntraApp, EntraDirectory, NoCredential, Proof};
+use identity::entra::{Directory, EntraApp};
 use vault::Approach as _;
-use vault::azure::{AzureKeys, Shown};
+use vault::azure::AzureKeys;
 
 use crate::clock::SystemClock;
+use crate::entra_client::{self, PlatformAuthentication};
+use crate::entropy::SystemEntropy;
 use crate::trouble::Trouble;
 
-/// Whoever holds the platform's credential.
-struct Application(Arc<AzureKeys>);
-
-#[async_trait]
-impl ClientAuthentication for Application {
-    async fn prove(&self, token_endpoint: &str) -> Result<Proof, NoCredential> {
-        match self.0.show_application(token_endpoint).await {
-            Ok(Shown::Secret(secret)) => Ok(Proof::Secret(secret)),
-            Ok(Shown::Assertion(assertion)) => Ok(Proof::Assertion(assertion)),
-            Err(why) => {
-                tracing::error!(%why, "our own credential cannot be shown to a directory");
-                Err(NoCredential)
-            }
-        }
-    }
-}
-
 /// Directories as our application meets them, with our own pages at `public_url`.
-pub fn directory(keys: &Arc<AzureKeys>, public_url: &str) -> Result<Arc<dyn Directory>, Trouble> {
+pub fn directory(keys: &AzureKeys, public_url: &str) -> Result<Arc<dyn Directory>, Trouble> {
     let app = EntraApp::new(keys.application(), public_url)
         .map_err(|why| Trouble::new(format_args!("entra.public_url: {why}"), "write it as https://keys.example.com"))?;
-    let application = Arc::new(Application(Arc::clone(keys)));
-    let web = Arc::new(keys.way_out());
-    Ok(Arc::new(EntraDirectory::new(app, application, web, Arc::new(SystemClock))))
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let authentication = PlatformAuthentication::new(keys.application(), keys.credential(), clock, entropy);
+    Ok(Arc::new(entra_client::directory(app, authentication, keys.way_out(), Arc::new(SystemClock))))
 }

@@ -43,6 +43,7 @@ pub mod config;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod entra_application;
+pub mod entra_client;
 pub mod entra_pages;
 pub mod entropy;
 pub mod figures;

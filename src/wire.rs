@@ -129,7 +129,19 @@ impl Assembly {
 
     /// Starts the service and what answers for it. Nothing listens yet.
     pub async fn start(self) -> Result<Daemon, StartFailed> {
-        let Self { store, customer_keys, platform, callers, issuers_keys, clock, entropy, limits, options, certificate, directory } = self;
+        let Self {
+            store,
+            customer_keys,
+            platform,
+            callers,
+            issuers_keys,
+            clock,
+            entropy,
+            limits,
+            options,
+            certificate,
+            directory,
+        } = self;
         let (grpc_clock, grpc_entropy, looked_at) = (clock.clone(), entropy.clone(), store.clone());
         let service =
             Service::start(Parts { store, customer_keys, platform, clock, entropy: entropy.clone(), options })?;
@@ -141,7 +153,19 @@ impl Assembly {
         let callers = Arc::new(EitherCallers(callers, service.callers()));
         service.know_callers().await?;
         let (grpc, health) = Grpc::new(service.clone(), callers, grpc_clock, grpc_entropy, &limits).await;
-        Ok(Daemon { service, store: looked_at, grpc, health, limits, entropy, webhook: None, entra_pages: None, metrics: None, issuers_keys, certificate })
+        Ok(Daemon {
+            service,
+            store: looked_at,
+            grpc,
+            health,
+            limits,
+            entropy,
+            webhook: None,
+            entra_pages: None,
+            metrics: None,
+            issuers_keys,
+            certificate,
+        })
     }
 }
 
@@ -189,7 +213,19 @@ impl Daemon {
         workers: Workers,
         stop: impl Future<Output = ()>,
     ) -> Result<Drained, BindRefused> {
-        let Self { service, store, grpc, health, limits, entropy, webhook, entra_pages, metrics, issuers_keys, certificate } = self;
+        let Self {
+            service,
+            store,
+            grpc,
+            health,
+            limits,
+            entropy,
+            webhook,
+            entra_pages,
+            metrics,
+            issuers_keys,
+            certificate,
+        } = self;
         let mut tasks = tokio::task::JoinSet::new();
         for keys in issuers_keys {
             tasks.spawn(async move { keys.keep_fresh().await });

@@ -85,7 +85,7 @@ impl Clone for Grpc {
 }
 
 /// The services of the contract, as health knows them.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     <EncryptionServer<Call> as NamedService>::NAME,
     <WorkspacesServer<Call> as NamedService>::NAME,
     <EnterpriseKeysServer<Call> as NamedService>::NAME,

@@ -26,7 +26,14 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AddSecret, AppCoverage, AppPage, CallerPage, ConfigureKey, Configured, ConnectionStatus, ConsentAnswer, ConsentStarted, CoveragePage, CreateCaller, CredentialTest, CredentialWarning, DataKeyCoverage, EventPage, ExportPages, IssuedToken, KeyHealth, KeyStatus, KeyWarning, Leaving, LedgerPage, LedgerPages, ListedCaller, LookedUp, MadeHere, MakeCertificate, OWNERSHIP_TAG, Obstacle, OperationPage, Ownership, Proven, ReadUsage, ReplaceKey, ReplacementStarted, RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected, SelectedApp, SelectionState, SelectionWatch, SignInAnswer, Stage, Started, StillNeeded, TenantStatus, TestConfiguration, TestEvent, TestRun, UpdateCaller, UsagePage, Validation, VersionInUse, WhatNext, WorkspacePage, WrappedKey,
+    AddSecret, AppCoverage, AppPage, CallerPage, ConfigureKey, Configured, ConnectionStatus, ConsentAnswer,
+    ConsentStarted, CoveragePage, CreateCaller, CredentialTest, CredentialWarning, DataKeyCoverage, EventPage,
+    ExportPages, IssuedToken, KeyHealth, KeyStatus, KeyWarning, Leaving, LedgerPage, LedgerPages, ListedCaller,
+    LookedUp, MadeHere, MakeCertificate, OWNERSHIP_TAG, Obstacle, OperationPage, Ownership, Proven, ReadUsage,
+    ReplaceKey, ReplacementStarted, RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected,
+    SelectedApp, SelectionState, SelectionWatch, SignInAnswer, Stage, Started, StillNeeded, TenantStatus,
+    TestConfiguration, TestEvent, TestRun, UpdateCaller, UsagePage, Validation, VersionInUse, WhatNext, WorkspacePage,
+    WrappedKey,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use keys::control::LATE as LONGEST_NAP;

@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::row_seal::{RowMac, RowSeal};
 use domain::credential::Credential;
+use domain::row_seal::{RowMac, RowSeal};
 use domain::{DataKey, PlatformKeyId, WorkspaceId, Wrapping, WrappingKey};
 use store::conformance::TestSeal;
 use store::conformance::integrations::registration_of;

@@ -22,7 +22,7 @@ mod credential;
 mod entra_answer;
 mod entra_transport;
 mod options;
-mod shown;
+mod proof;
 mod token;
 mod vault_answer;
 mod vault_transport;
@@ -58,12 +58,12 @@ pub use outbound::DevelopmentConnector;
 use outbound::{Ranges, Sender, wipe};
 use secmem::Secret;
 
-pub use self::shown::Shown;
 pub use self::{
     assertion::{CertificateKey, CertificateRefused},
     certificate::{CertificateNotMade, MadeCertificate},
     credential::{ClientSecret, PlatformCredential},
     options::{Approved, AzureOptions, AzureRefused},
+    proof::{PlatformProof, PlatformProofs},
 };
 use self::{
     credential::{AskDirectory, Shows},
@@ -132,6 +132,16 @@ impl AzureKeys {
     pub fn new(options: AzureOptions) -> Result<Self, AzureRefused> {
         let sender = options.sender()?;
         Ok(Self { options, sender, tokens: Mutex::default(), vaults: Mutex::default() })
+    }
+
+    /// The way out that vaults and directories are asked by.
+    pub fn way_out(&self) -> Sender {
+        self.sender.clone()
+    }
+
+    /// What the platform's application shows, for whoever makes proofs with it elsewhere.
+    pub fn credential(&self) -> PlatformCredential {
+        self.options.credential.clone()
     }
 
     /// One token for each tenant and who asks there, whatever vaults it opens. A token of a registration is found by that

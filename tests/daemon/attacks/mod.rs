@@ -30,6 +30,7 @@ impl Table {
         self.0.push(Row { attack, tried, answer: answer.to_owned(), recorded });
     }
 
+    #[expect(clippy::print_stdout, reason = "the table is what a person reads of this test (--nocapture)")]
     fn print(&self) {
         println!("{:<38} {:<62} {:<28} recorded", "attack", "what the attacker did", "answer");
         for Row { attack, tried, answer, recorded } in &self.0 {

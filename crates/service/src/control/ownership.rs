@@ -93,7 +93,7 @@ impl Core {
             of.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             of.extend_from_slice(part.as_bytes());
         }
-        self.platform.ownership_nonces(&of).iter().map(|nonce| hex(nonce)).collect()
+        self.platform.ownership_nonces(&of).iter().map(hex).collect()
     }
 
     /// The nonce that counts now for this key: the one there is, or a new one.

@@ -243,7 +243,8 @@ impl Core {
         let checked = async {
             let as_whom = self.as_whom(id, &budget).await?;
             let other = Wanted::of(KeyRef::new(tenant.clone(), key.clone(), as_whom.clone()).of(id), *to);
-            self.shows_our_tag(id, &state, &in_force(&config, as_whom), Some(*from), (&budget, &operation.actor)).await?;
+            self.shows_our_tag(id, &state, &in_force(&config, as_whom), Some(*from), (&budget, &operation.actor))
+                .await?;
             let key = self.is_ours_and_fit(id, &state, &other, (&budget, &operation.actor)).await?;
             self.prove(&state, &other, &key, &budget).await
         };

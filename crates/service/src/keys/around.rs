@@ -140,7 +140,8 @@ impl Core {
                 let budget = self.budget();
                 let ask = async {
                     let as_whom = self.as_whom(&config.workspace, &budget).await.ok()?;
-                    let key = KeyRef::new(config.tenant.clone(), config.location.clone(), as_whom).of(&config.workspace);
+                    let key =
+                        KeyRef::new(config.tenant.clone(), config.location.clone(), as_whom).of(&config.workspace);
                     self.customer_keys.describe(&key, None, budget.left()).await.ok()
                 };
                 let asked = timeout(budget.left(), ask).await;

@@ -15,7 +15,7 @@ use vault::{KeyUnavailable, Trace};
 
 use super::lock;
 use super::vault_call::SERVICE;
-use crate::{Refusal, figures};
+use crate::figures;
 use crate::seeded_bug::{Bugs, SeededBug};
 
 /// How long a wrap or an unwrap of a data key waits for others that are written with it.

@@ -4,9 +4,9 @@
 //! Nothing outside this folder knows SQL.
 
 mod anchor;
-mod callers;
 #[cfg(test)]
 mod anchor_tests;
+mod callers;
 mod chain;
 mod changes;
 #[cfg(test)]

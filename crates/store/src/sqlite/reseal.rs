@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use domain::row_seal::RowMac;
 use domain::PlatformKeyId;
+use domain::row_seal::RowMac;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -175,10 +175,8 @@ impl InStep<'_, '_, '_, '_> {
             let mut moved = found.row;
             let workspace = moved.workspace.clone();
             if !moved.credential.sealed.is_empty() {
-                let part = sealed.move_credential(&workspace, &moved.credential).map_err(|why| NotMoved::Credential {
-                    workspace: workspace.clone(),
-                    credential: moved.credential.id,
-                    why,
+                let part = sealed.move_credential(&workspace, &moved.credential).map_err(|why| {
+                    NotMoved::Credential { workspace: workspace.clone(), credential: moved.credential.id, why }
                 })?;
                 moved.credential.sealed = part;
             }

@@ -2,7 +2,9 @@
 
 use domain::key_life::{AppSelection, KeyLife};
 use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
-use domain::{App, KeyConfig, KeyTest, KeyUsage, KeyVersion, Operation, StoredCaller, StoredCredential, Workspace, WorkspaceId};
+use domain::{
+    App, KeyConfig, KeyTest, KeyUsage, KeyVersion, Operation, StoredCaller, StoredCredential, Workspace, WorkspaceId,
+};
 
 use super::read::Stored;
 use crate::StoreError;

@@ -113,7 +113,7 @@ pub(super) struct CertificateAssertion {
 }
 
 impl CertificateAssertion {
-    pub(super) fn sign(&self) -> Result<String, KeyUnavailable> {
+    fn sign(&self) -> Result<String, KeyUnavailable> {
         let now = self.clock.now().wall.micros().div_euclid(1_000_000);
         let header = serde_json::json!({
             "alg": "PS256",
@@ -159,7 +159,7 @@ pub(super) struct FederatedAssertion {
 }
 
 impl FederatedAssertion {
-    pub(super) async fn read(&self) -> Result<String, KeyUnavailable> {
+    async fn read(&self) -> Result<String, KeyUnavailable> {
         let unusable = KeyUnavailable::CredentialUnusable(CredentialFault::FederatedTokenFile);
         let Ok(text) = tokio::fs::read_to_string(&self.file).await.map(Zeroizing::new) else { return Err(unusable) };
         let token = text.trim();

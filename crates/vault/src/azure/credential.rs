@@ -28,12 +28,17 @@ use crate::{CredentialFault, KeyUnavailable, registered::WeakApp};
 
 /// A client secret, wiped when the last holder goes. Printed nowhere.
 #[derive(Clone)]
-pub struct ClientSecret(pub(super) Arc<Zeroizing<String>>);
+pub struct ClientSecret(Arc<Zeroizing<String>>);
 
 impl ClientSecret {
     /// Takes the secret's value.
     pub fn new(value: Zeroizing<String>) -> Self {
         Self(Arc::new(value))
+    }
+
+    /// One more copy, wiped like this one.
+    pub(super) fn copy(&self) -> Zeroizing<String> {
+        Zeroizing::clone(&self.0)
     }
 }
 
