@@ -8,22 +8,22 @@ const ROLES: [(&str, &str); 5] = [
     (
         "platform-operator",
         "workspaces.create workspaces.read workspaces.delete apps.change apps.read apps.validate operations.read \
-         operations.cancel key.read key.read_selection key.revoke key.rotate key.rotate_data_keys usage.read audit.read audit.checkpoint",
+         operations.cancel key.read key.read_selection key.revoke key.rotate key.rotate_data_keys usage.read audit.read audit.checkpoint tenant.read",
     ),
     (
         "workspace-owner",
         "workspaces.read apps.read apps.validate key.configure key.read key.schedule key.select_apps key.read_selection \
          key.revoke key.restore key.test key.export key.rotate key.rotate_data_keys operations.read operations.cancel \
-         usage.read audit.read audit.checkpoint operations.decide key.replace key.leave key.destroy_data_key",
+         usage.read audit.read audit.checkpoint operations.decide key.replace key.leave key.destroy_data_key tenant.read tenant.connect tenant.disconnect",
     ),
     (
         "workspace-admin",
         "workspaces.read apps.read apps.validate key.configure key.read key.schedule key.select_apps key.read_selection \
-         key.revoke key.restore key.test key.rotate key.rotate_data_keys operations.read operations.cancel usage.read audit.read audit.checkpoint",
+         key.revoke key.restore key.test key.rotate key.rotate_data_keys operations.read operations.cancel usage.read audit.read audit.checkpoint tenant.read tenant.connect",
     ),
     (
         "auditor",
-        "workspaces.read apps.read key.read key.read_selection operations.read usage.read audit.read audit.checkpoint",
+        "workspaces.read apps.read key.read key.read_selection operations.read usage.read audit.read audit.checkpoint tenant.read",
     ),
 ];
 

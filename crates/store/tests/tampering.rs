@@ -13,6 +13,7 @@ use store::conformance::sample::{
     app_id, app_selection, at, credential, customer_key, data_key_id, event, furnish, key_config, key_test,
     key_version, lives, platform_key, rotation, usage, workspace_id,
 };
+use store::conformance::tenancy::{links, proven_key, tag_nonce};
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
 use store::{Store, StoreError};
@@ -47,6 +48,9 @@ async fn every_column_of_every_row_is_covered() {
     store.add_usage(vec![usage("acme", "bot", 1, 5)]).await.unwrap();
     let mut tx = store.begin("credential").await.unwrap();
     tx.put_credential(&credential("acme", "bot", 1)).await.unwrap();
+    tx.put_tenant(&links("acme")[3]).await.unwrap();
+    tx.put_tag_nonce(&tag_nonce("acme", "byok", 1)).await.unwrap();
+    tx.put_proven_key(&proven_key("acme", "byok")).await.unwrap();
     tx.commit().await.unwrap();
     approve_leave_and_destroy(&*store).await;
     store.verify().await.unwrap();
@@ -69,6 +73,9 @@ async fn every_column_of_every_row_is_covered() {
         "operations",
         "usage",
         "credentials",
+        "tenant_links",
+        "tag_nonces",
+        "proven_keys",
     ] {
         raw.execute_batch(&format!("CREATE TABLE kept AS SELECT * FROM {table}")).unwrap();
         let rows: i64 = raw.query_row("SELECT count(*) FROM kept", [], |row| row.get(0)).unwrap();
