@@ -112,8 +112,8 @@ const SETUPS: &[SetUp] = setups! {
     };
 
     // Whose vault it is.
-    "the ownership tag was removed" Worked |_, c| change(c, KeyChange { tags: Some([].into()), ..KeyChange::default() });
-    "the ownership tag is another workspace's" Worked |_, c| {
+    "the ownership tag was removed" Onboarding |_, c| change(c, KeyChange { tags: Some([].into()), ..KeyChange::default() });
+    "the ownership tag is another workspace's" Onboarding |_, c| {
         c.vault.set_tag("byok", service::OWNERSHIP_TAG, &"5a".repeat(16)).unwrap()
     };
     "the ownership tag was never set" Unproven |_, c| c.vault.set_tag("byok", "department", "it").unwrap();

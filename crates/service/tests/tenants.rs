@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use domain::key_test::Step;
 use domain::{Cloud, Reason};
-use service::{ConfigureKey, ConsentAnswer, Proven, Refusal, SeededBug, SignInAnswer, Started, WhatNext};
+use service::{ConfigureKey, ConsentAnswer, Options, Proven, Refusal, SeededBug, SignInAnswer, Started, WhatNext};
 use testkit::{MemoryDirectory, TestWorkspace, World, parameter};
+use vault::memory::{Fault, Operation};
+use vault::{KeyUnavailable, Trace};
 
 const TENANT: &str = "8a3c0e5b-0d4e-4c0e-9a1f-2b6d7c8e9f01";
 const OTHER: &str = "11111111-0d4e-4c0e-9a1f-2b6d7c8e9f01";
@@ -342,4 +345,49 @@ async fn the_switch_alone_restores_under_the_seeded_fault() {
     site.acme.connect_key().await;
     site.world.service.disconnect(&site.acme.may_disconnect()).await.unwrap();
     assert!(site.world.service.restore_key(&site.acme.may_restore()).await.is_ok());
+}
+
+/// Where an operator asks for it, a key passes no test before somebody signed in to its directory; and it does then.
+#[tokio::test]
+async fn a_sign_in_may_be_required() {
+    let options = Options { require_sign_in: true, ..Options::default() };
+    let site = Site::of(World::builder().options(options).start()).await;
+    site.acme.connect_key().await;
+    site.acme.prove_ownership().await;
+    let stopped = site.acme.test_key().await.unwrap();
+    let stopped = stopped.first_failure().unwrap();
+    assert_eq!((stopped.step, stopped.reason), (Step::Tenant, Some(Reason::TenantNotProven)));
+    site.prove().await;
+    site.world.clock.advance(Duration::from_secs(1));
+    assert!(site.acme.test_key().await.unwrap().passed());
+}
+
+/// An enterprise application that was removed or disabled is told as that, once in the ledger, and so is its coming back; a directory that
+/// cannot be asked says nothing.
+#[tokio::test]
+async fn an_application_that_is_gone_is_told_as_that() {
+    let site = Site::new().await;
+    site.begin(TENANT).await;
+    let look = async || {
+        let status = site.world.service.read_connection(&site.acme.may_read_connection(), true).await.unwrap();
+        let tenant = status.tenants.into_iter().next().unwrap();
+        (tenant.link.app.map(|app| app.refused), tenant.unanswered)
+    };
+    assert_eq!(look().await, (Some(None), None));
+    for (why, reason) in [
+        (KeyUnavailable::AppNotInDirectory(Trace::default()), Reason::EntraAppNotInTenant),
+        (KeyUnavailable::AppDisabled(Trace::default()), Reason::EntraAppDisabled),
+    ] {
+        site.world.vault.fail(Operation::SignIn, Fault::Refuse(why));
+        assert_eq!(look().await, (Some(Some(reason)), None));
+        assert_eq!(look().await, (Some(Some(reason)), None), "and is recorded once");
+        site.world.vault.heal();
+    }
+    site.world.vault.fail(Operation::SignIn, Fault::Refuse(KeyUnavailable::DirectoryUnreachable));
+    let before = Some(Some(Reason::EntraAppDisabled));
+    assert_eq!(look().await, (before, Some(Reason::EntraUnreachable)));
+    site.world.vault.heal();
+    assert_eq!(look().await, (Some(None), None));
+    let seen = site.names().await.iter().filter(|name| *name == "tenant.application_seen").count();
+    assert_eq!(seen, 4);
 }

@@ -67,6 +67,9 @@ async fn read_everything(store: &dyn Store) -> Option<(&'static str, StoreError)
             "usage_by_key": store.usage_by_key(&id);
             "credential": store.credential(&id, &bot);
             "integration": store.integration(&id);
+            "tenants": store.tenants(&id);
+            "tag_nonces": store.tag_nonces(&id);
+            "proven_keys": store.proven_keys(&id);
             "workspaces": store.workspaces(None, 10);
             "apps": store.apps(&id, None, 10);
             "changed_since": store.changed_since(0);

@@ -48,7 +48,8 @@ fn operations() -> [Operation; 4] {
 /// what was under way goes on.
 #[tokio::test]
 async fn operations_of_older_schemas_are_kept() {
-    for (sql, rows) in [(SCHEMA_3, 14), (SCHEMA_6, 15)] {
+    // One row more than was frozen: a test had seen the tag of its key, which counts as proven since.
+    for (sql, rows) in [(SCHEMA_3, 15), (SCHEMA_6, 16)] {
         let file = frozen(sql);
         let before: Vec<_> = codes(&file);
         assert_eq!(before.len(), 4);
