@@ -331,27 +331,37 @@ reasons! {
         => "try again in a minute; check the way out to the issuer if it lasts";
     DomainInvalid "DOMAIN_INVALID" Caller "the text is no domain, or names no one directory"
         => "write a domain such as contoso.com, or the Tenant ID that Microsoft Entra ID shows under Overview";
-    // The way out to vaults.
-    VaultAddressNotApproved "VAULT_ADDRESS_NOT_APPROVED" Service "the vault's name leads to a private address that is not approved for this workspace"
-        => "tell the platform's operators the address range of your private endpoint; they approve it for this workspace (vaults.private in docs/configuration.md)";
-    VaultAddressForbidden "VAULT_ADDRESS_FORBIDDEN" Service "the vault's name leads to an address at which no vault is"
-        => "the platform's operators check what their resolver answers for the vault's name: an address of their own machines or networks is among it";
-    // Callers in the database: 400 to 409 in the contract.
-    GrantNotHeld "GRANT_NOT_HELD" Caller "nobody gives what they do not hold themselves"
-        => "have it done by somebody who was given what is given here (docs/permissions.md)";
-    CallerIsConfigured "CALLER_IS_CONFIGURED" Caller "the caller stands in the service's configuration"
-        => "change it in the configuration file, and start the service again";
-    CallerIsYourself "CALLER_IS_YOURSELF" Caller "nobody changes what they were given themselves"
-        => "have another caller who may change callers do it";
-    CallerLastAdministrator "CALLER_LAST_ADMINISTRATOR" Caller "nobody would be left who may change callers"
-        => "give somebody else callers.change and a credential first";
-    CallerTokensInUse "CALLER_TOKENS_IN_USE" Caller "the caller has two tokens already"
-        => "remove the one that is not in use any more, then have another one made";
-    CallerCertificateTaken "CALLER_CERTIFICATE_TAKEN" Caller "the certificate's name is another caller's"
-        => "give each caller a certificate of its own";
-    // The database as a whole: 397 to 399 in the contract.
-    DatabaseRolledBack "DATABASE_ROLLED_BACK" Service "the database was replaced by an older copy or by another one"
-        => "the platform's operators put the newer database back, or two of them accept the older one";
+
+    // Tenants and proofs of ownership: 370 to 384 in the contract.
+    TenantNotConnected "TENANT_NOT_CONNECTED" Caller "the tenant is not on this workspace's connection"
+        => "name it first (byokctl tenant connect), and prove that it is yours; or write the tenant that is connected";
+    TenantNotProven "TENANT_NOT_PROVEN" Customer "nobody has signed in to prove that the tenant is this workspace's"
+        => "have an owner of the workspace open the start address of byokctl tenant connect, and sign in";
+    TenantDisconnected "TENANT_DISCONNECTED" Customer "the workspace was disconnected from this tenant"
+        => "connect it again (byokctl tenant connect), set a new nonce as the key's tag and test the key, then restore it";
+    ConsentStateUnknown "CONSENT_STATE_UNKNOWN" Caller "the answer belongs to no consent under way: it was forged, used before, or came too late"
+        => "begin again with byokctl tenant connect; an address for consent works once and for 15 minutes";
+    ConsentOtherBrowser "CONSENT_OTHER_BROWSER" Caller "the consent was begun in another browser"
+        => "open the start address in the browser you finish in; to have somebody else consent, send them the consent address";
+    ConsentDeclined "CONSENT_DECLINED" Customer "the directory did not give consent"
+        => "have an admin who may consent for the directory open the address, and accept; or run az ad sp create";
+    ConsentOtherTenant "CONSENT_OTHER_TENANT" Customer "consent was given in another directory than the one named"
+        => "sign in with an account of the directory that was named, or connect the other one";
+    ConsentNotUnderWay "CONSENT_NOT_UNDER_WAY" Caller "no consent of this workspace waits for a code"
+        => "have the admin open the consent address again; begin anew if it is older than 15 minutes";
+    ConsentCodeWrong "CONSENT_CODE_WRONG" Caller "this is not the code that the admin was shown"
+        => "have it read out again; after five wrong codes the consent has to be begun anew";
+    ConsentNotConfigured "CONSENT_NOT_CONFIGURED" Caller "this installation has no pages for consent"
+        => "create our application in the directory with az ad sp create, and prove the key by its tag; operators set [entra] to offer consent";
+    OwnershipNonceExpired "OWNERSHIP_NONCE_EXPIRED" Customer "the key's tag holds a nonce of this workspace that is too old"
+        => "set the tag byok-enrol to the nonce that byokctl key status shows now, and test within a day";
+    OwnershipNonceUsed "OWNERSHIP_NONCE_USED" Customer "the key's tag holds a nonce of this workspace that was used before"
+        => "set the tag byok-enrol to the nonce that byokctl key status shows now, and test again";
+    KeyBoundElsewhere "KEY_BOUND_ELSEWHERE" Customer "the key was proven to be another workspace's"
+        => "use a key of its own for each workspace: make another one in the same vault";
+    ReconnectFirst "RECONNECT_FIRST" Customer "the workspace was disconnected, and has not been proven anew since"
+        => "connect the tenant again, set a new nonce as the key's tag and test the key; then restore it";
+
     // Credentials of a customer's own app registration: 385 to 394 in the contract.
     CredentialNotTested "CREDENTIAL_NOT_TESTED" Caller "no test of exactly this credential has passed in the last 24 hours"
         => "test it (byokctl tenant credential test), and mend what the test names; nothing becomes active untested";
@@ -374,35 +384,29 @@ reasons! {
     RegistrationCertificateRefused "REGISTRATION_CERTIFICATE_REFUSED" Customer "the customer's directory does not know the certificate"
         => "upload the public part to the app registration, under Certificates and secrets; it counts some minutes later";
 
-    // Tenants and proofs of ownership: 370 to 384 in the contract.
-    TenantNotConnected "TENANT_NOT_CONNECTED" Caller "the tenant is not on this workspace's connection"
-        => "name it first (byokctl tenant connect), and prove that it is yours; or write the tenant that is connected";
-    TenantNotProven "TENANT_NOT_PROVEN" Customer "nobody has signed in to prove that the tenant is this workspace's"
-        => "have an owner of the workspace open the start address of byokctl tenant connect, and sign in";
-    TenantDisconnected "TENANT_DISCONNECTED" Customer "the workspace was disconnected from this tenant"
-        => "connect it again (byokctl tenant connect), set a new nonce as the key's tag and test the key, then restore it";
-    ConsentStateUnknown "CONSENT_STATE_UNKNOWN" Caller "the answer belongs to no consent under way: it was forged, used before, or came too late"
-        => "begin again with byokctl tenant connect; an address for consent works once and for 15 minutes";
-    ConsentOtherBrowser "CONSENT_OTHER_BROWSER" Caller "the consent was begun in another browser"
-        => "open the start address in the browser you finish in; to have somebody else consent, send them the consent address";
-    ConsentDeclined "CONSENT_DECLINED" Customer "the directory did not give consent"
-        => "have an admin who may consent for the directory open the address, and accept; or run az ad sp create";
-    ConsentOtherTenant "CONSENT_OTHER_TENANT" Customer "consent was given in another directory than the one named"
-        => "sign in with an account of the directory that was named, or connect the other one";
-    ConsentNotUnderWay "CONSENT_NOT_UNDER_WAY" Caller "no consent of this workspace waits for a code"
-        => "have the admin open the consent address again; begin anew if it is older than 15 minutes";
-    ConsentCodeWrong "CONSENT_CODE_WRONG" Caller "this is not the code that the admin was shown"
-        => "have it read out again; after five wrong codes the consent has to be begun anew";
-    ConsentNotConfigured "CONSENT_NOT_CONFIGURED" Service "this installation has no pages for consent"
-        => "create our application in the directory with az ad sp create, and prove the key by its tag; operators set [entra] to offer consent";
-    OwnershipNonceExpired "OWNERSHIP_NONCE_EXPIRED" Customer "the key's tag holds a nonce of this workspace that is too old"
-        => "set the tag byok-enrol to the nonce that byokctl key status shows now, and test within a day";
-    OwnershipNonceUsed "OWNERSHIP_NONCE_USED" Customer "the key's tag holds a nonce of this workspace that was used before"
-        => "set the tag byok-enrol to the nonce that byokctl key status shows now, and test again";
-    KeyBoundElsewhere "KEY_BOUND_ELSEWHERE" Customer "the key was proven to be another workspace's"
-        => "use a key of its own for each workspace: make another one in the same vault";
-    ReconnectFirst "RECONNECT_FIRST" Customer "the workspace was disconnected, and has not been proven anew since"
-        => "connect the tenant again, set a new nonce as the key's tag and test the key; then restore it";
+    // The way out to vaults: 395 to 396 in the contract.
+    VaultAddressNotApproved "VAULT_ADDRESS_NOT_APPROVED" Service "the vault's name leads to a private address that is not approved for this workspace"
+        => "tell the platform's operators the address range of your private endpoint; they approve it for this workspace (vaults.private in docs/configuration.md)";
+    VaultAddressForbidden "VAULT_ADDRESS_FORBIDDEN" Service "the vault's name leads to an address at which no vault is"
+        => "the platform's operators check what their resolver answers for the vault's name: an address of their own machines or networks is among it";
+
+    // The database as a whole: 397 to 399 in the contract.
+    DatabaseRolledBack "DATABASE_ROLLED_BACK" Service "the database was replaced by an older copy or by another one"
+        => "the platform's operators put the newer database back, or two of them accept the older one";
+
+    // Callers in the database: 400 to 409 in the contract.
+    GrantNotHeld "GRANT_NOT_HELD" Caller "nobody gives what they do not hold themselves"
+        => "have it done by somebody who was given what is given here (docs/permissions.md)";
+    CallerIsConfigured "CALLER_IS_CONFIGURED" Caller "the caller stands in the service's configuration"
+        => "change it in the configuration file, and start the service again";
+    CallerIsYourself "CALLER_IS_YOURSELF" Caller "nobody changes what they were given themselves"
+        => "have another caller who may change callers do it";
+    CallerLastAdministrator "CALLER_LAST_ADMINISTRATOR" Caller "nobody would be left who may change callers"
+        => "give somebody else callers.change and a credential first";
+    CallerTokensInUse "CALLER_TOKENS_IN_USE" Caller "the caller has two tokens already"
+        => "remove the one that is not in use any more, then have another one made";
+    CallerCertificateTaken "CALLER_CERTIFICATE_TAKEN" Caller "the certificate's name is another caller's"
+        => "give each caller a certificate of its own";
 }
 
 impl fmt::Display for Reason {
