@@ -70,10 +70,10 @@ async fn start(State(service): State<Arc<Service>>, request: Request) -> Respons
 }
 
 async fn came_back(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let mut query = Query::of(&request);
+    let query = Query::of(&request);
     let answer = ConsentAnswer {
         state: query.take("state").unwrap_or_default(),
-        error: query.take("error"),
+        error: query.error(),
         tenant: query.take("tenant"),
     };
     match service.consent_came_back(session(&request), answer).await {
@@ -84,12 +84,9 @@ async fn came_back(State(service): State<Arc<Service>>, request: Request) -> Res
 }
 
 async fn signed_in(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let mut query = Query::of(&request);
-    let answer = SignInAnswer {
-        state: query.take("state").unwrap_or_default(),
-        error: query.take("error"),
-        code: query.take("code"),
-    };
+    let query = Query::of(&request);
+    let answer =
+        SignInAnswer { state: query.take("state").unwrap_or_default(), error: query.error(), code: query.take("code") };
     let mut response = match service.owner_signed_in(session(&request), answer).await {
         Ok(proven) => html(StatusCode::OK, page::proven(&proven.workspace, &proven.tenant)),
         Err(refusal) => refused(&refusal, StatusCode::BAD_REQUEST),

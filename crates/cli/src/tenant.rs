@@ -83,7 +83,9 @@ fn begun(global: &Global, started: &view::Connecting) -> Result<(), Failure> {
         }
         _ => all.push(("consent", "this installation offers no pages for it".to_owned())),
     }
-    all.push(("or run", started.command.clone()));
+    if !started.command.is_empty() {
+        all.push(("or run", started.command.clone()));
+    }
     output::one(global, &all, started)
 }
 

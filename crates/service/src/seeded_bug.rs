@@ -161,6 +161,12 @@ pub enum SeededBug {
     AnyCode,
     /// A disconnected key is restored by the switch alone.
     RestoredUnproven,
+    /// A sign-in that was under way when its workspace was disconnected proves the directory all the same.
+    DisconnectionOvertaken,
+    /// Who only asks what a replacement would take claims the keys by that.
+    PlanProves,
+    /// A workspace on its own registration is told about the platform's app.
+    PlatformAppLookedFor,
 }
 
 /// The faults of one service: none, or one.

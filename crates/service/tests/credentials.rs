@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use domain::credential::{CredentialState, Integration};
 use domain::permission::{Action, Caller, ChangeCredentials, Permit, ReadCredentials, Target, permit};
-use domain::{CredentialId, Reason, Timestamp, WorkspaceId};
+use domain::{Cloud, CredentialId, Reason, Timestamp, WorkspaceId};
 use service::{AddSecret, MakeCertificate, PlatformCertificate, Refusal, SeededBug, Service};
 use testkit::World;
 use vault::memory::{Fault, Operation};
-use vault::{KeyUnavailable, RegistrationFault, Trace};
+use vault::{CustomerKeys, KeyUnavailable, RegistrationFault, Trace};
 use zeroize::Zeroizing;
 
 const CLIENT: &str = "11111111-2222-4333-8444-555555555555";
@@ -298,4 +298,63 @@ async fn expiry_is_told_once_each_time() {
     world.service.notice_expiry(Some(next)).await.unwrap();
     let platform = world.store.inner().audit(None, 0, 1_000).await.unwrap();
     assert_eq!(days(platform, "platform.certificate_expires").last().map(String::as_str), Some("14"));
+}
+
+/// Every question about a workspace's key is the workspace's, those before a switch too: a private address of its vault counts only where it
+/// was approved for that workspace.
+#[tokio::test]
+async fn a_vault_is_asked_for_its_workspace_alone() {
+    let world = World::start();
+    let acme = world.workspace("acme").await;
+    acme.connect_key().await;
+    let admin = Admin { service: &world.service, workspace: &acme.id };
+    let id = admin.add(SECRET, in_days(&world, 300)).await.unwrap();
+    admin.test(id).await.unwrap();
+    let of = |application: &str| {
+        let asked = world.vault.asked();
+        assert!(asked.iter().any(|asked| asked.application == application), "{asked:?}");
+        asked.into_iter().map(|asked| asked.workspace).collect::<Vec<_>>()
+    };
+    world.vault.asked();
+    admin.activate(id).await.unwrap();
+    assert_eq!(of(CLIENT), [Some(acme.id.clone())]);
+    world.service.use_platform_app(&allow(&acme.id)).await.unwrap();
+    let platform = world.vault.approach().application().to_owned();
+    assert_eq!(of(&platform), [Some(acme.id.clone())]);
+}
+
+/// As whom directories are asked for the workspace's list, of which its own is the first; what is told of its application; and by which
+/// command each lets it in.
+async fn told_of_the_application(world: World) -> (Vec<String>, String, Vec<bool>, [String; 2]) {
+    let acme = world.workspace("acme").await;
+    acme.connect_key().await;
+    let admin = Admin { service: &world.service, workspace: &acme.id };
+    let id = admin.add(SECRET, in_days(&world, 300)).await.unwrap();
+    admin.test(id).await.unwrap();
+    admin.activate(id).await.unwrap();
+    let own = acme.key().tenant.to_string();
+    let begin = async |tenant: &str| {
+        world.service.start_consent(&acme.may_connect(), Cloud::Public, tenant).await.unwrap().command
+    };
+    let commands = [begin(&own).await, begin("11111111-0d4e-4c0e-9a1f-2b6d7c8e9f01").await];
+    world.vault.asked();
+    let status = world.service.read_connection(&acme.may_read_connection(), true).await.unwrap();
+    let asked = world.vault.asked().into_iter().map(|asked| asked.application).collect();
+    let mut tenants = status.tenants;
+    tenants.sort_by_key(|status| status.link.tenant.to_string() != own);
+    let seen = tenants.iter().map(|status| status.link.app.is_some()).collect();
+    (asked, status.application, seen, commands)
+}
+
+/// A workspace on its own registration is told about that one, in its own directory; other directories have nothing to do with it and are not
+/// asked. The seeded bug tells it about an application that it does not use.
+#[tokio::test]
+async fn a_connection_is_told_of_the_application_that_is_used() {
+    let (asked, application, seen, commands) = told_of_the_application(World::start()).await;
+    assert_eq!((asked, application), (vec![CLIENT.to_owned()], CLIENT.to_owned()));
+    assert_eq!(seen, [true, false]);
+    assert_eq!(commands, [format!("az ad sp create --id {CLIENT}"), String::new()]);
+    let bug = World::with_bug(SeededBug::PlatformAppLookedFor);
+    let (asked, ..) = told_of_the_application(bug).await;
+    assert_ne!(asked, [CLIENT.to_owned()], "the seeded bug was not found");
 }

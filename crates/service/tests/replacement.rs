@@ -351,3 +351,28 @@ async fn the_key_in_force_is_rotated_and_not_replaced() {
     let refused = world.service.replace_key(&customer.acme.may_replace(), request).await;
     assert_eq!(why(refused), Reason::KeyIsInForce);
 }
+
+/// Whether asking what a replacement would take proves the key in force, which shows its tag and was not proven yet.
+async fn a_plan_proves(world: World) -> bool {
+    let customer = Customer::elsewhere(&world).await;
+    customer.show_the_other_tag(&world).await;
+    assert!(customer.test_the_other(&world).await);
+    customer.acme.prove_ownership().await;
+    let proven = async || {
+        let keys = world.store.inner().proven_keys(&customer.acme.id).await.unwrap();
+        keys.iter().any(|proven| proven.key == customer.acme.key().location)
+    };
+    assert!(!proven().await);
+    customer.ask(&world, true).await.unwrap();
+    let by_the_plan = proven().await;
+    customer.ask(&world, false).await.unwrap();
+    assert!(proven().await, "who asks for it claims the key");
+    by_the_plan
+}
+
+/// Who only asks what it would take changes nothing: no key is claimed by that.
+#[tokio::test]
+async fn a_plan_claims_no_key() {
+    assert!(!a_plan_proves(World::start()).await);
+    assert!(a_plan_proves(World::with_bug(SeededBug::PlanProves)).await, "the seeded bug was not found");
+}

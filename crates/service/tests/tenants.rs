@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use domain::key_test::Step;
 use domain::{Cloud, Reason};
-use service::{ConfigureKey, ConsentAnswer, Options, Proven, Refusal, SeededBug, SignInAnswer, Started, WhatNext};
+use service::{
+    ConfigureKey, ConsentAnswer, Options, Parts, Proven, Refusal, SeededBug, Service, SignInAnswer, Started, WhatNext,
+};
 use testkit::{MemoryDirectory, TestWorkspace, World, parameter};
 use vault::memory::{Fault, Operation};
 use vault::{KeyUnavailable, Trace};
@@ -336,6 +338,57 @@ async fn what_was_disconnected_is_proven_anew() {
     for once in ["tenant.disconnected", "key.revoked", "key.restored"] {
         assert_eq!(names.iter().filter(|name| *name == once).count(), 1, "{once}");
     }
+}
+
+/// Whether a directory is proven by a sign-in that was under way when its workspace was disconnected.
+async fn disconnection_is_overtaken(site: Site) -> bool {
+    let begun = site.begin(TENANT).await;
+    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let to = signs_in(site.back(Some(&session), &go_to).await);
+    let held = site.directory.hold_codes().await;
+    let disconnected = async {
+        site.directory.code_is_shown().await;
+        site.world.service.disconnect(&site.acme.may_disconnect()).await.unwrap();
+        drop(held);
+    };
+    let (signed_in, ()) = tokio::join!(site.sign_in(&session, &to, TENANT), disconnected);
+    let state = site.state().await;
+    match signed_in {
+        Ok(_) => assert_eq!(state, [(TENANT.to_owned(), "PROVEN")]),
+        Err(ref refusal) => {
+            assert_eq!(refusal.reason(), Reason::ConsentStateUnknown);
+            assert_eq!(state, [(TENANT.to_owned(), "DISCONNECTED")]);
+            assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
+            site.prove().await;
+            assert_eq!(site.state().await, [(TENANT.to_owned(), "PROVEN")], "begun anew, it proves");
+        }
+    }
+    signed_in.is_ok()
+}
+
+/// What was begun before a disconnection proves nothing after it, however long the directory took.
+#[tokio::test]
+async fn a_sign_in_does_not_overtake_a_disconnection() {
+    assert!(!disconnection_is_overtaken(Site::new().await).await);
+    let bug = Site::with_bug(SeededBug::DisconnectionOvertaken).await;
+    assert!(disconnection_is_overtaken(bug).await, "the seeded bug was not found");
+}
+
+/// Where a sign-in is asked for, a key that was let go of comes back after one, and not by the tag alone.
+#[tokio::test]
+async fn a_required_sign_in_is_asked_for_anew() {
+    let site = Site::new().await;
+    let acme = &site.acme;
+    acme.connect_key().await;
+    site.world.service.disconnect(&acme.may_disconnect()).await.unwrap();
+    acme.prove_ownership().await;
+    assert!(acme.test_key().await.unwrap().passed());
+    let options = Options { require_sign_in: true, ..Options::default() };
+    let parts = Parts { options, ..site.world.parts(site.world.store.clone()) };
+    let strict = Service::start(parts).unwrap();
+    assert_eq!(why(strict.restore_key(&acme.may_restore()).await), Reason::ReconnectFirst);
+    site.prove().await;
+    strict.restore_key(&acme.may_restore()).await.map(drop).unwrap();
 }
 
 /// The seeded fault restores what nobody proved anew.

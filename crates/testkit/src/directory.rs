@@ -9,12 +9,19 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{Cloud, DomainName, TenantId};
 use identity::entra::{AdminRole, Directory, DirectoryRefused, SignInAsk, SignedIn};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock};
 
 /// All directories there are.
 #[derive(Default)]
 pub struct MemoryDirectory {
     state: Mutex<State>,
+    /// Codes are redeemed while nobody holds this.
+    gate: Arc<RwLock<()>>,
+    arrived: Notify,
 }
+
+/// No code is redeemed until this is dropped.
+pub struct HeldCodes(#[expect(dead_code, reason = "its drop lets them go")] OwnedRwLockWriteGuard<()>);
 
 #[derive(Default)]
 struct State {
@@ -68,6 +75,16 @@ impl MemoryDirectory {
         (state, code)
     }
 
+    /// Holds every code that is shown from now on.
+    pub async fn hold_codes(&self) -> HeldCodes {
+        HeldCodes(self.gate.clone().write_owned().await)
+    }
+
+    /// Waits until a code is shown.
+    pub async fn code_is_shown(&self) {
+        self.arrived.notified().await;
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,6 +114,8 @@ impl Directory for MemoryDirectory {
         verifier: &str,
         nonce: &str,
     ) -> Result<SignedIn, DirectoryRefused> {
+        self.arrived.notify_one();
+        let _open = self.gate.read().await;
         let given = self.lock().codes.remove(code).ok_or(DirectoryRefused::SignInOver)?;
         let same = given.asked_of == tenant.as_str()
             && given.nonce == nonce

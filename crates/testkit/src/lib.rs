@@ -14,7 +14,7 @@ mod tenant;
 mod world;
 
 pub use clock::HandClock;
-pub use directory::{MemoryDirectory, parameter};
+pub use directory::{HeldCodes, MemoryDirectory, parameter};
 pub use entropy::SeededEntropy;
 pub use faulty_store::{FaultyStore, Step};
 pub use tenant::{TestApp, TestWorkspace, permit_create_workspace, put_in_force};

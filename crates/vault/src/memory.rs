@@ -5,7 +5,7 @@ mod key;
 mod script;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Clock, KeyVersionId, KeyVersionLocation, TenantId};
+use domain::{Clock, KeyVersionId, KeyVersionLocation, TenantId, WorkspaceId};
 use secmem::Secret;
 
 pub use self::{
@@ -22,8 +22,8 @@ pub use self::{
 };
 use self::{key::Key, script::Script};
 use crate::{
-    AnswerFault, Approach, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace, Unwrapped,
-    VersionListing, WrappedBlob,
+    AnswerFault, Application, Approach, CustomerKeys, KeyDescription, KeyRef, KeyUnavailable, PAYLOAD_LEN, Trace,
+    Unwrapped, VersionListing, WrappedBlob,
 };
 
 /// Vaults in memory. Made with [`new`](Self::new); keys with [`create_key`](Self::create_key).
@@ -35,6 +35,16 @@ pub struct MemoryKeys {
     keys: Mutex<BTreeMap<String, Vaulted>>,
     script: Script,
     done: AtomicU64,
+    asked: Mutex<BTreeSet<Asked>>,
+}
+
+/// Who asked for something: as which application, and for which workspace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// The application's id.
+    pub application: String,
+    /// Absent where it was nobody's call, or the question is about a directory alone.
+    pub workspace: Option<WorkspaceId>,
 }
 
 /// A key in its vault, which is in a directory.
@@ -46,7 +56,13 @@ struct Vaulted {
 impl MemoryKeys {
     /// No keys. The clock decides what has expired.
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self { clock, keys: Mutex::default(), script: Script::default(), done: AtomicU64::new(0) })
+        Arc::new(Self {
+            clock,
+            keys: Mutex::default(),
+            script: Script::default(),
+            done: AtomicU64::new(0),
+            asked: Mutex::default(),
+        })
     }
 
     /// Creates the key, or a new version of it, which is the newest from now on. RSA 2048, enabled, wrap and unwrap.
@@ -123,6 +139,25 @@ impl MemoryKeys {
         self.script.calls()
     }
 
+    /// Who has asked since the last time, each once.
+    pub fn asked(&self) -> BTreeSet<Asked> {
+        std::mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, application: &str, workspace: Option<&WorkspaceId>) {
+        let asked = Asked { application: application.to_owned(), workspace: workspace.cloned() };
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(asked);
+    }
+
+    fn note_key(&self, at: &KeyRef) {
+        match &at.as_whom {
+            Application::Platform => self.note(self.application(), at.workspace.as_ref()),
+            Application::Registered(app) => {
+                self.note(app.registration().client_id.as_str(), at.workspace.as_ref());
+            }
+        }
+    }
+
     /// The ids of a call that was done: each has its own.
     fn numbered(&self) -> Trace {
         Trace::of_vault(Some(&format!("memory-{}", self.done.fetch_add(1, Ordering::Relaxed))))
@@ -140,6 +175,7 @@ impl MemoryKeys {
 
     /// Looks the key up as a vault does: directory first, then existence, then the rest.
     fn with_key<T>(&self, at: &KeyRef, f: impl FnOnce(&Key) -> Result<T, KeyUnavailable>) -> Result<T, KeyUnavailable> {
+        self.note_key(at);
         let keys = self.keys();
         let vaulted = keys.get(&at.location.to_string()).ok_or_else(|| KeyUnavailable::NotFound(trace()))?;
         if vaulted.tenant != at.tenant {
@@ -192,7 +228,8 @@ impl CustomerKeys for MemoryKeys {
         self.answer(Operation::Describe, deadline, |_| self.with_key(at, |key| key.describe(version))).await
     }
 
-    async fn prove_consent(&self, _: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+    async fn prove_consent(&self, at: &KeyRef, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.note_key(at);
         self.answer(Operation::Consent, deadline, |_| Ok(())).await
     }
 

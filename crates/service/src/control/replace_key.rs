@@ -55,6 +55,14 @@ pub struct ReplacementStarted {
     pub operation: Option<Operation>,
 }
 
+/// For whom the keys are looked at, in what time, and whether a tag that is seen proves one.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    budget: &'a Budget<'a>,
+    actor: &'a str,
+    proves: bool,
+}
+
 impl Service {
     /// Begins, or asks for, going over to another key.
     pub async fn replace_key(
@@ -100,8 +108,10 @@ impl Core {
         let as_whom = self.as_whom(&id, &budget).await?;
         wanted.key.as_whom = as_whom.clone();
         let in_force = in_force(&config, as_whom);
-        self.shows_our_tag(&id, &state, &in_force, Some(config.current_version), (&budget, &actor)).await?;
-        let key = self.is_ours_and_fit(&id, &state, &wanted, (&budget, &actor)).await?;
+        // Who only asks what it would take claims no key by that.
+        let by = By { budget: &budget, actor: &actor, proves: !validate_only || self.bugs.has(SeededBug::PlanProves) };
+        self.shows_our_tag(&id, &state, &in_force, Some(config.current_version), by).await?;
+        let key = self.is_ours_and_fit(&id, &state, &wanted, by).await?;
         let version = KeyVersion { tenant: Some(wanted.key.tenant.clone()), ..key.record(&id, self.clock.now().wall) };
         let plan = self.plan(&id, &config, &version).await?;
         let approval = is_elsewhere(&config, &wanted.key).then_some(self.options.before_replacing);
@@ -134,14 +144,14 @@ impl Core {
         state: &WorkspaceState,
         at: &KeyRef,
         version: Option<KeyVersionId>,
-        (budget, actor): (&Budget<'_>, &str),
+        by: By<'_>,
     ) -> Result<KeyDescription, Refusal> {
-        let _place = self.place(state, budget).await?;
-        let left = budget.left();
+        let _place = self.place(state, by.budget).await?;
+        let left = by.budget.left();
         let answer = timeout(left, self.customer_keys.describe(at, version, left)).await;
         let key = answer.unwrap_or(Err(KeyUnavailable::TimedOut { waited: left }))?;
         let tag = key.tags.get(OWNERSHIP_TAG).map_or("", |value| value.trim());
-        if let Err(why) = self.is_shown(id, at, tag, actor).await?
+        if let Err(why) = self.is_shown(id, at, tag, by).await?
             && !self.bugs.has(SeededBug::ReplacementUnproven)
         {
             return Err(Refusal::because(why).detail(at.location.to_string()));
@@ -149,13 +159,14 @@ impl Core {
         Ok(key)
     }
 
-    /// Whether a tag proves this key: it is the one that proved it, or one that proves it now.
+    /// Whether a tag proves this key: it is the one that proved it, or one that proves it now. Where nothing is to change it is
+    /// only looked at.
     async fn is_shown(
         &self,
         id: &WorkspaceId,
         at: &KeyRef,
         tag: &str,
-        actor: &str,
+        by: By<'_>,
     ) -> Result<Result<(), Reason>, Refusal> {
         if let Some(proven) = self.proof_of_key(id, at).await? {
             let is = |of_proof: &String| bool::from(of_proof.as_bytes().ct_eq(tag.as_bytes()));
@@ -164,7 +175,8 @@ impl Core {
         }
         let nonce = self.nonce_for(id, at).await?;
         match self.judge(&nonce, tag).await? {
-            Tag::Current => Ok(self.prove_key(id, at, &nonce, None, actor).await?),
+            Tag::Current if !by.proves => Ok(Ok(())),
+            Tag::Current => Ok(self.prove_key(id, at, &nonce, None, by.actor).await?),
             Tag::Expired => Ok(Err(Reason::OwnershipNonceExpired)),
             Tag::Used => Ok(Err(Reason::OwnershipNonceUsed)),
             Tag::Other => Ok(Err(Reason::OwnershipNotProven)),
@@ -177,7 +189,7 @@ impl Core {
         id: &WorkspaceId,
         state: &WorkspaceState,
         wanted: &Wanted,
-        by: (&Budget<'_>, &str),
+        by: By<'_>,
     ) -> Result<KeyDescription, Refusal> {
         let key = self.shows_our_tag(id, state, &wanted.key, wanted.version, by).await?;
         check(&key, &wanted.key, wanted.version, self.clock.now().wall)?;
@@ -243,9 +255,9 @@ impl Core {
         let checked = async {
             let as_whom = self.as_whom(id, &budget).await?;
             let other = Wanted::of(KeyRef::new(tenant.clone(), key.clone(), as_whom.clone()).of(id), *to);
-            self.shows_our_tag(id, &state, &in_force(&config, as_whom), Some(*from), (&budget, &operation.actor))
-                .await?;
-            let key = self.is_ours_and_fit(id, &state, &other, (&budget, &operation.actor)).await?;
+            let by = By { budget: &budget, actor: &operation.actor, proves: true };
+            self.shows_our_tag(id, &state, &in_force(&config, as_whom), Some(*from), by).await?;
+            let key = self.is_ours_and_fit(id, &state, &other, by).await?;
             self.prove(&state, &other, &key, &budget).await
         };
         checked.await.map_err(|refusal| match refusal.reason() {

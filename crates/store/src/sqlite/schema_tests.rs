@@ -224,9 +224,10 @@ async fn what_was_tested_before_is_proven() {
     let seven: Vec<_> =
         MIGRATIONS.iter().take(7).map(|step| Migration { number: step.number, sql: step.sql }).collect();
     let store = open(&options, &seven).unwrap();
-    furnish(&store, &["acme", "bell", "carl", "dora"], &["bot"]).await;
+    furnish(&store, &["acme", "bell", "carl", "dora", "erin"], &["bot"]).await;
     let mut tx = store.begin("tests").await.unwrap();
-    // Bell has Acme's key too, and tested it later; Carl's was never tested; Dora's row is forged below.
+    // Bell has Acme's key too, and tested it later; Carl's was never tested; Dora's row is forged below. Acme and Erin have rotated since
+    // their tests. Erin's test was of a key in another tenant, which she replaced by her own.
     let config = KeyConfig { workspace: workspace_id("bell"), wrap_epoch: 2, ..key_config("acme", 1) };
     let version = KeyVersion {
         workspace: config.workspace.clone(),
@@ -239,7 +240,18 @@ async fn what_was_tested_before_is_proven() {
     tx.put_key_config(&config).await.unwrap();
     let hash = ConfigHash::of(&config.workspace, &config.location, &config.tenant, Some(config.current_version));
     let later = KeyTest { workspace: config.workspace.clone(), config_hash: hash, ..key_test("acme", 2) };
-    for test in [key_test("acme", 1), later, key_test("dora", 1)] {
+    tx.add_key_version(&key_version("acme", 2)).await.unwrap();
+    tx.put_key_config(&key_config("acme", 2)).await.unwrap();
+    let former = key_config("fred", 1).location;
+    let elsewhere: domain::TenantId = "11111111-0d4e-4c0e-9a1f-2b6d7c8e9f01".parse().unwrap();
+    let id = KeyVersionId::from_bytes([6; 16]);
+    let (location, tenant) = (former.at(id), Some(elsewhere.clone()));
+    tx.add_key_version(&KeyVersion { id, location, tenant, ..key_version("erin", 1) }).await.unwrap();
+    tx.add_key_version(&key_version("erin", 3)).await.unwrap();
+    tx.put_key_config(&key_config("erin", 3)).await.unwrap();
+    let hash = ConfigHash::of(&workspace_id("erin"), &former, &elsewhere, Some(id));
+    let replaced = KeyTest { config_hash: hash, ..key_test("erin", 3) };
+    for test in [key_test("acme", 1), later, key_test("dora", 1), key_test("erin", 1), replaced.clone()] {
         tx.add_key_test(&test).await.unwrap();
     }
     tx.commit().await.unwrap();
@@ -256,6 +268,12 @@ async fn what_was_tested_before_is_proven() {
         (&found.key, found.test, found.at, found.nonce),
         (&key_config("acme", 1).location, Some(test.id), test.finished_at, None)
     );
+    let proven = store.proven_keys(&workspace_id("erin")).await.unwrap();
+    let found: Vec<_> = proven.iter().map(|one| (&one.key, &one.tenant, one.test)).collect();
+    let own = key_config("erin", 1);
+    let expected =
+        [(&own.location, &own.tenant, Some(key_test("erin", 1).id)), (&former, &elsewhere, Some(replaced.id))];
+    assert_eq!(found, expected);
     for none in ["bell", "carl", "dora"] {
         assert_eq!(store.proven_keys(&workspace_id(none)).await.unwrap(), [], "{none}");
     }

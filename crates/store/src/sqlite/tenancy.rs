@@ -3,7 +3,7 @@
 use domain::key_test::Step as TestStep;
 use domain::row_seal::RowMac;
 use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
-use domain::{ConfigHash, KeyConfig, KeyTest, Timestamp, WorkspaceId};
+use domain::{ConfigHash, KeyConfig, KeyTest, KeyVersion, Timestamp, WorkspaceId};
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::fields::Fields;
@@ -179,29 +179,65 @@ pub(super) fn put_proven_key(step: &mut Step<'_, '_>, proven: &ProvenKey) -> Res
     }
 }
 
-/// What a database of before knew as proven: the key of each configuration of which a test saw the tag. Of two workspaces with the
-/// same key it is the first one's.
+/// What a database of before knew as proven: the keys of a workspace, by any of their versions, of which a test saw the tag. Of two
+/// workspaces with the same key it is the one's that uses it, and then the first one's.
 pub(super) fn prove_what_was_tested(step: &mut Step<'_, '_>) -> Result<(), StoreError> {
     let configs = live_configs(step)?;
-    let mut proven: Vec<ProvenKey> = Vec::new();
+    let mut proven: Vec<(bool, ProvenKey)> = Vec::new();
     for config in configs {
-        let hashes = [Some(config.current_version), None]
-            .map(|version| ConfigHash::of(&config.workspace, &config.location, &config.tenant, version));
-        let tests: Vec<KeyTest> = match read::key_tests(step.conn(), step.codes(), &config.workspace, i64::MAX) {
-            Err(StoreError::RowForged { .. }) => continue,
-            tests => tests?,
+        let found = match tested_keys(step, &config) {
+            Err(StoreError::RowForged { table }) => {
+                tracing::error!(workspace = %config.workspace, table, "what was tested fails its authentication");
+                continue;
+            }
+            found => found?,
         };
+        proven.extend(found.into_iter().map(|one| (one.key != config.location, one)));
+    }
+    proven.sort_by_key(|(former, one)| (*former, one.at.micros(), one.workspace.clone()));
+    let mut claimed = std::collections::HashSet::new();
+    for (_, one) in proven.into_iter().filter(|(_, one)| claimed.insert(one.key.clone())) {
+        put_proven_key(step, &one)?;
+    }
+    Ok(())
+}
+
+/// The keys of one workspace of which a test saw the tag: the configured one, and those that its versions were of.
+fn tested_keys(step: &Step<'_, '_>, config: &KeyConfig) -> Result<Vec<ProvenKey>, StoreError> {
+    let workspace = &config.workspace;
+    let versions: Vec<KeyVersion> = read::many(
+        step.conn(),
+        step.codes(),
+        "WHERE workspace = ?1 ORDER BY recorded_at, version",
+        [workspace.as_str()],
+    )?;
+    let tests: Vec<KeyTest> = read::key_tests(step.conn(), step.codes(), workspace, i64::MAX)?;
+    // A test is of a key and one version, or of a key whose newest version it found out.
+    let mut keys = vec![(config.location.clone(), config.tenant.clone(), vec![None, Some(config.current_version)])];
+    for version in versions {
+        let (key, tenant) = (version.location.key().clone(), version.tenant.unwrap_or_else(|| config.tenant.clone()));
+        match keys.iter_mut().find(|(other, of, _)| (other, of) == (&key, &tenant)) {
+            Some((_, _, tested)) => tested.push(Some(version.id)),
+            None => keys.push((key, tenant, vec![None, Some(version.id)])),
+        }
+    }
+    let mut proven: Vec<ProvenKey> = Vec::new();
+    for (key, tenant, tested) in keys {
+        let hashes: Vec<_> =
+            tested.into_iter().map(|version| ConfigHash::of(workspace, &key, &tenant, version)).collect();
         let saw_tag = |test: &&KeyTest| {
             let shown =
                 |result: &domain::key_test::StepResult| result.step == TestStep::Ownership && result.state.goes_on();
             hashes.contains(&test.config_hash) && test.steps.iter().any(shown)
         };
-        // Newest first: the last one that saw it is the first that did.
-        if let Some(test) = tests.iter().rev().find(saw_tag) {
+        // Newest first: the last one that saw it is the first that did. A row is a key's, in whichever tenant: the present one's first.
+        if let Some(test) = tests.iter().rev().find(saw_tag)
+            && proven.iter().all(|one| one.key != key)
+        {
             proven.push(ProvenKey {
-                workspace: config.workspace,
-                key: config.location,
-                tenant: config.tenant,
+                workspace: workspace.clone(),
+                key,
+                tenant,
                 at: test.finished_at,
                 test: Some(test.id),
                 nonce: None,
@@ -210,12 +246,7 @@ pub(super) fn prove_what_was_tested(step: &mut Step<'_, '_>) -> Result<(), Store
             });
         }
     }
-    proven.sort_by_key(|proven| (proven.at.micros(), proven.workspace.clone()));
-    let mut claimed = std::collections::HashSet::new();
-    for one in proven.into_iter().filter(|one| claimed.insert(one.key.clone())) {
-        put_proven_key(step, &one)?;
-    }
-    Ok(())
+    Ok(proven)
 }
 
 /// The configurations of live workspaces. The names are not authenticated: each only leads to a row that is. One forged row is its

@@ -44,11 +44,13 @@ impl Approach for MemoryKeys {
         self.answer(Operation::SignIn, deadline, |_| Ok(())).await
     }
 
-    async fn show(&self, _app: &RegisteredApp, deadline: Duration) -> Result<(), KeyUnavailable> {
+    async fn show(&self, app: &RegisteredApp, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.note(app.registration().client_id.as_str(), None);
         self.answer(Operation::SignIn, deadline, |_| Ok(())).await
     }
 
     async fn admitted(&self, _: &TenantId, _: Cloud, deadline: Duration) -> Result<(), KeyUnavailable> {
+        self.note(APPLICATION, None);
         self.answer(Operation::SignIn, deadline, |_| Ok(())).await
     }
 }

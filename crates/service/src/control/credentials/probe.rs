@@ -43,7 +43,7 @@ impl Core {
                     return Err(super::refused(CredentialRefused::OtherDirectory));
                 }
             }
-            let at = KeyRef::new(tenant, location, as_whom.clone());
+            let at = KeyRef::new(tenant, location, as_whom.clone()).of(workspace);
             if *as_whom == Application::Platform {
                 // A kept token would hide that it was shut out meanwhile; a registration's credential was just opened and has none.
                 let left = self.budget().left();

@@ -7,9 +7,11 @@ use domain::permission::{self, Permit};
 use domain::tenancy::{Connection, Origin, TenantLink};
 use domain::{Cloud, Reason, Timestamp, WorkspaceId};
 use store::StoreError;
+use vault::Application;
 
 use super::super::{event, live_workspace, to_the_end, workspace_of};
 use super::consents::{For, LIVES, Refused};
+use super::status::is_of;
 use crate::core::Core;
 use crate::{Refusal, Service};
 
@@ -24,7 +26,8 @@ pub struct ConsentStarted {
     pub consent_url: String,
     /// Until when both count.
     pub expires_at: Timestamp,
-    /// The other way: our application is created in the directory by its admin's command line.
+    /// The other way: the application as which the key would be used is created in the directory by its admin's command line. Empty
+    /// where that is the workspace's own registration, and of another directory.
     pub command: String,
 }
 
@@ -69,6 +72,12 @@ impl Core {
         let named = domain::tenant_input::parse(typed)
             .map_err(|why| Refusal::because(Reason::TenantInvalid).detail(why.to_string()))?;
         let tenant = self.tenant_of(cloud, &named).await?;
+        let application = match self.as_whom(&workspace, &self.budget()).await? {
+            Application::Platform => Some(self.customer_keys.approach().application().to_owned()),
+            Application::Registered(app) => {
+                is_of(&app, cloud, &tenant).then(|| app.registration().client_id.to_string())
+            }
+        };
         let pages = self.entra.get();
         let now = self.clock.now();
         let mut tx = self.store.begin("start_consent").await?;
@@ -105,7 +114,7 @@ impl Core {
                 (start, pages.directory.consent_url(cloud, &tenant, &forwarded))
             }
         };
-        let command = format!("az ad sp create --id {}", self.customer_keys.approach().application());
+        let command = application.map_or_else(String::new, |id| format!("az ad sp create --id {id}"));
         Ok(ConsentStarted { link, start_url, consent_url, expires_at: now.wall.saturating_add(LIVES), command })
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use domain::audit::AuditKind;
 use domain::permission::{self, Permit};
-use domain::tenancy::{Connection, ProvenKey, TagNonce};
+use domain::tenancy::{Connection, ProvenKey, TagNonce, TenantLink};
 use domain::{KeyConfig, Reason, WorkspaceId};
 use store::{StoreError, Transaction};
 
@@ -76,13 +76,14 @@ impl Core {
         Ok(())
     }
 
-    /// Whether the key's directory and the key itself were proven since the workspace was disconnected.
+    /// Whether the key's directory and the key itself were proven since the workspace was disconnected; by a sign-in, where one is asked for.
     pub(crate) async fn is_proven_anew(&self, tx: &mut dyn Transaction, config: &KeyConfig) -> Result<(), Refusal> {
         let connection = Connection { tenants: tx.tenants(&config.workspace).await? };
         let link = connection.find(config.location.cloud(), &config.tenant);
         let proven = tx.proven_keys(&config.workspace).await?;
         let key = proven.iter().any(|key| key.key == config.location && key.counts_in(&config.tenant));
-        let anew = key && link.is_some_and(|link| link.proof().is_some());
+        let signed_in = |link: &TenantLink| !self.options.require_sign_in || link.is_signed_in();
+        let anew = key && link.is_some_and(|link| link.proof().is_some() && signed_in(link));
         if anew || self.bugs.has(SeededBug::RestoredUnproven) {
             return Ok(());
         }

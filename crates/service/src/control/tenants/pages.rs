@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::audit::AuditKind;
-use domain::tenancy::{Connection, Proof, ProvenBy};
+use domain::tenancy::{Connection, Proof, ProvenBy, Standing};
 use domain::{Reason, WorkspaceId};
 use identity::entra::{SignInAsk, SignedIn};
 use store::StoreError;
@@ -157,7 +157,7 @@ impl Core {
                 self.record_coming_back(&of, "owner", BROWSER).await?;
                 if self.bugs.has(SeededBug::ComingBackProves) {
                     let by = ProvenBy::SignIn { object_id: "unknown".to_owned(), admin: true };
-                    self.record_proof(&of, by).await?;
+                    let _ = self.record_proof(&of, by).await?;
                 }
                 let go_to = self.to_sign_in(&of, session.unwrap_or_default())?;
                 Ok(WhatNext::SignIn { go_to })
@@ -195,17 +195,26 @@ impl Core {
         if tenant != of.tenant {
             return Err(self.ended(of, Reason::ConsentOtherTenant).await);
         }
-        self.record_proof(&of, ProvenBy::SignIn { object_id: object_id.to_string(), admin: true }).await?;
+        let by = ProvenBy::SignIn { object_id: object_id.to_string(), admin: true };
+        if let Err(why) = self.record_proof(&of, by).await? {
+            return Err(self.refused(Refused { why, of: Some(of) }).await);
+        }
         self.look_for_application(&of).await;
         Ok(Proven { workspace: self.name_of(&of.workspace).await?, tenant: of.tenant.to_string() })
     }
 
-    async fn record_proof(&self, of: &For, by: ProvenBy) -> Result<(), StoreError> {
+    /// The directory is the workspace's, unless it was disconnected while this sign-in was under way, here or in another process: what
+    /// was begun before proves nothing after. Whoever begins anew has named it again. The inner error is what the browser is told.
+    async fn record_proof(&self, of: &For, by: ProvenBy) -> Result<Result<(), Reason>, StoreError> {
         let now = self.clock.now().wall;
         let mut tx = self.store.begin("prove_tenant").await?;
         let connection = Connection { tenants: tx.tenants(&of.workspace).await? };
         let found = connection.find(of.cloud, &of.tenant).cloned();
         let link = found.ok_or(StoreError::RowForged { table: "tenant_links" })?;
+        let disconnected = matches!(link.standing, Standing::Disconnected { .. });
+        if disconnected && !self.bugs.has(SeededBug::DisconnectionOvertaken) {
+            return Ok(Err(Reason::ConsentStateUnknown));
+        }
         tx.put_tenant(&link.proven(Proof { at: now, by: by.clone() })).await?;
         let actor = match &by {
             ProvenBy::SignIn { object_id, .. } => object_id.as_str(),
@@ -213,7 +222,7 @@ impl Core {
         };
         let what = AuditKind::TenantProven { tenant: of.tenant.clone(), by: by.clone() };
         tx.append_audit(event(&of.workspace, now, actor, what)).await?;
-        tx.commit().await.map(drop)
+        tx.commit().await.map(|_| Ok(()))
     }
 
     async fn name_of(&self, workspace: &WorkspaceId) -> Result<String, Refusal> {

@@ -6,21 +6,22 @@
 use domain::audit::{AuditKind, SERVICE};
 use domain::permission::{self, Permit};
 use domain::tenancy::{AppSeen, Connection, ProvenKey, TenantLink};
-use domain::{Reason, WorkspaceId};
+use domain::{Cloud, Reason, TenantId, WorkspaceId};
 use futures::future::join_all;
 use store::StoreError;
 use tokio::time::timeout;
-use vault::{Class, KeyUnavailable};
+use vault::{Application, Class, KeyUnavailable, RegisteredApp};
 
 use super::super::{event, not_found, workspace_of};
 use super::consents::For;
 use crate::core::Core;
+use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
 
 /// A workspace's directories and keys, and what our application is called there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionStatus {
-    /// Our application's id.
+    /// The id of the application as which the directories are asked: ours, or that of the workspace's own registration.
     pub application: String,
     /// Whether the list counts: no vault in another directory is used.
     pub counts: bool,
@@ -48,6 +49,12 @@ impl Service {
     ) -> Result<ConnectionStatus, Refusal> {
         self.0.connection_status(&workspace_of(permit)?, look).await
     }
+}
+
+/// Whether a registration is of this directory.
+pub(super) fn is_of(app: &RegisteredApp, cloud: Cloud, tenant: &TenantId) -> bool {
+    let registration = app.registration();
+    (registration.cloud, &registration.tenant) == (cloud, tenant)
 }
 
 impl Core {
@@ -78,14 +85,30 @@ impl Core {
         }
         let keys = self.store.proven_keys(workspace).await?;
         let keys = keys.into_iter().filter(|key| key.released_at.is_none()).collect();
-        let application = self.customer_keys.approach().application().to_owned();
+        let application = match self.as_whom(workspace, &self.budget()).await? {
+            Application::Platform => self.customer_keys.approach().application().to_owned(),
+            Application::Registered(app) => app.registration().client_id.to_string(),
+        };
         Ok(ConnectionStatus { application, counts, tenants, keys })
     }
 
-    /// Asks a directory for a token, and keeps what it says where that is another thing than before. Why it could not be found out.
+    /// Asks a directory for a token, as whom the workspace's key would be used there, and keeps what it says where that is another thing
+    /// than before. Why it could not be found out. The workspace's own registration has nothing to do with any directory but its own:
+    /// those are not asked, and nothing is kept of them.
     pub(super) async fn look_for_application(&self, of: &For) -> Option<Reason> {
-        let deadline = self.options.vault_deadline;
-        let asked = timeout(deadline, self.customer_keys.approach().admitted(&of.tenant, of.cloud, deadline)).await;
+        let as_whom = match self.as_whom(&of.workspace, &self.budget()).await {
+            _ if self.bugs.has(SeededBug::PlatformAppLookedFor) => Application::Platform,
+            Ok(as_whom) => as_whom,
+            Err(why) => return Some(Refusal::from(why).reason()),
+        };
+        let (deadline, approach) = (self.options.vault_deadline, self.customer_keys.approach());
+        let asked = match &as_whom {
+            Application::Platform => timeout(deadline, approach.admitted(&of.tenant, of.cloud, deadline)).await,
+            Application::Registered(app) if is_of(app, of.cloud, &of.tenant) => {
+                timeout(deadline, approach.show(app, deadline)).await
+            }
+            Application::Registered(_) => return None,
+        };
         let refused = match asked.unwrap_or(Err(KeyUnavailable::DirectoryUnreachable)) {
             Ok(()) => None,
             // Ours, or nobody's: that says nothing about the customer's directory.
