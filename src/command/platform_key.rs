@@ -3,12 +3,12 @@
 //! All but `list` and `add` take the database's lock: whoever serves has read the root when it began. Between any two of them the
 //! service may run: both keys are in the file.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use domain::credential::Credential;
 use domain::{Clock as _, DataKey, PlatformKeyId, WorkspaceId, Wrapping};
-use store::sqlite::{Left, MoveSealed, Offline};
+use store::sqlite::{Left, MoveSealed, Offline, OpenRefused};
 use vault::platform::PlatformRoot;
 
 use super::init::runtime;
@@ -31,18 +31,31 @@ fn open(path: &Path) -> Result<Opened, Troubles> {
 }
 
 impl Opened {
-    /// The database under its lock; none if there is none yet.
+    /// The database under its lock; none if there is none yet. One that is away, or that cannot be looked for, is not none: a disk
+    /// that is not mounted looks the same but for the head.
     fn database(&self) -> Result<Option<Offline>, Trouble> {
-        if self.config.database.symlink_metadata().is_err() {
-            return Ok(None);
+        let (path, head) = (&self.config.database, self.config.head());
+        if is_there(path)? {
+            return wire::take_database(&self.config, &self.platform).map(Some);
         }
-        wire::take_database(&self.config, &self.platform).map(Some)
+        if is_there(&head)? {
+            return Err(OpenRefused::HeadAlone { path: path.clone(), head }.into());
+        }
+        Ok(None)
     }
 
     fn key(&self, key: PlatformKeyId) -> Result<(), Trouble> {
         let known = self.platform.keys().iter().any(|(id, _)| *id == key);
         let refused = vault::platform::RootRefused::NoSuchKey(key);
         if known { Ok(()) } else { Err(wire::root_trouble(&self.config.platform_key.file, &refused)) }
+    }
+}
+
+fn is_there(path: &Path) -> Result<bool, OpenRefused> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(OpenRefused::Unreadable { path: path.to_owned(), cause }),
     }
 }
 
@@ -140,19 +153,26 @@ pub fn platform_key_reseal(path: &Path, out: &mut impl Write) -> Result<(), Trou
     Ok(())
 }
 
-/// Takes a key that nothing is under out of the file.
+/// Takes a key that nothing is under out of the file. The database has to be there to say so: a key that is gone does not come back.
 pub fn platform_key_remove(path: &Path, key: PlatformKeyId, out: &mut impl Write) -> Result<(), Troubles> {
     let opened = open(path)?;
     opened.key(key)?;
-    let database = opened.database()?;
-    if let Some(database) = &database {
-        let left = database.left_under(key)?;
-        let of_the_primary = database.root_check()? == opened.platform.primary_check_value();
-        if !left.is_empty() || !of_the_primary {
-            let what = format!("{key} is still needed: {}", rows(&left));
-            return Err(Trouble::new(what, "seal everything anew first: byokd platform-key reseal").into());
-        }
+    let Some(mut database) = opened.database()? else {
+        let what = format!(
+            "there is no database at {}: whether anything is under {key} cannot be told, and the key stays",
+            opened.config.database.display()
+        );
+        let hint = "let `database` in the configuration name the database, and see that its disk is mounted";
+        return Err(Trouble::new(what, hint).into());
+    };
+    let left = database.left_under(key)?;
+    let of_the_primary = database.root_check()? == opened.platform.primary_check_value();
+    if !left.is_empty() || !of_the_primary {
+        let what = format!("{key} is still needed: {}", rows(&left));
+        return Err(Trouble::new(what, "seal everything anew first: byokd platform-key reseal").into());
     }
+    // The older of the head's two halves may be under it still, and would count as damaged without it.
+    database.renew_head()?;
     let file = &opened.config.platform_key.file;
     PlatformRoot::remove_key(file, key, &SystemEntropy).map_err(|refused| wire::root_trouble(file, &refused))?;
     drop(database);

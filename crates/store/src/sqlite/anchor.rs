@@ -76,6 +76,11 @@ impl Anchor {
         Ok(())
     }
 
+    /// The same head in a file of its own, which is written from now on.
+    pub(super) fn renew(&mut self, file: HeadFile) {
+        self.file = file;
+    }
+
     /// The head follows a commit, before anybody is told of it.
     pub(super) fn advance(&mut self, head: &Head) -> Result<(), HeadRefused> {
         if *head != self.file.last() {

@@ -147,7 +147,8 @@ impl Offline {
             done += rows;
             told(Resealed { done, of });
         }
-        if done > 0 || of > 0 {
+        // It may have ended before between the last rows and this.
+        if done > 0 || !self.recognised_by(primary, root_check)? {
             self.unit(|unit| {
                 unit.recognise_by(root_check);
                 let what = AuditKind::PlatformKeyInUse { key: primary, rows: done };
@@ -158,13 +159,25 @@ impl Offline {
                 })
             })?;
         }
-        // Both of its slots, so that nothing in it is under another key either.
-        let head = self.codes.head_of(&read::meta(&self.conn, &self.codes)?);
-        let Outside { head: path, seal, .. } = &self.outside;
-        HeadFile::create(path, self.codes.cluster().0, Arc::clone(seal), &head)?;
+        self.renew_head()?;
         // Out of the log too: an older page of it would still be under the old key.
         self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(StoreError::from)?;
         Ok(done)
+    }
+
+    /// Writes the head anew as it is, both of its slots: nothing in it is under another key than the primary then.
+    pub fn renew_head(&mut self) -> Result<(), NotMoved> {
+        let head = self.codes.head_of(&read::meta(&self.conn, &self.codes)?);
+        let Outside { head: path, seal, .. } = &self.outside;
+        Ok(self.anchor.renew(HeadFile::create(path, self.codes.cluster().0, Arc::clone(seal), &head)?))
+    }
+
+    /// Whether the rows about the sets and the database are the primary's too.
+    fn recognised_by(&self, primary: PlatformKeyId, root_check: [u8; 16]) -> Result<bool, StoreError> {
+        let others =
+            "SELECT (SELECT count(*) FROM sets WHERE mac_key <> ?1) + (SELECT count(*) FROM meta WHERE mac_key <> ?1)";
+        let others: i64 = self.conn.query_row(others, [primary.as_bytes()], |row| row.get(0))?;
+        Ok(others == 0 && self.root_check()? == root_check)
     }
 
     fn unit<T>(&mut self, work: impl FnOnce(&mut Unit<'_>) -> Result<T, NotMoved>) -> Result<T, NotMoved> {
@@ -219,12 +232,12 @@ fn left_under(conn: &Connection, key: PlatformKeyId) -> Result<Vec<Left>, StoreE
     Ok(left)
 }
 
-/// Rows whose code is under another key.
+/// Rows that are not all under this key.
 fn rows_not_under(conn: &Connection, primary: PlatformKeyId) -> Result<u64, StoreError> {
     let mut sum = 0;
     for (table, column) in columns_of_bytes(conn)? {
         if column == "mac_key" && table != "meta" && table != "sets" {
-            let count = format!("SELECT count(*) FROM \"{table}\" WHERE mac_key <> ?1");
+            let count = format!("SELECT count(*) FROM \"{table}\" WHERE {}", reseal::not_under(&table));
             let rows: i64 = conn.query_row(&count, [primary.as_bytes()], |row| row.get(0))?;
             sum += u64::try_from(rows).unwrap_or(0);
         }

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use domain::PlatformKeyId;
 use domain::row_seal::RowMac;
+use domain::{PlatformKeyId, WrappingKey};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -36,12 +36,34 @@ struct Found<R> {
     place: Vec<Value>,
 }
 
+/// Which rows of a table are not all under the key `?1`: by their code, or by the key that their sealed part names. A row gets
+/// a new code whenever it is written, and its sealed part stays.
+///
+/// A sealed part is a version byte, the key's id and the rest; an empty one was erased.
+pub(super) fn not_under(table: &str) -> &'static str {
+    if table == NumberedWrapping::TABLE {
+        "mac_key <> ?1 OR (sealed_blob <> x'' AND substr(sealed_blob, 2, 16) <> ?1) OR (wrapped_by = 1 AND wrapping_key <> ?1)"
+    } else if table == OwnedCredential::TABLE {
+        "mac_key <> ?1 OR (sealed <> x'' AND substr(sealed, 2, 16) <> ?1)"
+    } else {
+        "mac_key <> ?1"
+    }
+}
+
+/// What is stored in a sealed part's place names the key it goes over to: else it would be taken over again for ever.
+fn names(sealed: &[u8], key: PlatformKeyId) -> Result<(), String> {
+    match sealed.get(1..17) {
+        Some(named) if named == key.as_bytes() => Ok(()),
+        Some(_) | None => Err(format!("it did not come back under {key}")),
+    }
+}
+
 impl Pass<'_> {
     /// The clause that leaves out what is in order already.
-    fn clause(&self) -> String {
+    fn clause(&self, table: &str) -> String {
         match self.epoch {
             Some(epoch) => format!("WHERE ?1 IS NOT NULL AND epoch <> {epoch}"),
-            None => "WHERE mac_key <> ?1".to_owned(),
+            None => format!("WHERE {}", not_under(table)),
         }
     }
 
@@ -52,7 +74,7 @@ impl Pass<'_> {
     fn found<R: Stored>(&self, conn: &Connection, codes: &RowCodes) -> Result<Vec<Found<R>>, StoreError> {
         let places = primary_key(conn, R::TABLE)?;
         let by = places.join(", ");
-        let (columns, table, clause) = (R::COLUMNS, R::TABLE, self.clause());
+        let (columns, table, clause) = (R::COLUMNS, R::TABLE, self.clause(R::TABLE));
         let mut statement = conn.prepare(&format!(
             "SELECT {columns}, epoch, revision, mac_key, mac, {by} FROM {table} {clause} ORDER BY {by} LIMIT ?2"
         ))?;
@@ -129,15 +151,18 @@ impl InStep<'_, '_, '_, '_> {
             let (number, wrapping) = (found.row.number, &found.row.wrapping);
             let workspace = wrapping.workspace.clone();
             let mut moved = NumberedWrapping { number, wrapping: wrapping.clone() };
-            // A destroyed data key's wrapping has no bytes any more.
-            if !wrapping.sealed_blob.is_empty() {
+            if wrapping.sealed_blob.is_empty() {
+                // A destroyed data key's wrapping has no bytes any more: only the name of the key is left to go over.
+                if let WrappingKey::Platform(_) = wrapping.wrapped_by {
+                    moved.wrapping.wrapped_by = WrappingKey::Platform(self.pass.primary);
+                }
+            } else {
                 let key = read::wrapped_key(self.step.conn(), self.step.codes(), &workspace, wrapping.data_key)?;
                 let key = key.ok_or(StoreError::RowForged { table: "data_keys" })?.row.key;
-                moved.wrapping = sealed.move_wrapping(&key, wrapping).map_err(|why| NotMoved::Sealed {
-                    workspace: workspace.clone(),
-                    data_key: wrapping.data_key,
-                    why,
-                })?;
+                let not_moved =
+                    |why| NotMoved::Sealed { workspace: workspace.clone(), data_key: wrapping.data_key, why };
+                moved.wrapping = sealed.move_wrapping(&key, wrapping).map_err(not_moved)?;
+                names(&moved.wrapping.sealed_blob, self.pass.primary).map_err(not_moved)?;
             }
             let code = self.step.reseal(Some(workspace.clone()), &moved, self.pass.stamp(found.stamp), found.code)?;
             let (_, key) = crate::row::wrapping_key_code(moved.wrapping.wrapped_by);
@@ -175,10 +200,10 @@ impl InStep<'_, '_, '_, '_> {
             let mut moved = found.row;
             let workspace = moved.workspace.clone();
             if !moved.credential.sealed.is_empty() {
-                let part = sealed.move_credential(&workspace, &moved.credential).map_err(|why| {
-                    NotMoved::Credential { workspace: workspace.clone(), credential: moved.credential.id, why }
-                })?;
-                moved.credential.sealed = part;
+                let credential = moved.credential.id;
+                let not_moved = |why| NotMoved::Credential { workspace: workspace.clone(), credential, why };
+                moved.credential.sealed = sealed.move_credential(&workspace, &moved.credential).map_err(not_moved)?;
+                names(&moved.credential.sealed, self.pass.primary).map_err(not_moved)?;
             }
             let code = self.step.reseal(Some(workspace), &moved, self.pass.stamp(found.stamp), found.code)?;
             let written = self
