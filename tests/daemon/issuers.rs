@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api::byok::v1 as pb;
+use api::byok::v1::callers_client::CallersClient;
 use api::byok::v1::workspaces_client::WorkspacesClient;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -13,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use byokd::clock::SystemClock;
 use byokd::config::{ConfiguredIssuer, ConfiguredSubject};
 use byokd::issuers;
+use byokd::wire::Assembly;
 use domain::Clock as _;
 use identity::jwt::Algorithm;
 use identity::{EitherCallers, TokenCallers, token_hash};
@@ -234,4 +236,37 @@ async fn whoever_is_not_configured_is_nobody() {
     let without = issuer.site(&[]).await;
     assert_eq!(asks(&without, &good).await.unwrap_err().code(), Code::Unauthenticated);
     without.stopped().await;
+}
+
+/// The callers of issuers are the configuration's: nobody of the database gets such a name, and a daemon whose database has it
+/// already does not start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subjects_name_is_nobody_elses() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let issuer = IssuerServer::start().await;
+    let create = |id: &str| pb::CreateCallerRequest {
+        caller_id: id.into(),
+        grants: vec!["auditor@acme".into()],
+        ..Default::default()
+    };
+    let site = issuer.site(&[issuer.configured()]).await;
+    let mut callers = CallersClient::new(site.client().await);
+    let taken = callers.create_caller(create("chat")).await.unwrap_err();
+    assert_eq!(taken.code(), Code::AlreadyExists, "{taken:?}");
+    let listed = callers.get_caller(pb::GetCallerRequest { name: "callers/chat".into() }).await.unwrap().into_inner();
+    assert_eq!(listed.grants, ["auditor@acme", "platform-operator"]);
+    drop(callers);
+    site.stopped().await;
+
+    let mut platform = None;
+    let before = Site::with(|assembly| platform = Some(assembly.platform.clone())).await;
+    before.acme().await;
+    CallersClient::new(before.client().await).create_caller(create("chat")).await.unwrap();
+    let (signed, _) = issuers::signed(&[issuer.configured()]).unwrap();
+    let (store, vault) = (before.store.clone(), before.vault.clone());
+    let mut again = Assembly::new(store, vault, platform.unwrap(), Arc::new(signed));
+    again.clock = before.clock.clone();
+    let refused = again.start().await.err().expect("a name of two callers keeps it from starting");
+    assert!(refused.to_string().contains("chat"), "{refused}");
+    before.stopped().await;
 }

@@ -33,6 +33,11 @@ pub trait Callers: Send + Sync + 'static {
     /// Who showed this credential, or nobody. There is no reason on purpose: a stranger learns nothing from it.
     fn authenticate(&self, credential: Credential<'_>) -> Option<Known>;
 
+    /// Whether a name of this certificate is one of these callers', be it of one who is let in no more.
+    fn names(&self, peer: &PeerNames) -> bool {
+        self.authenticate(Credential::Certificate(peer)).is_some()
+    }
+
     /// Changes whenever somebody who was known may be no more, or be somebody else.
     fn generation(&self) -> u64;
 

@@ -93,6 +93,10 @@ impl Callers for CertificateCallers {
         (self.clock.now().wall < until).then(|| Known { caller: caller.clone(), until: Some(until) })
     }
 
+    fn names(&self, peer: &PeerNames) -> bool {
+        peer.names.iter().any(|name| self.holders.contains_key(name))
+    }
+
     /// The set never changes.
     fn generation(&self) -> u64 {
         0
@@ -103,13 +107,17 @@ impl Callers for CertificateCallers {
     }
 }
 
-/// Callers of several kinds: whoever one of them knows is known.
+/// Callers of several kinds: whoever one of them knows is known. A certificate whose names both know is nobody's.
 pub struct EitherCallers<A, B>(pub A, pub B);
 
 /// The same callers, held by several.
 impl<T: Callers + ?Sized> Callers for Arc<T> {
     fn authenticate(&self, credential: Credential<'_>) -> Option<Known> {
         (**self).authenticate(credential)
+    }
+
+    fn names(&self, peer: &PeerNames) -> bool {
+        (**self).names(peer)
     }
 
     fn generation(&self) -> u64 {
@@ -127,7 +135,22 @@ impl<T: Callers + ?Sized> Callers for Arc<T> {
 
 impl<A: Callers, B: Callers> Callers for EitherCallers<A, B> {
     fn authenticate(&self, credential: Credential<'_>) -> Option<Known> {
-        self.0.authenticate(credential).or_else(|| self.1.authenticate(credential))
+        match credential {
+            Credential::Certificate(peer) => match (self.0.names(peer), self.1.names(peer)) {
+                (true, false) => self.0.authenticate(credential),
+                (false, true) => self.1.authenticate(credential),
+                // Whose name would the audit carry? Also where one of the two has expired: the other is not who was meant.
+                (true, true) | (false, false) => None,
+            },
+            // A token has one hash or one signer: who knows it first is the only one.
+            Credential::Bearer(_) | Credential::None => {
+                self.0.authenticate(credential).or_else(|| self.1.authenticate(credential))
+            }
+        }
+    }
+
+    fn names(&self, peer: &PeerNames) -> bool {
+        self.0.names(peer) || self.1.names(peer)
     }
 
     /// Both only ever count up.

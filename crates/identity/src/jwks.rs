@@ -92,6 +92,11 @@ impl PublicKey {
         self.family == algorithm.family() && self.algorithm.as_deref().is_none_or(|named| named == algorithm.as_str())
     }
 
+    /// Whether it is the same key, for the same.
+    fn is(&self, other: &Self) -> bool {
+        self.public == other.public && self.issuer == other.issuer && self.algorithm == other.algorithm
+    }
+
     pub(crate) fn decoding(&self) -> &DecodingKey {
         &self.decoding
     }
@@ -120,8 +125,9 @@ fn read_set(body: &[u8]) -> Option<HashMap<String, Arc<PublicKey>>> {
     for kid in twice {
         keys.remove(&kid);
     }
-    // A set without a usable key is a mistake of the issuer's; the one before is worth more.
-    (!keys.is_empty()).then_some(keys)
+    // An issuer that lists nothing has withdrawn what it listed. Entries of which none is usable are a mistake of the issuer's;
+    // the set before is worth more.
+    (entries.is_empty() || !keys.is_empty()).then_some(keys)
 }
 
 /// How long keys are good, and how often they are asked for.
@@ -152,7 +158,7 @@ pub enum NoKey {
     /// The set is known, and the key is not in it.
     #[error("the issuer lists no such key")]
     Unknown,
-    /// The set was never fetched, or is too old.
+    /// The set was never fetched, is too old, or lists nothing.
     #[error("the issuer's keys cannot be had")]
     Unavailable,
 }
@@ -242,7 +248,8 @@ impl KeySet {
     /// The key of this id, and until when the set it is from is good. Waits for nobody.
     pub fn known(&self, kid: &str) -> Result<(Arc<PublicKey>, Timestamp), NoKey> {
         let fetched = self.fetched.load();
-        let good = fetched.as_ref().filter(|set| self.age(set) < self.freshness.longest).ok_or(NoKey::Unavailable)?;
+        let good = |set: &&Arc<Fetched>| !set.keys.is_empty() && self.age(set) < self.freshness.longest;
+        let good = fetched.as_ref().filter(good).ok_or(NoKey::Unavailable)?;
         good.keys.get(kid).map(|key| (Arc::clone(key), good.until)).ok_or(NoKey::Unknown)
     }
 
@@ -315,7 +322,7 @@ impl KeySet {
         let before = self.fetched.swap(Some(Arc::new(Fetched { keys, at: asked.boot, until })));
         let now = self.fetched.load();
         if let (Some(before), Some(now)) = (before, now.as_ref())
-            && before.keys.iter().any(|(kid, key)| now.keys.get(kid).is_none_or(|other| other.public != key.public))
+            && before.keys.iter().any(|(kid, key)| now.keys.get(kid).is_none_or(|other| !other.is(key)))
         {
             self.losses.fetch_add(1, Ordering::AcqRel);
         }

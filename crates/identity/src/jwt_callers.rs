@@ -11,9 +11,9 @@ use std::time::Duration;
 use domain::permission::{Caller, Grant};
 use domain::{Clock, Timestamp};
 
-use crate::jwks::{KeySet, NoKey};
+use crate::jwks::{KeySet, NoKey, PublicKey};
 use crate::jwt::{self, Algorithm, Claims};
-use crate::{Callers, Credential, Known};
+use crate::{Callers, ConfiguredCaller, Credential, Known};
 
 /// How far an issuer's clock may be ahead of ours, in seconds. A token's end has no such room.
 const AHEAD: i64 = 60;
@@ -114,6 +114,7 @@ impl Believed {
 /// Accepts tokens that an issuer signed.
 pub struct JwtCallers {
     issuers: HashMap<String, Believed>,
+    configured: Vec<ConfiguredCaller>,
     clock: Arc<dyn Clock>,
 }
 
@@ -123,11 +124,18 @@ impl JwtCallers {
     /// # Errors
     /// [`IssuersRefused`].
     pub fn new(issuers: impl IntoIterator<Item = Issuer>, clock: Arc<dyn Clock>) -> Result<Self, IssuersRefused> {
-        let mut all = HashMap::new();
+        let (mut all, mut configured) = (HashMap::new(), Vec::new());
         for issuer in issuers {
             let name = issuer.issuer.clone();
             let (mut exact, mut prefixes) = (HashMap::new(), Vec::<(String, Arc<Caller>)>::new());
             for rule in &issuer.subjects {
+                configured.push(ConfiguredCaller {
+                    name: rule.name.clone(),
+                    certificate: None,
+                    token: true,
+                    grants: rule.grants.clone(),
+                    expires: None,
+                });
                 let caller = Arc::new(Caller::new(&rule.name, &rule.grants));
                 let repeated = match &rule.subject {
                     SubjectPattern::Exact(subject) => exact.insert(subject.clone(), caller).is_some(),
@@ -146,7 +154,7 @@ impl JwtCallers {
                 return Err(IssuersRefused::IssuerRepeated(name));
             }
         }
-        Ok(Self { issuers: all, clock })
+        Ok(Self { issuers: all, configured, clock })
     }
 
     fn known(&self, token: &str) -> Option<Known> {
@@ -168,6 +176,9 @@ impl JwtCallers {
             }
         };
         let claims = token.verify(&key, algorithm).ok()?;
+        if !signs_for(&key, issuer, &claims) {
+            return None;
+        }
         let until = self.good_until(issuer, &claims)?.min(keys_until);
         let caller = believed.caller(claims.text("sub").filter(|sub| sub.len() <= LONGEST_SUBJECT)?)?;
         (self.clock.now().wall < until).then_some(Known { caller, until: Some(until) })
@@ -190,6 +201,13 @@ impl JwtCallers {
     }
 }
 
+/// Whether the key is this issuer's, where its set says whose it is: a directory lists keys of other issuers among its own, and
+/// writes `{tenantid}` for the tenant that the token names.
+fn signs_for(key: &PublicKey, issuer: &Issuer, claims: &Claims) -> bool {
+    let tenant = claims.text("tid").unwrap_or_default();
+    key.issuer().is_none_or(|said| said.replace("{tenantid}", tenant) == issuer.issuer)
+}
+
 impl Callers for JwtCallers {
     fn authenticate(&self, credential: Credential<'_>) -> Option<Known> {
         match credential {
@@ -201,6 +219,10 @@ impl Callers for JwtCallers {
     /// A key that an issuer withdrew takes its callers' connections along.
     fn generation(&self) -> u64 {
         self.issuers.values().map(|believed| believed.issuer.keys.losses()).fold(0, u64::wrapping_add)
+    }
+
+    fn configured(&self) -> Vec<ConfiguredCaller> {
+        self.configured.clone()
     }
 }
 

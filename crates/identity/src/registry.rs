@@ -13,7 +13,7 @@ use domain::permission::Caller;
 use domain::{CertificateName, Clock, Moment, Timestamp};
 
 use crate::tokens::{Hash, token_hash};
-use crate::{Callers, Credential, Known};
+use crate::{Callers, Credential, Known, PeerNames};
 
 /// The database's callers. Asked like any others; not touched by a request whose connection knows its caller.
 pub struct CallerRegistry {
@@ -142,6 +142,11 @@ impl Callers for CallerRegistry {
         Some(Known { caller: caller.clone(), until })
     }
 
+    fn names(&self, peer: &PeerNames) -> bool {
+        let present = self.read();
+        peer.names.iter().any(|name| present.by_certificate.contains_key(name))
+    }
+
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -159,7 +164,7 @@ mod tests {
 
     use domain::caller::StoredToken;
 
-    use crate::{Admission, PeerNames};
+    use crate::{Admission, CertificateCallers, CertificateHolder, EitherCallers};
 
     #[derive(Default)]
     struct Hand(AtomicU64);
@@ -295,6 +300,46 @@ mod tests {
         assert_eq!(shown(&["other.example", "web.example"]).as_deref(), Some("web"));
         assert_eq!(shown(&["web.example", "spiffe://a/chat"]), None);
         assert_eq!(shown(&[]), None);
+    }
+
+    /// A certificate whose name the configuration and the database both know is nobody's: of one caller or of two, and also when
+    /// the configured one has expired.
+    #[test]
+    fn a_certificate_of_the_configuration_and_of_the_database_is_nobodys() {
+        let (clock, registry, _) = registry();
+        let holder = |name: &str, certificate: &str, expires: Option<u64>| CertificateHolder {
+            name: name.to_owned(),
+            certificate: certificate.parse().unwrap(),
+            grants: vec!["platform-service".parse().unwrap()],
+            expires: expires.map(|at| moment(at).wall),
+        };
+        let configured = [
+            holder("chat", "chat.example", None),
+            holder("both", "both.example", None),
+            holder("old", "old.example", Some(5)),
+        ];
+        let configured = CertificateCallers::new(configured, clock.clone()).unwrap();
+        let with = |id: &str, name: &str| StoredCaller {
+            certificate: Some(name.parse().unwrap()),
+            tokens: [None, None],
+            ..stored(id, "-")
+        };
+        registry
+            .know(&[with("web", "web.example"), with("two", "both.example"), with("new", "old.example")], moment(0));
+        let either = EitherCallers(configured, registry);
+        let shown = |names: &[&str]| {
+            let names = names.iter().map(|name| name.parse().unwrap()).collect();
+            let peer = PeerNames { fingerprint: [1; 32], names, until: moment(90).wall };
+            either.authenticate(Credential::Certificate(&peer)).map(|known| known.caller.name().to_owned())
+        };
+        for at in [0, 6] {
+            clock.set(at);
+            assert_eq!(shown(&["chat.example"]).as_deref(), Some("chat"));
+            assert_eq!(shown(&["web.example"]).as_deref(), Some("web"));
+            for nobodys in [&["both.example"] as &[_], &["old.example"], &["chat.example", "web.example"], &[]] {
+                assert_eq!(shown(nobodys), None, "{nobodys:?} at {at}");
+            }
+        }
     }
 
     fn names_number(names: &[CertificateName]) -> u8 {

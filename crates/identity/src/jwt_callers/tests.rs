@@ -309,6 +309,62 @@ async fn a_withdrawn_key_is_forgotten_by_connections_too() {
     assert!(world.who(&token).is_none());
 }
 
+/// An issuer that lists nothing any more has withdrawn its keys; an answer that is no set, or holds nothing usable, is a mistake
+/// that takes nobody's key away.
+#[tokio::test]
+async fn an_empty_set_withdraws_the_only_key() {
+    for (answer, stays) in [
+        (json!({"keys": []}), false),
+        (json!({"keys": {}}), true),
+        (json!({}), true),
+        (json!({"keys": [7]}), true),
+        (json!({"keys": [{"kty": "oct", "kid": "rsa", "k": "AAAA"}]}), true),
+    ] {
+        let world = World::fetched().await;
+        let token = world.token(&claims());
+        let before = world.callers.generation();
+        world.served.documents.lock().unwrap().insert(JWKS.to_owned(), answer.clone());
+        world.clock.0.store(START + 31, Ordering::SeqCst);
+        let _ = world.keys.find("unknown").await;
+        assert_eq!(world.served.asked.load(Ordering::SeqCst), 2);
+        assert_eq!(world.who(&token).is_some(), stays, "{answer}");
+        assert_eq!(world.callers.generation() == before, stays, "{answer}");
+    }
+}
+
+/// Where the set says whose a key is, it signs for nobody else; `{tenantid}` is the token's own tenant.
+#[tokio::test]
+async fn a_key_of_another_issuer_signs_for_nobody_here() {
+    for (bound, tid, lets_in) in [
+        (ISSUER, None, true),
+        ("https://issuer.example/{tenantid}", Some("tenant"), true),
+        ("https://issuer.example/{tenantid}", Some("other"), false),
+        ("https://issuer.example/{tenantid}", None, false),
+        ("https://issuer.example/other", Some("tenant"), false),
+        ("https://other.example/tenant", None, false),
+    ] {
+        let world = World::of(KeySource::At(JWKS.parse().unwrap()));
+        let mut key = world.rsa.jwk("rsa");
+        key["issuer"] = json!(bound);
+        world.served.documents.lock().unwrap().insert(JWKS.to_owned(), json!({"keys": [key]}));
+        let _ = world.keys.find("rsa").await;
+        let claims = tid.map_or_else(claims, |tid| with("tid", json!(tid)));
+        assert_eq!(world.who(&world.token(&claims)).is_some(), lets_in, "{bound} {tid:?}");
+    }
+}
+
+/// Every rule's name is the configuration's: reserved, listed, and counted where somebody has to be left who administers.
+#[tokio::test]
+async fn every_subjects_caller_is_of_the_configuration() {
+    let configured = World::of(KeySource::At(JWKS.parse().unwrap())).callers.configured();
+    let names: Vec<&str> = configured.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names, ["chat", "cluster", "batch"]);
+    let plain = |one: &ConfiguredCaller| {
+        one.token && one.certificate.is_none() && one.expires.is_none() && one.grants == [Grant::EVERYTHING]
+    };
+    assert!(configured.iter().all(plain));
+}
+
 /// Keys are found through the issuer's own document, which has to name exactly the issuer and stay on its host.
 #[tokio::test]
 async fn discovery_stays_with_the_issuer() {
