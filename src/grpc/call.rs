@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::RequestId;
 use domain::permission::{self, Action, Caller, Permit, Target};
+use domain::{Reason, RequestId};
 use envelope::Context;
+use http::HeaderValue;
 use service::{Refusal, Service};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,13 +22,41 @@ use super::{Grpc, refuse};
 pub(super) struct Call {
     grpc: Arc<Grpc>,
     caller: Arc<Caller>,
+    /// What its caller showed, if not a certificate.
+    authorization: Option<HeaderValue>,
     asked: Option<Duration>,
+}
+
+/// Who began a stream, and what they showed: looked at again while the stream lasts.
+pub(super) struct Standing {
+    grpc: Arc<Grpc>,
+    caller: Arc<Caller>,
+    authorization: Option<HeaderValue>,
+}
+
+impl Standing {
+    /// Refused: whoever began the stream would not be let in now, or has lost some of what was given then. Where nothing changed
+    /// nobody is asked, as with a connection's next request.
+    pub(super) fn holds(&self) -> Result<(), Refusal> {
+        let now = self.grpc.caller(self.authorization.as_ref())?;
+        if now.still_holds(&self.caller) { Ok(()) } else { Err(Refusal::because(Reason::Unauthenticated)) }
+    }
 }
 
 impl Call {
     /// A call that arrives now; `asked` is how long its caller will wait.
-    pub(super) fn new(grpc: Arc<Grpc>, caller: Arc<Caller>, asked: Option<Duration>) -> Self {
-        Self { grpc, caller, asked }
+    pub(super) fn new(
+        grpc: Arc<Grpc>,
+        caller: Arc<Caller>,
+        authorization: Option<HeaderValue>,
+        asked: Option<Duration>,
+    ) -> Self {
+        Self { grpc, caller, authorization, asked }
+    }
+
+    /// For a stream, which may outlast what its caller was given.
+    pub(super) fn standing(&self) -> Standing {
+        Standing { grpc: self.grpc.clone(), caller: self.caller.clone(), authorization: self.authorization.clone() }
     }
 
     /// How long the call may take until it is answered, or a stream until it begins to be.

@@ -35,9 +35,11 @@ use api::byok::v1::enterprise_keys_server::EnterpriseKeysServer;
 use api::byok::v1::operations_server::OperationsServer;
 use api::byok::v1::tenants_server::TenantsServer;
 use api::byok::v1::workspaces_server::WorkspacesServer;
+use domain::permission::Caller;
 use domain::{Clock, Entropy, Reason, RequestId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use identity::{Admission, Callers, Credential};
 use service::{Refusal, Service};
@@ -125,7 +127,14 @@ impl Grpc {
 
     /// The caller of a request, by its token or its connection's certificate, or a refusal. The body has not been read yet.
     fn admit(self: &Arc<Self>, request: &Incoming) -> Result<Call, Refusal> {
-        let credential = match request.headers().get(AUTHORIZATION) {
+        let authorization = request.headers().get(AUTHORIZATION);
+        let caller = self.caller(authorization)?;
+        Ok(Call::new(self.clone(), caller, authorization.cloned(), deadline::asked_for(request.headers())))
+    }
+
+    /// Who shows this header, or the connection's certificate, now.
+    fn caller(&self, authorization: Option<&HeaderValue>) -> Result<Arc<Caller>, Refusal> {
+        let credential = match authorization {
             // What a request says itself counts alone: whoever shows a token that is refused is not let in as somebody else.
             Some(header) => {
                 let text = header.to_str().unwrap_or_default();
@@ -137,13 +146,12 @@ impl Grpc {
                 names.map_or(Credential::None, Credential::Certificate)
             }
         };
-        let caller = self.admission.admit(credential).ok_or_else(|| {
+        self.admission.admit(credential).ok_or_else(|| {
             // A replica that does not know who may call cannot say of anybody that they may not.
             let shown = !matches!(credential, Credential::None);
             let known = !shown || self.admission.is_current();
             Refusal::because(if known { Reason::Unauthenticated } else { Reason::ControlLeaseEnded })
-        })?;
-        Ok(Call::new(self.clone(), caller, deadline::asked_for(request.headers())))
+        })
     }
 
     async fn route(self: Arc<Self>, request: Incoming) -> Outgoing {

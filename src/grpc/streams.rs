@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status, Streaming};
 use tracing::Instrument;
 
-use super::call::Call;
+use super::call::{Call, Standing};
 use super::refuse;
 use super::text::Under;
 
@@ -27,6 +27,9 @@ use super::text::Under;
 const PIECE: usize = 256 * 1024;
 /// What the envelope adds to a piece, at most: a tag for each segment.
 const ADDED: usize = 16 * (PIECE / envelope::SEGMENT_LEN + 2) + PROLOGUE_LEN;
+
+/// A stream that has nothing to tell looks this often whether its caller would still be let in.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The answers of a stream, as they come.
 pub(super) struct Answers<T>(mpsc::Receiver<Result<T, Status>>);
@@ -60,18 +63,21 @@ pub(super) struct Sender<T> {
     end: Option<Instant>,
     /// How long it may stand still.
     pause: Duration,
+    standing: Standing,
     stopping: watch::Receiver<()>,
 }
 
 impl<T> Sender<T> {
-    /// Hands an answer over; waits for a slow reader, though not for ever.
+    /// Hands an answer over to a caller who is still let in; waits for a slow reader, though not for ever.
     pub(super) async fn send(&self, answer: T) -> Result<(), Ended> {
+        self.standing.holds()?;
         let sent = tokio::time::timeout_at(self.until(), self.answers.send(Ok(answer))).await;
         sent.map_err(|_| too_late())?.map_err(|_| Ended::Alone)
     }
 
     /// Waits for `work`, though not for ever, and not when nobody is there to read its result.
     pub(super) async fn within<V>(&self, work: impl Future<Output = Result<V, Refusal>>) -> Result<V, Ended> {
+        self.standing.holds()?;
         let until = self.until();
         tokio::select! {
             biased;
@@ -93,7 +99,17 @@ impl<T> Sender<T> {
             done = work => Ok(done?),
             () = self.answers.closed() => Err(Ended::Alone),
             () = over => Err(too_late().into()),
+            refusal = self.shut_out() => Err(refusal.into()),
             () = self.stopped() => Err(Refusal::because(Reason::ShuttingDown).into()),
+        }
+    }
+
+    async fn shut_out(&self) -> Refusal {
+        loop {
+            if let Err(refusal) = self.standing.holds() {
+                return refusal;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -122,7 +138,8 @@ where
     let (answers, receiver) = mpsc::channel(1);
     let request = call.new_request();
     let pause = call.longest_pause();
-    let sender = Sender { answers: answers.clone(), end: call.stream_end(), pause, stopping: call.stopping() };
+    let (end, standing, stopping) = (call.stream_end(), call.standing(), call.stopping());
+    let sender = Sender { answers: answers.clone(), end, pause, standing, stopping };
     let work = work(sender);
     let stream = async move {
         let refusal = match AssertUnwindSafe(work).catch_unwind().await {

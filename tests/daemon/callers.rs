@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use api::byok::v1 as pb;
 use api::byok::v1::callers_client::CallersClient;
+use api::byok::v1::encryption_client::EncryptionClient;
+use api::byok::v1::workspaces_client::WorkspacesClient;
 use byokd::clock::SystemClock;
 use domain::permission::Grant;
 use identity::{Token, TokenCallers, token_hash};
@@ -11,7 +13,7 @@ use store::{Outage, StoreError};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::site::{Client, Site, TOKEN, encrypt};
+use crate::site::{APP, Client, Site, TOKEN, encrypt};
 
 /// A site whose configured callers hold these grants; the token of each is its own name.
 async fn site(callers: &[(&str, &[&str])]) -> Site {
@@ -297,4 +299,66 @@ async fn a_replica_that_is_cut_off_lets_nobody_of_the_database_in() {
     assert_eq!(seals(&site.with_token("nobody").await).await, Err("CONTROL_LEASE_ENDED".into()));
     let listed = admin.list_callers(pb::ListCallersRequest::default()).await.unwrap_err();
     assert_eq!(reason(&listed), "STORE_UNAVAILABLE");
+}
+
+/// A stream lasts no longer than its caller is let in with what it began by: whoever watches is told within a second or so though
+/// nothing happens, and whoever sends is refused with the next piece. Others, and who is given more, go on.
+#[tokio::test]
+async fn a_stream_ends_when_its_caller_is_shut_out() {
+    let site = site(&[EVERYTHING]).await;
+    let mut admin = callers(&site, TOKEN).await;
+    let mut watches = Vec::new();
+    for id in ["disabled", "less", "more"] {
+        admin.create_caller(create(id, &["auditor@acme", "workspace-admin@acme"])).await.unwrap();
+        let token = admin.issue_token(issue(id)).await.unwrap().into_inner().token;
+        let mut client = WorkspacesClient::new(site.with_token(&token).await);
+        let request = pb::WatchSelectionRequest { parent: "workspaces/acme".into() };
+        let mut watch = client.watch_selection(request).await.unwrap().into_inner();
+        watch.message().await.unwrap().expect("what is so now");
+        watches.push(watch);
+    }
+    admin.create_caller(create("chat", &["platform-service@acme"])).await.unwrap();
+    let token = admin.issue_token(issue("chat")).await.unwrap().into_inner().token;
+    let mut sealing = EncryptionClient::new(site.with_token(&token).await);
+    let (pieces, outgoing) = tokio::sync::mpsc::channel(4);
+    let message = |message| pb::EncryptStreamRequest { message: Some(message) };
+    let header = pb::StreamHeader { app: APP.into(), ..Default::default() };
+    let piece = || message(pb::encrypt_stream_request::Message::Plaintext(vec![7; 100_000].into()));
+    pieces.send(message(pb::encrypt_stream_request::Message::Header(header))).await.unwrap();
+    let outgoing = tokio_stream::wrappers::ReceiverStream::new(outgoing);
+    let mut sealed = sealing.encrypt_stream(outgoing).await.unwrap().into_inner();
+    sealed.message().await.unwrap().expect("the beginning");
+
+    let grants = |id: &str, add: &[&str], remove: &[&str]| pb::UpdateCallerRequest {
+        name: format!("callers/{id}"),
+        add_grants: add.iter().map(ToString::to_string).collect(),
+        remove_grants: remove.iter().map(ToString::to_string).collect(),
+        ..Default::default()
+    };
+    admin.update_caller(grants("more", &["platform-operator"], &[])).await.unwrap();
+    pieces.send(piece()).await.unwrap();
+    sealed.message().await.unwrap().expect("another caller's change is nothing to it");
+    admin.update_caller(switch("disabled", true)).await.unwrap();
+    admin.update_caller(grants("less", &[], &["auditor@acme"])).await.unwrap();
+    admin.update_caller(switch("chat", true)).await.unwrap();
+    let _ = pieces.send(piece()).await;
+
+    let soon = std::time::Duration::from_secs(30);
+    let mut more = watches.pop().unwrap();
+    for mut watch in watches {
+        let ended = tokio::time::timeout(soon, watch.message()).await.expect("it ends by itself").unwrap_err();
+        assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Unauthenticated, "UNAUTHENTICATED"));
+    }
+    let ended = tokio::time::timeout(soon, sealed.message()).await.unwrap().unwrap_err();
+    assert_eq!(ended.code(), Code::Unauthenticated);
+    let app = pb::UpsertAppRequest {
+        name: "workspaces/acme/apps/new".into(),
+        kind: pb::AppKind::Bot.into(),
+        display_name: "New".into(),
+    };
+    WorkspacesClient::new(site.client().await).upsert_app(app).await.unwrap();
+    let told = tokio::time::timeout(soon, more.message()).await.unwrap().unwrap().expect("it goes on");
+    assert_eq!(told.apps.len(), 3);
+    drop((more, sealed));
+    site.stopped().await;
 }

@@ -35,6 +35,11 @@ impl Caller {
         Self { name: Arc::from(&*self.name), grants: self.grants.clone() }
     }
 
+    /// Whether this is who that was, with all that was given then.
+    pub fn still_holds(&self, before: &Self) -> bool {
+        self.name == before.name && before.grants.iter().all(|grant| self.grants.contains(grant))
+    }
+
     /// The name that audit records carry.
     pub fn name(&self) -> &str {
         &self.name

@@ -103,7 +103,7 @@ impl What {
 }
 
 /// A grant as it is asked on every request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Compiled {
     verbs: Verbs,
     /// Given as the role of the platform's services.
