@@ -98,6 +98,20 @@ async fn without_the_store_nobody_is_let_in_after_c() {
     assert!(lets_in(&connection, &token));
 }
 
+/// I-6: a database that was put in place of a newer one lets none of its callers in, from the reading on that finds it out: who was
+/// shut out since may be let in by it.
+#[tokio::test]
+async fn a_database_that_was_rolled_back_lets_nobody_in() {
+    let world = World::start();
+    let token = caller(&world.service, root(), "billing", &["platform-service"]).await;
+    let connection = connection(&world, &world.service);
+    assert!(lets_in(&connection, &token));
+    world.store.fail_reads(Some(StoreError::RolledBack));
+    world.clock.advance(SECOND);
+    world.service.run_due_tasks().await;
+    assert!(!lets_in(&connection, &token) && !world.service.callers().is_current());
+}
+
 /// Whether what is given has to be held by who gives it, now and not only when they came in.
 async fn is_compared(world: World) -> bool {
     let operator = ["platform-operator"];

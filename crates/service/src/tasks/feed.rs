@@ -67,6 +67,7 @@ impl Core {
                 if matches!(why, StoreError::RolledBack) {
                     // I-6: as below, found by the head that is kept outside.
                     self.control.end();
+                    self.callers.forget();
                 }
                 return Err(self.cannot_read(why));
             }
