@@ -101,6 +101,11 @@ impl Watch {
             self.tally.found.entry((hit.kind, hit.place.clone())).or_default().left += 1;
         }
         ensure!(look.bytes > 0, "nothing could be read");
+        // What could not be read was not searched: to call that clean would be to guess. A mapping that went while it was read is
+        // not there the next time.
+        let again = process::look(self.pid, &self.wanted.finder()?)?;
+        let unread = unread(&look, &again);
+        ensure!(unread.is_empty(), "{}: readable memory that could not be read: {}", self.name, unread.join(", "));
         Ok(())
     }
 
@@ -132,5 +137,25 @@ impl Watch {
             found.steps += 1;
         }
         seen
+    }
+}
+
+/// What neither of two looks could read.
+fn unread<'a>(first: &'a Look, second: &Look) -> Vec<&'a str> {
+    first.refused.iter().filter(|region| second.refused.contains(region)).map(String::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A region that no look could read is told; one that was read the second time, or was gone, is not.
+    #[test]
+    fn what_no_look_could_read_is_told() {
+        let look =
+            |refused: &[&str]| Look { refused: refused.iter().map(ToString::to_string).collect(), ..Look::default() };
+        let (heap, file) = ("1000-2000 (heap)", "5000-6000 (lib.so)");
+        assert_eq!(unread(&look(&[heap, file]), &look(&[heap])), [heap]);
+        assert!(unread(&look(&[]), &look(&[heap])).is_empty() && unread(&look(&[heap]), &look(&[])).is_empty());
     }
 }
