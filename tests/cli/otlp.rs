@@ -13,6 +13,9 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
+use api::byok::v1 as pb;
+use api::byok::v1::audit_server::{Audit, AuditServer};
+
 use crate::program::Byokctl;
 use crate::site::Site;
 
@@ -132,4 +135,67 @@ async fn what_is_not_taken_is_gone_on_with() {
         assert_eq!(ended.code, Some(2), "{typed:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(words), "{typed:?}: {}", ended.stderr);
     }
+}
+
+/// A service that ends an export after its first 600 events, as it does with one that stands still for too long.
+struct EndsEarly;
+
+#[tonic::async_trait]
+impl Audit for EndsEarly {
+    async fn list_events(&self, _: Request<pb::ListEventsRequest>) -> Result<Response<pb::ListEventsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    type ExportEventsStream = tokio_stream::Iter<std::vec::IntoIter<Result<pb::ExportEventsResponse, Status>>>;
+
+    async fn export_events(
+        &self,
+        request: Request<pb::ExportEventsRequest>,
+    ) -> Result<Response<Self::ExportEventsStream>, Status> {
+        let head = pb::ExportEventsResponse {
+            cluster: vec![0; 16].into(),
+            chain: request.into_inner().parent,
+            public_key: vec![1; 32].into(),
+            ..Default::default()
+        };
+        let event = |number| pb::AuditEvent {
+            number,
+            actor: "ann".into(),
+            event: "app.upserted".into(),
+            previous: vec![0; 32].into(),
+            hash: vec![0; 32].into(),
+            ..Default::default()
+        };
+        let events = pb::ExportEventsResponse { events: (1..=600).map(event).collect(), ..Default::default() };
+        let end = Status::deadline_exceeded("the deadline passed");
+        Ok(Response::new(tokio_stream::iter(vec![Ok(head), Ok(events), Err(end)])))
+    }
+
+    async fn get_checkpoint(&self, _: Request<pb::GetCheckpointRequest>) -> Result<Response<pb::Checkpoint>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn create_checkpoint(
+        &self,
+        _: Request<pb::CreateCheckpointRequest>,
+    ) -> Result<Response<pb::Checkpoint>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+}
+
+/// An export that the service ends says too where to go on: after what was acknowledged, and not after what was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_that_breaks_off_says_where_to_go_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ctl = Byokctl::at(&format!("http://{}", listener.local_addr().unwrap()), "token");
+    let server = tonic::transport::Server::builder().add_service(AuditServer::new(EndsEarly));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let (address, taken) = listen(Taken::default()).await;
+    let ended = ctl.run(&["audit", "export", "acme", "--otlp", &address]).await;
+    assert_ne!(ended.code, Some(0));
+    let code = ended.code.unwrap();
+    let ended = ended.bad(code);
+    let last = bodies(&taken).len() - 1;
+    assert!((1..600).contains(&last), "a head, and one full batch: {last}");
+    assert!(ended.stderr.contains(&format!("--after {last};")), "{}", ended.stderr);
 }

@@ -59,7 +59,13 @@ pub(crate) async fn run(
     let mut sent = Sent { chain: chain.to_string(), events: 0, last: None };
     let mut batch = Batch::default();
     batch.push(&Line::Head(pages.head().clone()));
-    while let Some(answer) = pages.next().await? {
+    loop {
+        // An export that stood still while the collector was away for longer than the service waits is ended by the service.
+        let answer = match pages.next().await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Err(broken_off(not_an_answer(), sent.last, after)),
+            Err(failure) => return Err(broken_off(failure, sent.last, after)),
+        };
         for event in answer.events {
             let event = read_event(event);
             batch.last = Some(event.number);
@@ -78,7 +84,6 @@ pub(crate) async fn run(
             return output::one(global, &fields, &sent);
         }
     }
-    Err(not_an_answer())
 }
 
 /// Records on their way.
@@ -213,8 +218,17 @@ fn may_help(code: Code) -> bool {
 }
 
 fn unsent(why: &str, last: Option<u64>, after: u64) -> Failure {
-    let go_on = format!("it has all up to event {0}: go on with --after {0}", last.unwrap_or(after));
-    Failure::caller(one_line(why)).hint(&go_on)
+    Failure::caller(one_line(why)).hint(go_on(last, after))
+}
+
+/// The export ended on its way here: its own next step, and where to go on.
+fn broken_off(failure: Failure, last: Option<u64>, after: u64) -> Failure {
+    let hint = format!("{}; {}", go_on(last, after), failure.hint);
+    Failure { hint, ..failure }
+}
+
+fn go_on(last: Option<u64>, after: u64) -> String {
+    format!("the collector has all up to event {0}: go on with --after {0}", last.unwrap_or(after))
 }
 
 fn channel(to: &Endpoint, ca: Option<&Path>) -> Result<Channel, Failure> {
