@@ -107,7 +107,9 @@ impl Connector {
     }
 
     async fn open(self, to: Uri) -> Result<Stream, Cause> {
-        let host = to.host().unwrap_or_default().to_owned();
+        // An IPv6 address stands in brackets in a URL, and nowhere else.
+        let host = to.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host).to_owned();
         let name = ServerName::try_from(host.clone())?;
         let tcp = match &self.checked.way.rules.proxy {
             None => self.tcp.oneshot(to).await?.into_inner(),

@@ -7,6 +7,7 @@ use futures::{FutureExt, future::BoxFuture};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::{
+    range::{Kind, kind},
     resolve::{Names, NotResolved, SystemNames},
     rules::Rules,
     sender::{ConnectorRefused, MakeTls, Sender, authorities, tls},
@@ -61,17 +62,11 @@ fn only_hosts(found: Vec<IpAddr>) -> Result<Vec<IpAddr>, NotResolved> {
     }
 }
 
-/// Neither link-local (169.254/16 holds the metadata service, which gives out tokens), nor Azure's host agent, nor many at once.
+/// What is somebody's host, or this machine itself: everything else, the metadata service first, is nobody's here as with vaults.
 pub fn is_a_host(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            !(v4.is_link_local()
-                || v4.is_unspecified()
-                || v4.is_broadcast()
-                || v4.is_multicast()
-                || v4.octets() == [168, 63, 129, 16])
-        }
-        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local()),
+    match kind(address) {
+        Kind::Public | Kind::Private => true,
+        Kind::Never => address.to_canonical().is_loopback(),
     }
 }
 
@@ -83,10 +78,37 @@ mod tests {
     #[test]
     fn an_operator_may_name_private_hosts_and_never_the_metadata_service() {
         let address = |text: &str| text.parse().unwrap();
-        for fine in ["10.0.0.1", "127.0.0.1", "::1", "fd00::1", "20.61.100.1"] {
+        for fine in [
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "::ffff:127.0.0.1",
+            "::1",
+            "fd00::1",
+            "20.61.100.1",
+            "64:ff9b::20.61.100.1",
+            "2603:1020::1",
+        ] {
             assert!(only_hosts(vec![address(fine)]).is_ok(), "{fine}");
         }
-        for never in ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1", "168.63.129.16"] {
+        for never in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b::7f00:1",
+            "2002:a9fe:a9fe::1",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "100.100.100.200",
+            "192.0.0.192",
+            "fe80::1",
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+            "168.63.129.16",
+        ] {
             assert_eq!(only_hosts(vec![address(never)]), Err(NotResolved::AddressForbidden), "{never}");
         }
         assert_eq!(only_hosts(Vec::new()), Err(NotResolved::NameUnknown));

@@ -74,6 +74,18 @@ const PRIVATE_V6: Range = v6([0xfc00, 0, 0, 0], 0, 7);
 /// NAT64's well-known prefix: the last 32 bits are the IPv4 address that is reached.
 const NAT64: Range = v6([0x64, 0xff9b, 0, 0], 0, 96);
 
+/// The address that is reached in the end: behind NAT64's well-known prefix, or written as an IPv6 address, it is an IPv4 one. What
+/// else has an IPv4 address inside (6to4, Teredo, a network's own NAT64) is [`Kind::Never`] whatever that is.
+pub(crate) fn reached(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if NAT64.contains(address) => {
+            let [.., a, b, c, d] = v6.octets();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        canonical => canonical,
+    }
+}
+
 /// What this address is.
 pub fn kind(address: IpAddr) -> Kind {
     let among = |ranges: &[(Range, &str)]| ranges.iter().any(|(range, _)| range.contains(address));
@@ -84,14 +96,11 @@ pub fn kind(address: IpAddr) -> Kind {
         IpAddr::V4(_) if among(&PRIVATE_V4) => Kind::Private,
         IpAddr::V4(_) => Kind::Public,
         IpAddr::V6(_) if among(&NEVER_V6) => Kind::Never,
-        IpAddr::V6(v6) if NAT64.contains(address) => {
-            let [.., a, b, c, d] = v6.octets();
-            // The well-known prefix stands for addresses of the internet alone; a private one behind it is a way around.
-            match kind(IpAddr::V4(Ipv4Addr::new(a, b, c, d))) {
-                Kind::Public => Kind::Public,
-                Kind::Private | Kind::Never => Kind::Never,
-            }
-        }
+        // The well-known prefix stands for addresses of the internet alone; a private one behind it is a way around.
+        IpAddr::V6(_) if NAT64.contains(address) => match kind(reached(address)) {
+            Kind::Public => Kind::Public,
+            Kind::Private | Kind::Never => Kind::Never,
+        },
         IpAddr::V6(_) if PRIVATE_V6.contains(address) => Kind::Private,
         IpAddr::V6(_) if PUBLIC_V6.contains(address) => Kind::Public,
         IpAddr::V6(_) => Kind::Never,
@@ -157,6 +166,10 @@ impl FromStr for Range {
     fn from_str(text: &str) -> Result<Self, InvalidRange> {
         let (network, prefix) = text.split_once('/').ok_or(InvalidRange::Form)?;
         let network: IpAddr = network.parse().map_err(|_| InvalidRange::Form)?;
+        // IPv4 addresses in the notation of IPv6 would be a range that no IPv4 address is in.
+        if network.is_ipv6() && network.to_canonical().is_ipv4() {
+            return Err(InvalidRange::Form);
+        }
         // "+8" and "08" are read by the standard library as well; one way to write a range is enough.
         let plain = !prefix.is_empty()
             && prefix.bytes().all(|b| b.is_ascii_digit())
@@ -353,6 +366,7 @@ mod tests {
             ("10.0.0/8", InvalidRange::Form),
             ("*", InvalidRange::Form),
             ("*/8", InvalidRange::Form),
+            ("::ffff:10.0.0.0/104", InvalidRange::Form),
             ("10.0.0.1/8", InvalidRange::HostBits),
             ("fd00::1/8", InvalidRange::HostBits),
             ("0.0.0.0/0", InvalidRange::Everything),

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use crate::{
     proxy::Proxy,
-    range::{Kind, Ranges, kind},
+    range::{Kind, Ranges, kind, reached},
     resolve::NotResolved,
 };
 
@@ -35,6 +35,8 @@ pub enum SeededBug {
     FirstAddressOnly,
     /// The operator's own ranges are forgotten.
     OwnRangesForgotten,
+    /// The operator's own ranges are held against an address as it is written, whatever is reached by it.
+    OwnRangesAsWritten,
     /// Private addresses need nobody's approval.
     EveryPrivateApproved,
     /// A client that was made for some ranges serves all.
@@ -61,7 +63,9 @@ impl Rules {
         if self.has(Bug::AddressesNotChecked) {
             return Ok(());
         }
-        let own = |address: IpAddr| self.never.contain(address) && !self.has(Bug::OwnRangesForgotten);
+        let behind = |address: IpAddr| !self.has(Bug::OwnRangesAsWritten) && self.never.contain(reached(address));
+        let own =
+            |address: IpAddr| (self.never.contain(address) || behind(address)) && !self.has(Bug::OwnRangesForgotten);
         if looked_at.iter().any(|address| kind(*address) == Kind::Never || own(*address)) {
             return Err(NotResolved::AddressForbidden);
         }
@@ -92,6 +96,7 @@ pub(crate) enum Bug {
     AddressesNotChecked,
     FirstAddressOnly,
     OwnRangesForgotten,
+    OwnRangesAsWritten,
     EveryPrivateApproved,
     OneClientForAll,
 }
@@ -140,10 +145,20 @@ mod tests {
             ("10.0.0.7", Err(NotResolved::AddressForbidden)),
             ("::ffff:10.0.0.7", Err(NotResolved::AddressForbidden)),
             ("20.61.100.1", Err(NotResolved::AddressForbidden)),
+            ("::ffff:20.61.100.1", Err(NotResolved::AddressForbidden)),
+            ("64:ff9b::20.61.100.1", Err(NotResolved::AddressForbidden)),
+            ("64:ff9b::10.0.0.7", Err(NotResolved::AddressForbidden)),
+            ("2002:143d:6401::1", Err(NotResolved::AddressForbidden)),
+            ("64:ff9b::20.62.100.1", Ok(())),
             ("10.0.1.7", Ok(())),
             ("20.62.100.1", Ok(())),
         ] {
             assert_eq!(admit(&rules, &[found], &["10.0.0.0/8"]), expected, "{found}");
+        }
+        #[cfg(feature = "seeded-bugs")]
+        {
+            let rules = Rules { bug: Some(SeededBug::OwnRangesAsWritten), ..rules };
+            assert_eq!(admit(&rules, &["64:ff9b::20.61.100.1"], &[]), Ok(()), "the seeded bug was not found");
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::keys::vault_call::Budget;
 use crate::options::Options;
 use crate::seeded_bug::Bugs;
 use crate::tasks::enforcement::Dates;
+use crate::tasks::expiry::ExpiryTold;
 use crate::tasks::feed::Feed;
 use crate::tasks::hints::Hints;
 use crate::tasks::ledger::CutOff;
@@ -65,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) validations: Validations,
     /// As whom workspaces' directories are asked.
     pub(crate) applications: Applications,
+    /// Whose credentials' ends are told in figures.
+    pub(crate) expiry_told: ExpiryTold,
     /// The way to directories' pages, where there is one.
     pub(crate) entra: Entra,
     pub(crate) consents: Consents,

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use domain::credential::SLOTS;
 use domain::ledger::Purpose;
 use domain::{OperationState, Reason, Timestamp, WorkspaceId};
 use metrics::{counter, gauge, histogram};
@@ -57,7 +58,8 @@ figures! {
     UNLOCKED "byokd_unlocked_memory_bytes" "gauge" "" "bytes of pages for keys that may be swapped";
     SECRETS "byokd_secrets" "gauge" "" "secrets in that memory";
     CERTIFICATE_LEFT "byokd_certificate_seconds_left" "gauge" "listener" "seconds until the certificate of a place we listen on ends; below zero: it has";
-    CREDENTIAL_LEFT "byokd_credential_seconds_left" "gauge" "workspace, slot" "seconds until a credential for a customer's directory ends";
+    CREDENTIAL_LEFT "byokd_credential_seconds_left" "gauge" "workspace, slot" "seconds until a credential for a customer's directory ends, as of the last look, once an hour; below zero: it has; +Inf: its slot is free";
+    PLATFORM_LEFT "byokd_platform_certificate_seconds_left" "gauge" "" "seconds until the platform's own certificate for customers' directories ends, as of the last look, once an hour; below zero: it has";
 }
 
 /// A request was refused.
@@ -115,9 +117,18 @@ pub fn certificate_ends(listener: &str, ends: Timestamp, now: Timestamp) {
     gauge!(CERTIFICATE_LEFT, "listener" => listener.to_owned()).set(seconds_left(ends, now));
 }
 
-/// When a credential for a customer's directory ends. `slot` is `first` or `second`.
-pub fn credential_ends(workspace: &WorkspaceId, slot: &'static str, ends: Timestamp, now: Timestamp) {
-    gauge!(CREDENTIAL_LEFT, "workspace" => workspace.to_string(), "slot" => slot).set(seconds_left(ends, now));
+/// When the credentials for a customer's directory end, those that hold a slot in the order of their adding. A slot without one never
+/// ends: what it held before is not told any more.
+pub(crate) fn credentials_end(workspace: &WorkspaceId, ends: impl Iterator<Item = Timestamp>, now: Timestamp) {
+    let left = ends.map(|ends| seconds_left(ends, now)).chain(std::iter::repeat(f64::INFINITY));
+    for (slot, left) in SLOT_NAMES.into_iter().zip(left) {
+        gauge!(CREDENTIAL_LEFT, "workspace" => workspace.to_string(), "slot" => slot).set(left);
+    }
+}
+
+/// When the platform's own certificate ends.
+pub(crate) fn platform_certificate_ends(ends: Timestamp, now: Timestamp) {
+    gauge!(PLATFORM_LEFT).set(seconds_left(ends, now));
 }
 
 #[expect(
@@ -132,6 +143,9 @@ fn seconds_left(ends: Timestamp, now: Timestamp) -> f64 {
 fn number(count: usize) -> f64 {
     count as f64
 }
+
+/// The slots of a workspace's credentials, as they are told.
+const SLOT_NAMES: [&str; SLOTS] = ["first", "second"];
 
 /// The states an operation can be open in, each of which is told even when no operation is in it.
 const OPEN: [(OperationState, &str); 4] = [

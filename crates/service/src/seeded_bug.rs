@@ -7,6 +7,8 @@
 pub enum SeededBug {
     /// A credential becomes active that nobody tested.
     UntestedActivated,
+    /// A credential becomes active without having been tried on the version that an operation goes over to.
+    OperationOverlooked,
     /// Where a workspace's own registration cannot be used, the platform's app is asked with instead.
     PlatformAppInstead,
     /// I-2: a new data key encrypts before it is `ACTIVE`.

@@ -27,6 +27,7 @@ use crate::seeded_bug::Bugs;
 #[cfg(feature = "seeded-bugs")]
 use crate::seeded_bug::SeededBug;
 use crate::tasks::enforcement::Dates;
+use crate::tasks::expiry::ExpiryTold;
 use crate::tasks::feed::Feed;
 use crate::tasks::hints::Hints;
 use crate::tasks::ledger::CutOff;
@@ -141,6 +142,7 @@ impl Service {
             ledger: Ledger::new(clock.now().wall),
             validations: Validations::default(),
             applications: Applications::default(),
+            expiry_told: ExpiryTold::default(),
             entra: Entra::default(),
             consents: Consents::new(bugs),
             refusals: Refusals::default(),

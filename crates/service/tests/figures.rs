@@ -1,8 +1,12 @@
 //! What an operator reads: every figure is on the list, the list is in the documentation, and what is told is so.
 
+use std::time::Duration;
+
+use domain::permission::{Caller, ChangeCredentials, Target, permit};
 use domain::{Reason, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use service::figures::{self, FIGURES};
+use service::{AddSecret, PlatformCertificate};
 use testkit::World;
 
 /// The value of a figure with these labels, as it is told.
@@ -42,7 +46,6 @@ async fn what_happens_is_told_under_names_of_the_list() {
     let now = Timestamp::from_micros(1_800_000_000_000_000);
     let in_a_day = Timestamp::from_micros(now.micros() + 86_400_000_000);
     figures::certificate_ends("tls/cert.pem", in_a_day, now);
-    figures::credential_ends(&"acme".parse().unwrap(), "first", now, in_a_day);
     let text = handle.render();
     for (figure, at_least) in [
         (r#"byokd_denials_total{workspace="acme",reason="KEY_DISABLED"}"#, 1.0),
@@ -54,8 +57,6 @@ async fn what_happens_is_told_under_names_of_the_list() {
     ] {
         assert!(told(&text, figure).is_some_and(|value| value >= at_least), "{figure} is not in {text}");
     }
-    let ended = told(&text, r#"byokd_credential_seconds_left{workspace="acme",slot="first"}"#);
-    assert_eq!(ended, Some(-86_400.0), "{text}");
 
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let (name, kind) = line.split_once(' ').unwrap();
@@ -74,6 +75,59 @@ async fn what_happens_is_told_under_names_of_the_list() {
     assert!(labels.iter().all(|label| allowed.contains(label)), "{labels:?}");
     for secret in ["bot", "8a3c0e5b", "vault.azure.net", &version.to_string()] {
         assert!(!text.contains(secret), "{secret} is told");
+    }
+}
+
+/// When credentials end is told by who looks for their expiry: of every slot that holds one, long before a notice is due; a slot that
+/// was freed and a workspace that was deleted do not stay with what they held, and the platform's own certificate is told too.
+#[tokio::test]
+async fn when_credentials_end_is_told() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let world = World::start();
+    let acme = world.workspace("acme").await;
+    acme.connect_key().await;
+    let may = || permit::<ChangeCredentials>(&Caller::platform("tester"), Target::Workspace(acme.id.clone())).unwrap();
+    let day = Duration::from_secs(86_400);
+    let add = async |days: u32| {
+        let (value, client_id) =
+            ("canary8Q~0123456789abcdefWXYZ".to_owned(), "11111111-2222-4333-8444-555555555555".into());
+        let expires_at = world.now().saturating_add(day * days);
+        let request = AddSecret { client_id, tenant: None, value: value.into(), expires_at };
+        world.service.add_secret(&may(), request).await.unwrap().1
+    };
+    let own = PlatformCertificate { thumbprint: [7; 32], expires_at: world.now().saturating_add(day * 200) };
+    let days = async |own| {
+        world.service.notice_expiry(own).await.unwrap();
+        let text = handle.render();
+        let slot = |slot: &str| {
+            told(&text, &format!(r#"byokd_credential_seconds_left{{workspace="acme",slot="{slot}"}}"#))
+                .map(|left| left / 86_400.0)
+        };
+        (
+            slot("first"),
+            slot("second"),
+            told(&text, "byokd_platform_certificate_seconds_left").map(|left| left / 86_400.0),
+        )
+    };
+    assert_eq!(days(None).await, (None, None, None));
+    let first = add(300).await;
+    assert_eq!(days(Some(own)).await, (Some(300.0), Some(f64::INFINITY), Some(200.0)));
+    add(350).await;
+    world.clock.advance(day);
+    assert_eq!(days(Some(own)).await, (Some(299.0), Some(349.0), Some(199.0)));
+    world.service.remove_credential(&may(), first).await.unwrap();
+    assert_eq!(days(Some(own)).await, (Some(349.0), Some(f64::INFINITY), Some(199.0)));
+    // Told after its end as well, and until it is replaced.
+    world.clock.advance(day * 350);
+    assert_eq!(days(Some(own)).await, (Some(-1.0), Some(f64::INFINITY), Some(-151.0)));
+    world.service.delete_workspace(&acme.may_delete()).await.unwrap();
+    assert_eq!(days(Some(own)).await, (Some(f64::INFINITY), Some(f64::INFINITY), Some(-151.0)));
+    for line in handle.render().lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let known = FIGURES.iter().find(|figure| figure.name == name).map(|figure| figure.kind);
+        assert!(known.is_some_and(|known| known == kind || known == "histogram"), "{name} is not on the list");
     }
 }
 

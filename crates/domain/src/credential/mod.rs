@@ -379,6 +379,16 @@ impl Integration {
         Ok(removed.moved(now))
     }
 
+    /// Removes every credential, the one in use too: the workspace is deleted.
+    pub fn removed_with_workspace(mut self, now: Timestamp) -> Self {
+        self.active = None;
+        for credential in self.credentials.iter_mut().filter(|found| found.removed_at.is_none()) {
+            credential.removed_at = Some(now);
+            credential.sealed = Vec::new();
+        }
+        self.moved(now)
+    }
+
     /// Puts another sealing of the same secret part in place of the one there is.
     ///
     /// # Errors

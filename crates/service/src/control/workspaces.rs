@@ -1,6 +1,7 @@
 //! Creating, reading and deleting workspaces.
 
 use domain::audit::AuditKind;
+use domain::credential::CredentialEvent;
 use domain::permission::{self, Permit};
 use domain::{Reason, Workspace, WorkspaceId};
 
@@ -61,16 +62,29 @@ impl Service {
     }
 
     /// Deletes a workspace: from the moment this answers nothing of it encrypts or decrypts here, and its data keys are wiped
-    /// from memory. Its wrapped keys stay stored.
+    /// from memory. Its wrapped keys stay stored; its credentials' secret parts are erased.
     pub async fn delete_workspace(&self, permit: &Permit<permission::DeleteWorkspace>) -> Result<(), Refusal> {
         let (core, actor, id) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
         to_the_end(async move {
             let now = core.clock.now().wall;
             let mut tx = core.store.begin("delete_workspace").await?;
             let live = live_workspace(&mut *tx, &id).await?;
+            // Nobody is asked as this workspace any more: what it could be asked with is erased.
+            let found = tx.integration(&id).await?.filter(|found| found.live().next().is_some());
+            if let Some(found) = found {
+                let removed: Vec<_> = found.live().map(|credential| credential.id).collect();
+                tx.put_integration(&found.removed_with_workspace(now)).await?;
+                for credential in removed {
+                    let what = AuditKind::Credential(CredentialEvent::Removed { credential });
+                    tx.append_audit(event(&id, now, &actor, what)).await?;
+                }
+            }
             tx.put_workspace(&Workspace { deleted_at: Some(now), ..live }).await?;
             tx.append_audit(event(&id, now, &actor, AuditKind::WorkspaceDeleted)).await?;
-            core.announcing(&id, Change::WorkspaceDeleted, tx.commit()).await?;
+            let outcome = core.announcing(&id, Change::WorkspaceDeleted, tx.commit()).await;
+            // In whatever way it ended: what is still needed is read again.
+            core.applications.forget(&id);
+            outcome?;
             Ok(())
         })
         .await

@@ -38,9 +38,12 @@ impl Applications {
         known.changes += 1;
     }
 
-    /// What is kept of a workspace that is no more: its opened credential is wiped.
+    /// What is kept of a workspace that is no more: its opened credential is wiped. That it changed stays known: what was begun to
+    /// be read before is not kept.
     pub(crate) fn forget(&self, workspace: &WorkspaceId) {
-        lock(&self.0).remove(workspace);
+        if let Some(known) = lock(&self.0).get_mut(workspace) {
+            *known = Known { application: None, current: false, changes: known.changes + 1 };
+        }
     }
 
     /// What is known, if it is current; else how many changes there were, and what was known before.
@@ -107,5 +110,30 @@ impl Core {
         credential: &Credential,
     ) -> Result<RegisteredApp, Failure> {
         Ok(RegisteredApp::open(&self.platform, workspace, credential)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reading that a change or a deletion overtook is not kept: a credential that was opened for it is wiped with it.
+    #[test]
+    fn what_was_begun_to_be_read_before_a_change_is_not_kept() {
+        let acme: WorkspaceId = "acme".parse().unwrap();
+        for overtakes in [Applications::changed, Applications::forget] {
+            let applications = Applications::default();
+            for _ in 0..2 {
+                let Err((begun, _)) = applications.known(&acme) else { panic!("nothing was read yet") };
+                overtakes(&applications, &acme);
+                applications.learn(&acme, &Application::Platform, begun);
+                assert!(matches!(applications.known(&acme), Err((_, None))));
+            }
+            let Err((begun, _)) = applications.known(&acme) else { panic!("nothing was kept yet") };
+            applications.learn(&acme, &Application::Platform, begun);
+            assert!(applications.known(&acme).is_ok());
+            overtakes(&applications, &acme);
+            assert!(applications.known(&acme).is_err());
+        }
     }
 }

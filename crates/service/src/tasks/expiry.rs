@@ -1,14 +1,17 @@
 //! Says in time that credentials will expire: those of customers' registrations, and the platform's own certificate.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::audit::{AuditEvent, AuditKind};
-use domain::credential::{CredentialEvent, is_news, notice_at};
+use domain::credential::{CredentialEvent, Integration, is_news, notice_at};
 use domain::{Timestamp, WorkspaceId};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::core::Core;
+use crate::figures;
+use crate::keys::lock;
 use crate::keys::vault_call::SERVICE;
 use crate::options::MOST_PAGE;
 use crate::{Refusal, Service};
@@ -23,6 +26,27 @@ pub struct PlatformCertificate {
     pub thumbprint: [u8; 32],
     /// When it expires.
     pub expires_at: Timestamp,
+}
+
+/// Of which workspaces a figure says when their credentials end: one that is no more is not left with its last value.
+#[derive(Default)]
+pub(crate) struct ExpiryTold(Mutex<HashSet<WorkspaceId>>);
+
+impl ExpiryTold {
+    fn tell(&self, found: &Integration, now: Timestamp) {
+        figures::credentials_end(&found.workspace, found.live().map(|credential| credential.expires_at), now);
+        lock(&self.0).insert(found.workspace.clone());
+    }
+
+    fn forget_all_but(&self, live: &HashSet<WorkspaceId>, now: Timestamp) {
+        lock(&self.0).retain(|workspace| {
+            let stays = live.contains(workspace);
+            if !stays {
+                figures::credentials_end(workspace, std::iter::empty(), now);
+            }
+            stays
+        });
+    }
 }
 
 impl Service {
@@ -42,20 +66,25 @@ impl Service {
     /// credential's own row, written in the same transaction, so that no replica and no restart gives one again.
     pub async fn notice_expiry(&self, own: Option<PlatformCertificate>) -> Result<(), Refusal> {
         if let Some(own) = own {
+            figures::platform_certificate_ends(own.expires_at, self.0.clock.now().wall);
             self.0.notice_own(own).await?;
         }
         let mut after: Option<WorkspaceId> = None;
+        let mut live = HashSet::new();
         loop {
             let page = self.0.store.workspaces(after.as_ref(), MOST_PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
             for workspace in page {
                 if let Err(refusal) = self.0.notice_of(&workspace.id).await {
                     let why = refusal.for_log();
                     tracing::warn!(workspace = %workspace.id, %why, "a workspace's credentials were not looked at");
                 }
+                live.insert(workspace.id);
             }
         }
+        self.0.expiry_told.forget_all_but(&live, self.0.clock.now().wall);
+        Ok(())
     }
 }
 
@@ -63,7 +92,9 @@ impl Core {
     async fn notice_of(&self, workspace: &WorkspaceId) -> Result<(), Refusal> {
         let due = |found: &domain::credential::Integration, now| found.notices_due(now);
         let Some(found) = self.store.integration(workspace).await? else { return Ok(()) };
-        if due(&found, self.clock.now().wall).is_empty() {
+        let now = self.clock.now().wall;
+        self.expiry_told.tell(&found, now);
+        if due(&found, now).is_empty() {
             return Ok(());
         }
         let mut tx = self.store.begin("notice_expiry").await?;

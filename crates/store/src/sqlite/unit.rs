@@ -47,6 +47,13 @@ pub(super) struct Known {
     pub(super) configs: HashMap<WorkspaceId, (u64, KeyVersionId)>,
 }
 
+impl Known {
+    /// What is written changes them; what was erased stays erased.
+    pub(super) fn forget(&mut self) {
+        *self = Self { erased: self.erased, ..Self::default() };
+    }
+}
+
 struct Touched {
     /// The code the set's row was found with.
     before: Option<RowMac>,

@@ -9,7 +9,7 @@ use rusqlite::params;
 
 use super::fields::stored;
 use super::read::{self, Kept};
-use super::unit::{Known, Step};
+use super::unit::Step;
 use crate::row::{self, NumberedWrapping, WrappedKey, state_code};
 use crate::{Activation, Conflict, Inserted, RecordedEvent, StoreError, key_test_steps};
 
@@ -19,7 +19,7 @@ pub(super) fn put_workspace(step: &mut Step<'_, '_>, workspace: &Workspace) -> R
     if let Some(Kept { row, .. }) = &before {
         check_replaceable(row.deleted_at, row.created_at, workspace.created_at)?;
     }
-    step.unit.known = Known::default();
+    step.unit.known.forget();
     let sealed = step.seal(&workspace.id, workspace, before.map(|kept| kept.code))?;
     step.conn()
         .prepare_cached(
@@ -48,7 +48,7 @@ pub(super) fn put_app(step: &mut Step<'_, '_>, app: &App) -> Result<(), StoreErr
     if let Some(Kept { row, .. }) = &before {
         check_replaceable(row.deleted_at, row.created_at, app.created_at)?;
     }
-    step.unit.known = Known::default();
+    step.unit.known.forget();
     let sealed = step.seal(&app.workspace, app, before.map(|kept| kept.code))?;
     step.conn()
         .prepare_cached(
@@ -97,7 +97,7 @@ pub(super) fn put_key_config(step: &mut Step<'_, '_>, config: &KeyConfig) -> Res
             return Err(Conflict::WrapEpoch { present: Some(row.wrap_epoch) }.into());
         }
     }
-    step.unit.known = Known::default();
+    step.unit.known.forget();
     let sealed = step.seal(&config.workspace, config, before.map(|kept| kept.code))?;
     step.conn()
         .prepare_cached(
