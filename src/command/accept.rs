@@ -67,6 +67,9 @@ fn tell(config: &Config, found: &Acceptance, out: &mut impl Write) {
         verified.rows,
         verified.events
     )];
+    if let Some((present, newest)) = found.older_schema {
+        lines.push(format!("schema    {present}: it is as it was, and accepting brings it to {newest}"));
+    }
     match &found.head {
         Ok(head) => {
             lines.push(format!("head      {}: {head}{}", config.head().display(), written_at(&config.head())));

@@ -180,8 +180,8 @@ pub fn platform_key_remove(path: &Path, key: PlatformKeyId, out: &mut impl Write
         out,
         "{key} is gone from {}\n\
          backups of the database from before the reseal need it: keep a copy of the file of then as long as you keep them\n\
-         tags byok-enrol that owners set while it was the primary count no more, and keys that show one need the present tag at their \
-         next test",
+         tags byok-enrol that were drawn are rows and count as before; of keys that were proven before any were drawn the proof stays, and \
+         their tags are not recognised any more: see byokctl key status before such a key is replaced",
         file.display()
     );
     Ok(())

@@ -187,8 +187,27 @@ async fn the_platform_root_goes_over_to_another_key() {
     assert!(resealed.contains("100 %") && resealed.contains(&format!("{old_id}: nothing is under it")), "{resealed}");
     assert!(machine.command(&["platform-key", "reseal"]).good().starts_with("100 %"), "nothing is left to do");
     opens(&machine, &world, &sealed).await;
+    // A database that is away says nothing about what is under the key: it stays.
+    let both = machine.read("platform.key");
+    for name in ["byokd.db", "state/head"] {
+        fs::rename(machine.at(name), machine.at(&format!("{name}.away"))).unwrap();
+        let away = machine.run(&[&remove[..], &[&old_id]].concat()).bad();
+        assert!(away.contains("there is no database at"), "{away}");
+        let promoted = machine.run(&["platform-key", "promote", "--config", "config.toml", "--key", &new_id]);
+        assert_eq!(
+            promoted.0.status.success(),
+            name == "state/head",
+            "its head says that there is one: {:?}",
+            promoted.0
+        );
+        assert_eq!(machine.root().keys().len(), 2);
+    }
+    for name in ["byokd.db", "state/head"] {
+        fs::rename(machine.at(&format!("{name}.away")), machine.at(name)).unwrap();
+    }
+    machine.keep("platform.key", &both);
     let gone = machine.run(&[&remove[..], &[&old_id]].concat()).good();
-    assert!(gone.contains("backups of the database"), "{gone}");
+    assert!(gone.contains("backups of the database") && gone.contains("drawn"), "{gone}");
     machine.command(&["store", "check"]).good();
     opens(&machine, &world, &sealed).await;
     assert!(machine.run(&[&remove[..], &[&old_id]].concat()).bad().contains("has no key"));

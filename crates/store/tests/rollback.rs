@@ -397,19 +397,49 @@ async fn an_older_copy_is_accepted_in_a_higher_epoch() {
     assert!(matches!(accept(&place), Err(AcceptRefused::NotItself(_))));
 }
 
-/// A lost head is accepted in the same way.
+/// A lost head is accepted in the same way, in an epoch that no history before can have had: what was accepted and lost with the
+/// head is another history for ever.
 #[tokio::test]
 async fn a_lost_head_is_accepted_by_two_people() {
     let place = Place::new();
     drop(furnished(&place).await);
-    for _ in 0..2 {
+    let backup = place.copy();
+    let mut epochs = Vec::new();
+    for second in 0..3 {
+        // Each time from the same backup, whose own epoch is the first.
+        place.put(&backup.database, &backup.head);
         fs::remove_file(place.head()).unwrap();
-        assert!(Acceptance::look(&place.file.options(), &place.outside()).unwrap().head.is_err());
-        accept(&place).unwrap();
+        let found = Acceptance::look(&place.file.options(), &place.outside()).unwrap();
+        assert!(found.head.is_err() && found.database.epoch == 1);
+        found.accept(names(), at(second * 1_000_000)).unwrap();
+        let store = place.open();
+        epochs.push(store.epoch());
+        store.verify().await.unwrap();
     }
+    assert_eq!(epochs, [1_800_000_000, 1_800_000_001, 1_800_000_002]);
+    // A clock that stands does not repeat the epoch of the history that is there.
+    fs::remove_file(place.head()).unwrap();
+    assert_eq!(accept(&place).unwrap().epoch, 1_800_000_003);
+}
+
+/// Two copies of one database never have the same head: the second that is opened is refused, as long as the first one is open.
+#[tokio::test]
+async fn a_head_is_one_process_own() {
+    let place = Place::new();
+    drop(furnished(&place).await);
     let store = place.open();
-    assert_eq!(store.epoch(), 3);
-    store.verify().await.unwrap();
+    let other = SqliteFile::new();
+    place.raw().execute("VACUUM INTO ?1", [other.path().to_str().unwrap()]).unwrap();
+    fs::set_permissions(other.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    let copy = || SqliteStore::create_or_open_anchored(other.options(), &place.outside()).map(drop);
+    let refused = copy().unwrap_err();
+    assert!(matches!(refused, OpenRefused::HeadLocked { pid: Some(_), .. }), "{refused}");
+    assert!(refused.to_string().contains("in use by another process") && refused.remedy().contains("state_dir"));
+    let looked = Acceptance::look(&other.options(), &place.outside()).map(drop).unwrap_err();
+    assert!(matches!(looked, AcceptRefused::Open(OpenRefused::HeadLocked { .. })), "{looked}");
+    store.record(event(Some("acme"), 1)).await.unwrap();
+    drop(store);
+    assert!(matches!(copy().unwrap_err(), OpenRefused::RolledBack { .. }));
 }
 
 /// Two keys of a platform root: the second makes codes, both check them.
@@ -598,10 +628,10 @@ async fn what_was_accepted_after_the_promotion_goes_over_as_well() {
     // I-4: a sealed part changes hands only towards the key of its row's code, with its length, and by itself.
     for forged in [
         "sealed_blob = zeroblob(length(sealed_blob))",
-        "sealed_blob = x'01' || mac_key || x'00'",
-        "sealed_blob = x'01' || mac_key || substr(sealed_blob, 18), created_at = created_at + 1",
+        "sealed_blob = CAST(x'01' || mac_key || x'00' AS BLOB)",
+        "sealed_blob = CAST(x'01' || mac_key || substr(sealed_blob, 18) AS BLOB), created_at = created_at + 1",
         "wrapping_key = mac_key",
-        "sealed_blob = x'01' || mac_key || substr(sealed_blob, 18), wrapping_key = zeroblob(16)",
+        "sealed_blob = CAST(x'01' || mac_key || substr(sealed_blob, 18) AS BLOB), wrapping_key = zeroblob(16)",
     ] {
         let told = place.raw().execute(&format!("UPDATE wrappings SET {forged}"), []).unwrap_err();
         assert!(told.to_string().contains("never overwritten"), "{forged}: {told}");
@@ -613,7 +643,8 @@ async fn what_was_accepted_after_the_promotion_goes_over_as_well() {
     drop(database);
     place.is_under_the_new_key().await;
     // Once there, it is not overwritten again.
-    let again = "UPDATE wrappings SET sealed_blob = x'01' || mac_key || zeroblob(length(sealed_blob) - 17)";
+    let again =
+        "UPDATE wrappings SET sealed_blob = CAST(x'01' || mac_key || zeroblob(length(sealed_blob) - 17) AS BLOB)";
     assert!(place.raw().execute(again, []).unwrap_err().to_string().contains("never overwritten"));
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ffi};
 
 use super::schema::MIGRATIONS;
 use super::writer::commit_durably;
-use super::{Durability, SqliteOptions, SqliteStore};
+use super::{AcceptRefused, Acceptance, Durability, OpenRefused, SqliteOptions, SqliteStore};
 use crate::conformance::TestSeal;
 use crate::conformance::sample::{event, furnish};
 use crate::head::HeadFile;
@@ -99,4 +99,90 @@ async fn the_head_follows_what_a_failed_commit_turned_out_to_be() {
             place.open(fault, &left).verify().await.unwrap();
         }
     }
+}
+
+impl Place {
+    /// Opens it as the release did whose newest schema was this one.
+    fn open_as_of(&self, schema: usize) -> SqliteStore {
+        let commit = Box::new(commit_durably);
+        SqliteStore::open_whole(&self.options(), true, &MIGRATIONS[..schema], commit, Some(&self.outside())).unwrap()
+    }
+
+    fn look(&self) -> Result<Acceptance, AcceptRefused> {
+        Acceptance::look(&self.options(), &self.outside())
+    }
+
+    /// Its schema and its revision.
+    fn stands(&self) -> (u32, i64) {
+        let conn = Connection::open(self.options().path).unwrap();
+        conn.query_row("SELECT schema, revision FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    }
+
+    /// The copy of another in its place, as it is when it is closed.
+    fn put_back(&self, copy: &[u8]) {
+        let path = self.options().path;
+        std::fs::write(&path, copy).unwrap();
+        for left in ["byokd.db-wal", "byokd.db-shm"] {
+            let _ = std::fs::remove_file(self.0.path().join(left));
+        }
+    }
+}
+
+async fn with_an_event(store: &SqliteStore, name: &str) {
+    let mut tx = store.begin("workspace").await.unwrap();
+    tx.put_workspace(&crate::conformance::sample::workspace(name)).await.unwrap();
+    tx.commit().await.unwrap();
+    store.record(event(Some(name), 1)).await.unwrap();
+}
+
+/// Looking at a database of an older release changes nothing: one that is in order opens as before, whether or not its schema
+/// could name a head.
+#[tokio::test]
+async fn looking_at_an_older_schema_changes_nothing() {
+    for schema in [7, 8, 10] {
+        let place = Place(tempfile::tempdir().unwrap());
+        let store = place.open_as_of(schema);
+        with_an_event(&store, "acme").await;
+        drop(store);
+        let before = place.stands();
+        assert_eq!(usize::try_from(before.0).unwrap(), schema);
+        let told = place.look().map(drop).unwrap_err();
+        assert!(matches!(told, AcceptRefused::InOrder(_)), "{schema}: {told}");
+        assert_eq!(place.stands(), before, "looking changes nothing");
+        drop(place.open(Fault::Before, &Arc::default()));
+        let newest = place.stands();
+        assert!(newest.0 > before.0);
+
+        // An older copy, of the older release, is refused, looked at, refused as before, and then accepted.
+        let place = Place(tempfile::tempdir().unwrap());
+        let store = place.open_as_of(schema);
+        with_an_event(&store, "acme").await;
+        drop(store);
+        let copy = std::fs::read(place.options().path).unwrap();
+        let store = place.open_as_of(schema);
+        with_an_event(&store, "bell").await;
+        drop(store);
+        place.put_back(&copy);
+        let found = place.look().unwrap();
+        assert_eq!(found.older_schema, Some((before.0, newest.0)), "{schema}");
+        assert!(found.verified.rows > 0 && found.newest_event.is_some());
+        drop(found);
+        assert_eq!(place.stands(), before, "looking changes nothing");
+        let again = SqliteStore::create_or_open_anchored(place.options(), &place.outside()).map(drop).unwrap_err();
+        assert!(matches!(again, OpenRefused::RolledBack { other_history: false, .. }), "{schema}: {again}");
+        place.look().unwrap().accept(["ann".into(), "bob".into()], crate::conformance::sample::at(9)).unwrap();
+        let store = place.open(Fault::Before, &Arc::default());
+        assert_eq!((store.epoch(), place.stands().0), (2, newest.0));
+        store.verify().await.unwrap();
+    }
+}
+
+/// A database that has never had a head needs no two people to get one.
+#[tokio::test]
+async fn a_database_that_has_had_no_head_is_not_accepted() {
+    let place = Place(tempfile::tempdir().unwrap());
+    drop(SqliteStore::create_or_open(place.options()).unwrap());
+    let told = place.look().map(drop).unwrap_err();
+    assert!(matches!(told, AcceptRefused::NoHeadYet), "{told}");
+    drop(place.open(Fault::Before, &Arc::default()));
 }

@@ -11,7 +11,7 @@ use super::OpenRefused;
 
 /// The lock on `{database}.lock`. Held as long as it lives; the kernel lets go of it however the process ends.
 pub(super) struct Lock {
-    _file: File,
+    _files: Vec<File>,
 }
 
 impl Lock {
@@ -39,7 +39,13 @@ impl Lock {
         let written =
             file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         written.map_err(refused)?;
-        Ok(Self { _file: file })
+        Ok(Self { _files: vec![file] })
+    }
+
+    /// Both in one.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self._files.extend(other._files);
+        self
     }
 }
 

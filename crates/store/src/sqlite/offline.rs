@@ -16,7 +16,7 @@ use super::anchor::Anchor;
 use super::file::Lock;
 use super::open::{self, Against, Opened};
 use super::reseal::{self, Pass};
-use super::schema::MIGRATIONS;
+use super::schema::{self, MIGRATIONS};
 use super::unit::{Ending, Unit};
 use super::writer::commit_durably;
 use super::{OpenRefused, SqliteOptions, chain, read, verify, write};
@@ -254,6 +254,9 @@ pub enum AcceptRefused {
     /// It is where its head says.
     #[error("the database is where its head says ({0}): there is nothing to accept")]
     InOrder(Head),
+    /// It has never had a head, and there is none.
+    #[error("the database has had no head until now: there is nothing to accept")]
+    NoHeadYet,
     /// Somebody wrote into it who does not hold the platform root, or it is damaged.
     #[error("the database is not in order in itself: {0}")]
     NotItself(StoreError),
@@ -271,6 +274,7 @@ impl AcceptRefused {
         match self {
             Self::Open(why) => why.remedy(),
             Self::InOrder(_) => "start the service",
+            Self::NoHeadYet => "start the service: it makes the head",
             Self::NotItself(why) => why.remedy(),
             Self::Head(why) => why.remedy(),
             Self::NotMoved(why) => why.remedy(),
@@ -292,10 +296,13 @@ pub struct Acceptance {
     pub newest_event: Option<(Timestamp, String)>,
     /// Rows and events that were verified.
     pub verified: crate::Verified,
+    /// Its schema and the newest, if that is another: accepting brings it there.
+    pub older_schema: Option<(u32, u32)>,
 }
 
 impl Acceptance {
-    /// Opens a database that is refused otherwise, and verifies all of it. An older schema is brought up to date.
+    /// Opens a database that is refused otherwise, and verifies all of it. Nothing in it is changed: one of an older schema is
+    /// verified as it would be in the newest.
     pub fn look(options: &SqliteOptions, outside: &Outside) -> Result<Self, AcceptRefused> {
         let Opened { conn, codes, lock, .. } = open::open(options, false, MIGRATIONS, Against::Afterwards(outside))?;
         let meta = read::meta(&conn, &codes).map_err(AcceptRefused::NotItself)?;
@@ -309,23 +316,29 @@ impl Acceptance {
                     Stands::Behind | Stands::Elsewhere => Ok(last),
                 }
             }
+            Err(HeadRefused::Missing { .. }) if meta.anchored.is_none() => return Err(AcceptRefused::NoHeadYet),
             Err(HeadRefused::Missing { .. }) => Err("lost".to_owned()),
             Err(HeadRefused::Damaged { .. }) => Err("damaged".to_owned()),
             Err(other @ (HeadRefused::NotOurs { .. } | HeadRefused::Foreign { .. } | HeadRefused::Io { .. })) => {
                 return Err(other.into());
             }
         };
-        let verified = verify::verify(&conn, &codes).map_err(AcceptRefused::NotItself)?;
-        let newest_event = newest(&conn, &codes).map_err(AcceptRefused::NotItself)?;
-        Ok(Self { conn, codes, outside: outside.clone(), _lock: lock, database, head, newest_event, verified })
+        let known = schema::newest(MIGRATIONS);
+        let older_schema = (meta.schema < known).then_some((meta.schema, known));
+        let (verified, newest_event) = looked_at(&conn, &codes).map_err(AcceptRefused::NotItself)?;
+        let outside = outside.clone();
+        Ok(Self { conn, codes, outside, _lock: lock, database, head, newest_event, verified, older_schema })
     }
 
     /// Accepts it: every row in one commit under a higher epoch, so that no row of what came after it counts again; recorded in
     /// the platform's chain; then the head. Ended in between, the next start goes on, or this is asked for again.
     pub fn accept(self, approved_by: [String; 2], at: Timestamp) -> Result<Head, AcceptRefused> {
+        schema::migrate(&self.conn, &self.codes, MIGRATIONS, None).map_err(NotMoved::from)?;
+        let meta = read::meta(&self.conn, &self.codes).map_err(NotMoved::from)?;
         let (epoch, revision) = match &self.head {
-            Ok(head) => (head.epoch.max(self.database.epoch) + 1, head.revision.max(self.database.revision) + 1),
-            Err(_) => (self.database.epoch + 1, self.database.revision + 1),
+            Ok(head) => (head.epoch.max(meta.at.epoch) + 1, head.revision.max(meta.at.revision) + 1),
+            // An earlier acceptance may be in the history that is lost: an epoch that none can have had.
+            Err(_) => ((meta.at.epoch + 1).max(seconds(at)), meta.at.revision + 1),
         };
         let key = self.codes.primary();
         let pass = Pass { primary: key, epoch: Some(epoch), sealed: None, most: BATCH };
@@ -358,6 +371,23 @@ impl Acceptance {
         HeadFile::create(&self.outside.head, self.codes.cluster().0, seal, &head)?;
         Ok(head)
     }
+}
+
+/// Whole seconds since 1970.
+fn seconds(at: Timestamp) -> u64 {
+    u64::try_from(at.micros() / 1_000_000).unwrap_or(0)
+}
+
+/// Verifies all of it and finds the newest event, in the newest schema; the transaction that brings it there is not committed.
+fn looked_at(
+    conn: &Connection,
+    codes: &RowCodes,
+) -> Result<(crate::Verified, Option<(Timestamp, String)>), StoreError> {
+    let unmade = conn.unchecked_transaction()?;
+    schema::migrate(&unmade, codes, MIGRATIONS, None)?;
+    let found = (verify::verify(&unmade, codes)?, newest(&unmade, codes)?);
+    unmade.rollback()?;
+    Ok(found)
 }
 
 /// The newest event of any chain.

@@ -201,6 +201,15 @@ pub enum OpenRefused {
         /// The database.
         path: PathBuf,
     },
+    /// Another process writes the head: a copy of the database at another path has the same one.
+    #[error("the database's head {head} is in use by another process{holder}", head = head.display(),
+        holder = pid.map_or(String::new(), |pid| format!(" ({pid})")))]
+    HeadLocked {
+        /// The head.
+        head: PathBuf,
+        /// The other process's id, if it said.
+        pid: Option<u32>,
+    },
     /// There is a head and no database.
     #[error("there is no database at {path}, but its head is at {head}", path = path.display(), head = head.display())]
     HeadAlone {
@@ -243,6 +252,9 @@ impl OpenRefused {
                 "put the newer database back; if it is lost, two people accept this one: byokd store accept --config FILE shows what would be lost and what to type"
             }
             Self::Head(why) => why.remedy(),
+            Self::HeadLocked { .. } => {
+                "stop the other process, or give this database a state_dir of its own: two copies of one database never share a head"
+            }
             Self::HeadNeeded { .. } => "name its head: state_dir in the configuration",
             Self::HeadAlone { .. } => {
                 "check the path and that its disk is mounted, or restore a backup; remove the head only to begin with nothing"
@@ -258,7 +270,7 @@ pub(super) enum Against<'o> {
     Nothing,
     /// Its head.
     Head(&'o Outside),
-    /// Nothing yet: whoever opens it does so because it does not stand where its head says.
+    /// Nothing yet: whoever opens it does so because it does not stand where its head says. Its schema stays as it is too.
     Afterwards(&'o Outside),
 }
 
@@ -289,7 +301,10 @@ pub(super) fn open(
     if !exists() && !create {
         return Err(OpenRefused::Missing { path: path.to_owned() });
     }
-    let lock = Lock::take(path)?;
+    let lock = match against {
+        Against::Nothing => Lock::take(path)?,
+        Against::Head(outside) | Against::Afterwards(outside) => Lock::take(path)?.and(lock_head(&outside.head)?),
+    };
     let is_new = !exists();
     if let Against::Head(outside) = against
         && is_new
@@ -330,18 +345,31 @@ pub(super) fn open(
         Against::Nothing | Against::Afterwards(_) => None,
         Against::Head(outside) => anchor::find(path, outside, &codes, &meta)?,
     };
-    let before = head.as_ref().map(|head| head.last());
-    schema::migrate(&conn, &codes, migrations, before).map_err(|cause| OpenRefused::NotMigrated {
-        path: path.to_owned(),
-        to: known,
-        cause,
-    })?;
+    match against {
+        Against::Nothing | Against::Head(_) => {
+            let before = head.as_ref().map(|head| head.last());
+            schema::migrate(&conn, &codes, migrations, before).map_err(|cause| OpenRefused::NotMigrated {
+                path: path.to_owned(),
+                to: known,
+                cause,
+            })?;
+        }
+        Against::Afterwards(_) => {}
+    }
     let anchor = match against {
         Against::Nothing | Against::Afterwards(_) => None,
         Against::Head(outside) => Some(anchor::take_up(head, outside, &conn, &codes, is_new)?),
     };
     codes.expect_epoch(meta.at.epoch);
     Ok(Opened { conn, codes, epoch: meta.at.epoch, lock, anchor })
+}
+
+/// One process writes a head, wherever the database is that it has it from.
+fn lock_head(head: &Path) -> Result<Lock, OpenRefused> {
+    Lock::take(head).map_err(|refused| match refused {
+        OpenRefused::Locked { path: head, pid } => OpenRefused::HeadLocked { head, pid },
+        other => other,
+    })
 }
 
 /// Switches to write-ahead logging and takes the write lock once: the log's shared index has to work for both.

@@ -89,20 +89,24 @@ fn step(conn: &Connection, codes: &RowCodes, migration: &Migration, head: Option
     })
 }
 
-/// The statements, the numbers and the meta row, together or not at all.
+/// The statements, the numbers and the meta row, together or not at all: in a transaction of their own, or as part of the one that
+/// is open.
 fn apply(
     conn: &Connection,
     migration: &Migration,
     write_meta: impl FnOnce() -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    conn.execute_batch("BEGIN IMMEDIATE")?;
+    let own = conn.is_autocommit();
+    if own {
+        conn.execute_batch("BEGIN IMMEDIATE")?;
+    }
     let done = conn
         .execute_batch(migration.sql)
         .and_then(|()| conn.pragma_update(None, "user_version", migration.number))
         .map_err(StoreError::from)
         .and_then(|()| write_meta())
-        .and_then(|()| Ok(conn.execute_batch("COMMIT")?));
-    if done.is_err() && !conn.is_autocommit() {
+        .and_then(|()| if own { Ok(conn.execute_batch("COMMIT")?) } else { Ok(()) });
+    if own && done.is_err() && !conn.is_autocommit() {
         conn.execute_batch("ROLLBACK")?;
     }
     done
