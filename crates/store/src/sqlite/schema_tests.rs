@@ -247,8 +247,8 @@ async fn what_was_tested_before_is_proven() {
     let id = KeyVersionId::from_bytes([6; 16]);
     let (location, tenant) = (former.at(id), Some(elsewhere.clone()));
     tx.add_key_version(&KeyVersion { id, location, tenant, ..key_version("erin", 1) }).await.unwrap();
-    tx.add_key_version(&key_version("erin", 3)).await.unwrap();
-    tx.put_key_config(&key_config("erin", 3)).await.unwrap();
+    tx.add_key_version(&key_version("erin", 2)).await.unwrap();
+    tx.put_key_config(&key_config("erin", 2)).await.unwrap();
     let hash = ConfigHash::of(&workspace_id("erin"), &former, &elsewhere, Some(id));
     let replaced = KeyTest { config_hash: hash, ..key_test("erin", 3) };
     for test in [key_test("acme", 1), later, key_test("dora", 1), key_test("erin", 1), replaced.clone()] {
