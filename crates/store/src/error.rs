@@ -182,6 +182,23 @@ impl StoreError {
         }
     }
 
+    /// Whether somebody wrote it who does not hold the platform root: the trouble of the workspace whose rows they are, and of no
+    /// other.
+    pub fn is_forged(&self) -> bool {
+        match self {
+            Self::RowForged { .. } | Self::SetForged { .. } | Self::ChainBroken { .. } => true,
+            Self::Conflict(_)
+            | Self::OutcomeUnknown
+            | Self::Unavailable(_)
+            | Self::Damaged
+            | Self::TransactionEnded { .. }
+            | Self::Closed
+            | Self::TooLarge { .. }
+            | Self::Refused { .. }
+            | Self::RolledBack => false,
+        }
+    }
+
     /// Who can fix it.
     pub fn owner(&self) -> Owner {
         self.reason().owner()
@@ -267,5 +284,20 @@ mod tests {
         assert!(!StoreError::from(Conflict::Exists).is_transient());
         assert_eq!(StoreError::from(Conflict::Tombstone).owner(), Owner::Caller);
         assert_eq!(StoreError::RowForged { table: "data_keys" }.reason(), Reason::RowForged);
+    }
+
+    /// What is one workspace's trouble is told as forged; that the whole database is another is everybody's.
+    #[test]
+    fn a_database_put_back_is_nobodys_own_trouble() {
+        for forged in [
+            StoreError::RowForged { table: "data_keys" },
+            StoreError::SetForged { workspace: None },
+            StoreError::ChainBroken { workspace: None, seq: 1 },
+        ] {
+            assert!(forged.is_forged(), "{forged}");
+        }
+        for other in [StoreError::RolledBack, StoreError::Damaged, StoreError::Closed, Conflict::NoWorkspace.into()] {
+            assert!(!other.is_forged(), "{other}");
+        }
     }
 }

@@ -40,17 +40,26 @@ pub(crate) struct RowCodes {
     epoch: std::sync::atomic::AtomicU64,
     /// Workspaces whose rows do not add up to their sets: no row of theirs is believed, however authentic by itself.
     distrusted: std::sync::RwLock<std::collections::BTreeSet<String>>,
+    /// The sets are not the ones that the database speaks of, and which of them is wrong cannot be told: no row is believed.
+    disowned: std::sync::atomic::AtomicBool,
 }
 
 impl RowCodes {
     pub(crate) fn new(seal: std::sync::Arc<dyn RowSeal>, cluster: ClusterId) -> Self {
         let epoch = std::sync::atomic::AtomicU64::new(0);
-        Self { seal, cluster, epoch, distrusted: std::sync::RwLock::default() }
+        let disowned = std::sync::atomic::AtomicBool::new(false);
+        Self { seal, cluster, epoch, distrusted: std::sync::RwLock::default(), disowned }
     }
 
     /// From now on no row of these workspaces is believed, and of no others.
     pub(crate) fn distrust(&self, workspaces: std::collections::BTreeSet<String>) {
         *self.distrusted.write().unwrap_or_else(std::sync::PoisonError::into_inner) = workspaces;
+    }
+
+    /// From now on no row at all is believed, that of the database itself included: some of it is of an older copy. Or, once it is
+    /// in order again, they are.
+    pub(crate) fn disown(&self, disowned: bool) {
+        self.disowned.store(disowned, std::sync::atomic::Ordering::Release);
     }
 
     /// The same codes without any distrust: for a check of all rows, which decides anew.
@@ -89,11 +98,14 @@ impl RowCodes {
         self.seal.seal(self.bytes(row, stamp).as_bytes())
     }
 
-    /// Refuses a row whose code is not this one.
+    /// Refuses a row whose code is not this one, or whose workspace is not believed.
     pub(crate) fn check<R: Row>(&self, row: &R, stamp: Stamp, code: &RowMac) -> Result<(), StoreError> {
         let expected = self.epoch.load(std::sync::atomic::Ordering::Acquire);
         let of_this_epoch = expected == 0 || expected == stamp.epoch;
         let authentic = self.seal.verify(self.bytes(row, stamp).as_bytes(), code);
+        if self.disowned.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(StoreError::RolledBack);
+        }
         if self.distrusts(row.workspace()) {
             let workspace = row.workspace().parse().ok();
             return Err(StoreError::SetForged { workspace });

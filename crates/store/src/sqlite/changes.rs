@@ -29,8 +29,8 @@ pub(super) fn since(
     let mut changes = Vec::new();
     for workspace in touched(conn, after)? {
         let change = match of_workspace(conn, codes, &workspace, after) {
-            // One forged row is its own workspace's trouble. Whoever uses it next meets it.
-            Err(StoreError::RowForged { .. }) => ControlChange { unreadable: true, ..ControlChange::none(workspace) },
+            // What is forged is its own workspace's trouble. Whoever uses it next meets it.
+            Err(why) if why.is_forged() => ControlChange { unreadable: true, ..ControlChange::none(workspace) },
             change => change?,
         };
         if !change.is_none() {

@@ -21,7 +21,7 @@ pub(super) fn key_life(
     read::one(conn, codes, "WHERE workspace = ?1", [workspace.as_str()])
 }
 
-/// The names are not authenticated: each only leads to a row that is. One forged row is its own workspace's trouble.
+/// The names are not authenticated: each only leads to a row that is. What is forged is its own workspace's trouble.
 pub(super) fn undecided(conn: &Connection, codes: &RowCodes) -> Result<Vec<KeyLife>, StoreError> {
     let mut statement = conn.prepare_cached(
         "SELECT k.workspace FROM key_lives k JOIN workspaces w USING (workspace)
@@ -34,9 +34,7 @@ pub(super) fn undecided(conn: &Connection, codes: &RowCodes) -> Result<Vec<KeyLi
         let Ok(workspace) = name.parse::<WorkspaceId>() else { continue };
         match key_life(conn, codes, &workspace) {
             Ok(life) => found.extend(life.map(|kept| kept.row)),
-            Err(StoreError::RowForged { table }) => {
-                tracing::error!(%workspace, table, "a key's life fails its authentication")
-            }
+            Err(why) if why.is_forged() => tracing::error!(%workspace, %why, "a key's life cannot be believed"),
             Err(why) => return Err(why),
         }
     }

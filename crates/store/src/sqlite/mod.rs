@@ -279,8 +279,8 @@ impl Store for SqliteStore {
     async fn workspaces(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<Workspace>, StoreError> {
         let after = after.map_or(String::new(), |after| after.as_str().to_owned());
         self.read(move |conn, codes| {
-            let clause = "WHERE workspace > ?1 AND deleted_at IS NULL ORDER BY workspace LIMIT ?2";
-            read::many(conn, codes, clause, params![after, page(limit)])
+            let clause = "WHERE workspace > ?1 AND deleted_at IS NULL ORDER BY workspace";
+            read::of_all(conn, codes, clause, [after], limit.min(LONGEST_PAGE))
         })
         .await
     }
@@ -426,7 +426,7 @@ impl Store for SqliteStore {
 
     async fn open_operations(&self) -> Result<Vec<Operation>, StoreError> {
         self.read(|conn, codes| {
-            read::many(conn, codes, "WHERE state IN (1, 2, 6, 7) ORDER BY workspace, operation", [])
+            read::of_all(conn, codes, "WHERE state IN (1, 2, 6, 7) ORDER BY workspace, operation", [], usize::MAX)
         })
         .await
     }
@@ -577,8 +577,8 @@ impl Store for SqliteStore {
     async fn chains(&self, after: Option<&WorkspaceId>, limit: usize) -> Result<Vec<WorkspaceId>, StoreError> {
         let after = after.map_or(String::new(), |after| after.as_str().to_owned());
         self.read(move |conn, codes| {
-            let clause = "WHERE workspace > ?1 ORDER BY workspace LIMIT ?2";
-            let found: Vec<Workspace> = read::many(conn, codes, clause, params![after, page(limit)])?;
+            let clause = "WHERE workspace > ?1 ORDER BY workspace";
+            let found: Vec<Workspace> = read::of_all(conn, codes, clause, [after], limit.min(LONGEST_PAGE))?;
             Ok(found.into_iter().map(|workspace| workspace.id).collect())
         })
         .await

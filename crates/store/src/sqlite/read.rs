@@ -67,6 +67,64 @@ pub(super) fn many<R: Stored>(
     Ok(found)
 }
 
+/// The rows the clause names of all workspaces, `limit` of them at most. What is forged is its own workspace's trouble, which whoever
+/// asks for it meets: it is left out here, and nobody else's row with it.
+pub(super) fn of_all<R: Stored>(
+    conn: &Connection,
+    codes: &RowCodes,
+    clause: &str,
+    params: impl Params,
+    limit: usize,
+) -> Result<Vec<R>, StoreError> {
+    let mut statement = conn.prepare_cached(&select::<R>(clause))?;
+    let mut rows = statement.query(params)?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        match kept::<R>(codes, row) {
+            Ok(kept) => found.push(kept.row),
+            Err(why) if why.is_forged() => {
+                let workspace = name_in(row).map(|workspace| workspace.to_string());
+                tracing::error!(workspace, table = R::TABLE, %why, "a row is left out of a list of all workspaces'");
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(found)
+}
+
+/// Whose name a row bears; nobody's, or one that is none, is the platform's.
+fn name_in(row: &rusqlite::Row<'_>) -> Option<WorkspaceId> {
+    row.get_ref("workspace").ok()?.as_str().ok()?.parse().ok()
+}
+
+/// What is not as it was written.
+pub(super) struct Wrong {
+    /// Whose trouble it is; absent: the platform's.
+    pub(super) workspace: Option<WorkspaceId>,
+    pub(super) why: StoreError,
+}
+
+/// As [`each`], past what is forged, which is handed to `visit` as that.
+pub(super) fn each_or_wrong<R: Stored>(
+    conn: &Connection,
+    codes: &RowCodes,
+    clause: &str,
+    mut visit: impl FnMut(Result<Kept<R>, Wrong>),
+) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached(&select::<R>(clause))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        match kept(codes, row) {
+            Ok(kept) => visit(Ok(kept)),
+            Err(why) if why.is_forged() => visit(Err(Wrong { workspace: name_in(row), why })),
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(())
+}
+
 /// Hands each row the clause names to `visit`.
 pub(super) fn each<R: Stored>(
     conn: &Connection,
@@ -199,7 +257,8 @@ pub(super) fn meta(conn: &Connection, codes: &RowCodes) -> Result<Meta, StoreErr
     };
     let (mut statement, anchors) = match select(", anchored") {
         Ok(statement) => (statement, true),
-        Err(_) => (select("")?, false),
+        Err(error) if is_missing_column(&error) => (select("")?, false),
+        Err(error) => return Err(error.into()),
     };
     let found = statement
         .query_row([], |row| {
@@ -221,6 +280,11 @@ pub(super) fn meta(conn: &Connection, codes: &RowCodes) -> Result<Meta, StoreErr
     }
     codes.check(&meta, meta.at, &code)?;
     Ok(meta)
+}
+
+/// Whether a statement names a column that the schema has not. Any other trouble says nothing about the schema.
+fn is_missing_column(error: &rusqlite::Error) -> bool {
+    error.to_string().contains("no such column")
 }
 
 impl Stored for Workspace {

@@ -186,8 +186,8 @@ pub(super) fn prove_what_was_tested(step: &mut Step<'_, '_>) -> Result<(), Store
     let mut proven: Vec<(bool, ProvenKey)> = Vec::new();
     for config in configs {
         let found = match tested_keys(step, &config) {
-            Err(StoreError::RowForged { table }) => {
-                tracing::error!(workspace = %config.workspace, table, "what was tested fails its authentication");
+            Err(why) if why.is_forged() => {
+                tracing::error!(workspace = %config.workspace, %why, "what was tested cannot be believed");
                 continue;
             }
             found => found?,
@@ -197,7 +197,13 @@ pub(super) fn prove_what_was_tested(step: &mut Step<'_, '_>) -> Result<(), Store
     proven.sort_by_key(|(former, one)| (*former, one.at.micros(), one.workspace.clone()));
     let mut claimed = std::collections::HashSet::new();
     for (_, one) in proven.into_iter().filter(|(_, one)| claimed.insert(one.key.clone())) {
-        put_proven_key(step, &one)?;
+        match put_proven_key(step, &one) {
+            // Nothing of it was written: rows are read before any is.
+            Err(why) if why.is_forged() => {
+                tracing::error!(workspace = %one.workspace, %why, "a key that was tested cannot be proven");
+            }
+            written => written?,
+        }
     }
     Ok(())
 }
@@ -262,8 +268,8 @@ fn live_configs(step: &Step<'_, '_>) -> Result<Vec<KeyConfig>, StoreError> {
         let Ok(workspace) = name.parse::<WorkspaceId>() else { continue };
         match read::key_config(step.conn(), step.codes(), &workspace) {
             Ok(config) => configs.extend(config.map(|kept| kept.row)),
-            Err(StoreError::RowForged { table }) => {
-                tracing::error!(%workspace, table, "a key's configuration fails its authentication");
+            Err(why) if why.is_forged() => {
+                tracing::error!(%workspace, %why, "a key's configuration cannot be believed");
             }
             Err(why) => return Err(why),
         }

@@ -1,13 +1,15 @@
 //! Whether the whole database is what was written: every row, every set, every chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use domain::WorkspaceId;
+use domain::row_seal::RowMac;
+use domain::{PlatformKeyId, WorkspaceId};
 use rusqlite::Connection;
 
-use super::read::{self, Kept, Stored};
+use super::fields::Fields;
+use super::read::{self, Kept, Stored, Wrong};
 use super::tables::{EachTable, each_table, set_of};
-use crate::row::{RowCodes, SetHead};
+use crate::row::{Row as _, RowCodes, SetHead};
 use crate::set::SetSum;
 use crate::{RecordedEvent, StoreError, Verified, event};
 
@@ -27,24 +29,54 @@ impl Default for Found {
 
 type Workspaces = BTreeMap<Option<WorkspaceId>, Found>;
 
-/// Reads everything in one transaction, so that a writer beside it changes nothing about what is compared.
+/// What is not as it was written: the first of it, and whose it is.
+#[derive(Default)]
+struct Wrongs {
+    first: Option<StoreError>,
+    whose: BTreeSet<Option<WorkspaceId>>,
+}
+
+impl Wrongs {
+    fn count(&mut self, wrong: Wrong) {
+        self.first.get_or_insert(wrong.why);
+        self.whose.insert(wrong.workspace);
+    }
+}
+
+/// Reads everything in one transaction, so that a writer beside it changes nothing about what is compared. What is forged is counted
+/// against its workspace and does not end the check: behind it may be another workspace's older row.
 pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, StoreError> {
     let (told, codes) = (codes, &codes.without_prejudice());
-    let snapshot = conn.unchecked_transaction()?;
-    let mut found = Workspaces::new();
-    each_table(&mut Count { conn: &snapshot, codes, found: &mut found })?;
-    follow_chains(&snapshot, codes, &mut found)?;
+    // Its own transaction, or the one that is open.
+    let own = if conn.is_autocommit() { Some(conn.unchecked_transaction()?) } else { None };
+    let snapshot = own.as_deref().unwrap_or(conn);
+    let (mut found, mut wrongs) = (Workspaces::new(), Wrongs::default());
+    each_table(&mut Count { conn: snapshot, codes, found: &mut found, wrongs: &mut wrongs })?;
+    follow_chains(snapshot, codes, &mut found, &mut wrongs)?;
     let verified = Verified {
         rows: found.values().map(|found| found.rows).sum(),
         events: found.values().map(|found| found.audit_seq).sum(),
     };
-    let (wrong, platform) = compare(&snapshot, codes, found)?;
+    compare(snapshot, codes, found, &mut wrongs)?;
     // Which of a workspace's rows is the wrong one cannot be told: none of them counts until they add up again.
-    told.distrust(wrong.iter().filter_map(workspace_of).collect());
-    match wrong.into_iter().next() {
-        Some(why) => Err(why),
-        None => platform.map(|()| verified),
+    for workspace in wrongs.whose.iter().flatten() {
+        tracing::error!(%workspace, "the workspace's rows are not what was written: none of them is believed");
     }
+    told.distrust(wrongs.whose.iter().flatten().map(|workspace| workspace.as_str().to_owned()).collect());
+    // Which of the sets is the wrong one cannot be told either, nor whether it is put back with all of its rows.
+    let sets = sets_are_the_ones_spoken_of(snapshot, codes);
+    match &sets {
+        Err(why) if why.is_forged() => {
+            tracing::error!(
+                %why, reason = domain::Reason::DatabaseRolledBack.as_str(),
+                "a part of the database is of an older copy: nothing is read from it or written to it"
+            );
+            told.disown(true);
+        }
+        Err(_) => {}
+        Ok(()) => told.disown(false),
+    }
+    wrongs.first.map_or(sets, Err).map(|()| verified)
 }
 
 /// Adds up the rows of a table.
@@ -52,56 +84,87 @@ struct Count<'f> {
     conn: &'f Connection,
     codes: &'f RowCodes,
     found: &'f mut Workspaces,
+    wrongs: &'f mut Wrongs,
 }
 
 impl EachTable for Count<'_> {
     fn table<R: Stored>(&mut self) -> Result<(), StoreError> {
-        read::each(self.conn, self.codes, "", [], |kept: Kept<R>| {
-            let found = self.found.entry(set_of(&kept.row)?).or_default();
-            found.rows += 1;
-            found.sum.add(&kept.code);
-            Ok(())
+        let (found, wrongs) = (&mut *self.found, &mut *self.wrongs);
+        read::each_or_wrong(self.conn, self.codes, "", |row: Result<Kept<R>, Wrong>| {
+            let set = row.and_then(|kept| match set_of(&kept.row) {
+                Ok(workspace) => Ok((workspace, kept.code)),
+                Err(why) => Err(Wrong { workspace: None, why }),
+            });
+            match set {
+                Ok((workspace, code)) => {
+                    let found = found.entry(workspace).or_default();
+                    found.rows += 1;
+                    found.sum.add(&code);
+                }
+                Err(wrong) => wrongs.count(wrong),
+            }
         })
     }
 }
 
-fn follow_chains(conn: &Connection, codes: &RowCodes, found: &mut Workspaces) -> Result<(), StoreError> {
-    read::each(conn, codes, "ORDER BY workspace, seq", [], |Kept { row: event, .. }: Kept<RecordedEvent>| {
-        let end = found.entry(event.workspace.clone()).or_default();
-        if !event.follows(end.audit_seq, &end.audit_hash) {
-            return Err(StoreError::ChainBroken { workspace: event.workspace, seq: end.audit_seq + 1 });
-        }
-        (end.audit_seq, end.audit_hash) = (event.seq, event.hash);
-        Ok(())
+/// Follows each chain to its end, or to where it breaks.
+fn follow_chains(
+    conn: &Connection,
+    codes: &RowCodes,
+    found: &mut Workspaces,
+    wrongs: &mut Wrongs,
+) -> Result<(), StoreError> {
+    let mut broken = BTreeSet::new();
+    read::each_or_wrong(conn, codes, "ORDER BY workspace, seq", |event: Result<Kept<RecordedEvent>, Wrong>| {
+        let wrong = match event {
+            Ok(Kept { row: event, .. }) if broken.contains(&event.workspace) => return,
+            Ok(Kept { row: event, .. }) => {
+                let end = found.entry(event.workspace.clone()).or_default();
+                if event.follows(end.audit_seq, &end.audit_hash) {
+                    (end.audit_seq, end.audit_hash) = (event.seq, event.hash);
+                    return;
+                }
+                let why = StoreError::ChainBroken { workspace: event.workspace.clone(), seq: end.audit_seq + 1 };
+                Wrong { workspace: event.workspace, why }
+            }
+            Err(wrong) => wrong,
+        };
+        broken.insert(wrong.workspace.clone());
+        wrongs.count(wrong);
     })
 }
 
-/// Holds what was found against what each set says of itself, and the sets against what the meta row says of them.
-/// Answers what is wrong with each workspace, and whether the sets are the ones that the meta row speaks of.
-fn compare(
-    conn: &Connection,
-    codes: &RowCodes,
-    mut found: Workspaces,
-) -> Result<(Vec<StoreError>, Result<(), StoreError>), StoreError> {
-    let (mut sum, mut wrong) = (SetSum::EMPTY, Vec::new());
-    read::each(conn, codes, "", [], |Kept { row: set, code }: Kept<SetHead>| {
-        sum.add(&code);
+/// Holds what was found against what each set says of itself.
+fn compare(conn: &Connection, codes: &RowCodes, mut found: Workspaces, wrongs: &mut Wrongs) -> Result<(), StoreError> {
+    read::each_or_wrong(conn, codes, "", |set: Result<Kept<SetHead>, Wrong>| {
+        let set = match set {
+            Ok(kept) => kept.row,
+            Err(wrong) => return wrongs.count(wrong),
+        };
         let found = found.remove(&set.workspace).unwrap_or_default();
+        let workspace = set.workspace.clone();
         if found.rows != set.rows || found.sum != set.sum {
-            wrong.push(StoreError::SetForged { workspace: set.workspace });
+            wrongs.count(Wrong { why: StoreError::SetForged { workspace: set.workspace }, workspace });
         } else if (found.audit_seq, found.audit_hash) != (set.audit_seq, set.audit_hash) {
-            wrong.push(StoreError::ChainBroken { workspace: set.workspace, seq: found.audit_seq + 1 });
+            let why = StoreError::ChainBroken { workspace: set.workspace, seq: found.audit_seq + 1 };
+            wrongs.count(Wrong { why, workspace });
         }
-        Ok(())
     })?;
-    wrong.extend(found.into_keys().map(|workspace| StoreError::SetForged { workspace }));
-    let as_the_meta_row_says = sum == read::meta(conn, codes)?.sum;
-    let platform = if as_the_meta_row_says { Ok(()) } else { Err(StoreError::SetForged { workspace: None }) };
-    Ok((wrong, platform))
+    for workspace in found.into_keys() {
+        wrongs.count(Wrong { why: StoreError::SetForged { workspace: workspace.clone() }, workspace });
+    }
+    Ok(())
 }
 
-/// Whose rows do not add up.
-fn workspace_of(wrong: &StoreError) -> Option<String> {
-    let (StoreError::SetForged { workspace } | StoreError::ChainBroken { workspace, .. }) = wrong else { return None };
-    workspace.as_ref().map(|workspace| workspace.as_str().to_owned())
+/// Holds the sets against what the row about the database says of them: by their codes alone, so that one with an edited column is
+/// its own workspace's trouble.
+fn sets_are_the_ones_spoken_of(conn: &Connection, codes: &RowCodes) -> Result<(), StoreError> {
+    let mut sum = SetSum::EMPTY;
+    let mut statement = conn.prepare_cached("SELECT mac_key, mac FROM sets")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let mut fields = Fields::of(row, SetHead::TABLE);
+        sum.add(&RowMac { key: PlatformKeyId::from_bytes(fields.array()?), code: fields.array()? });
+    }
+    if sum == read::meta(conn, codes)?.sum { Ok(()) } else { Err(StoreError::SetForged { workspace: None }) }
 }
