@@ -169,7 +169,8 @@ impl Offline {
     pub fn renew_head(&mut self) -> Result<(), NotMoved> {
         let head = self.codes.head_of(&read::meta(&self.conn, &self.codes)?);
         let Outside { head: path, seal, .. } = &self.outside;
-        Ok(self.anchor.renew(HeadFile::create(path, self.codes.cluster().0, Arc::clone(seal), &head)?))
+        self.anchor.renew(HeadFile::create(path, self.codes.cluster().0, Arc::clone(seal), &head)?);
+        Ok(())
     }
 
     /// Whether the rows about the sets and the database are the primary's too.
