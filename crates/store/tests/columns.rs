@@ -82,6 +82,7 @@ async fn read_everything(store: &dyn Store) -> Option<(&'static str, StoreError)
         "audit of the platform": store.audit(None, 0, 100);
         "newest_event of the platform": store.newest_event(None, None);
         "callers": store.callers(None, 10);
+        "caller": store.caller(&"billing".parse().unwrap());
         "caller": store.caller(&"search".parse().unwrap());
     }
     // A write that is rolled back: it reads what only writes read.

@@ -1,17 +1,23 @@
-//! The codes of rows are what their refusals rest on.
+//! The codes of rows are what their refusals rest on; and what is forged of one workspace is its own trouble, unless it cannot be
+//! told whose it is.
 
+#[path = "fixture/mod.rs"]
 mod fixture;
+#[path = "fixture/whole.rs"]
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::row_seal::{RowMac, RowSeal};
-use store::conformance::sample::{furnish, workspace_id};
+use rusqlite::Connection;
+use store::conformance::sample::{app_id, at, data_key_id, event, furnish, workspace_id};
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
-use store::{Store as _, StoreError};
+use store::{Store, StoreError};
 
 use self::fixture::SqliteFile;
+use self::whole::fill;
 
 /// Seeded bug: a store that takes every code for good reads the edited row as if nothing had happened. So it is the codes,
 /// and nothing else, that the refusals above rest on.
@@ -35,4 +41,151 @@ async fn without_its_codes_an_edited_row_would_be_believed() {
     options.row_seal = Arc::new(Credulous(TestSeal::default()));
     let believed = SqliteStore::open(options).unwrap().key_config(&acme).await.unwrap().unwrap();
     assert_eq!(believed.lease, Duration::from_micros(999));
+}
+
+/// Copies a database into one that is attached to the connection as `old`.
+fn keep_all(file: &SqliteFile, raw: &Connection) {
+    let old = file.dir().join("old.db");
+    raw.execute("VACUUM INTO ?1", [old.to_str().unwrap()]).unwrap();
+    raw.execute("ATTACH ?1 AS old", [old.to_str().unwrap()]).unwrap();
+}
+
+/// Another row of a workspace that is authentic by itself: its life, changed.
+async fn change_life(store: &dyn Store, name: &str) {
+    let mut tx = store.begin("life").await.unwrap();
+    let mut life = tx.key_life(&workspace_id(name)).await.unwrap().unwrap();
+    (life.change, life.changed_at) = (life.change + 1, at(900));
+    tx.put_key_life(&life).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// A workspace that is distrusted as a whole stops nobody else: the feed tells that it cannot be read and goes on, and every list of
+/// all workspaces is of the others.
+#[tokio::test]
+async fn a_distrusted_workspace_stops_nobody_else() {
+    let file = SqliteFile::new();
+    let store = file.open().await;
+    fill(&*store).await;
+    let (acme, bell) = (workspace_id("acme"), workspace_id("bell"));
+    let open_before = store.open_operations().await.unwrap();
+    assert!(["acme", "bell"].iter().all(|name| open_before.iter().any(|one| one.workspace.as_str() == *name)));
+    let known = store.revision().await.unwrap();
+    change_life(&*store, "bell").await;
+    change_life(&*store, "acme").await;
+    file.tamper("DELETE FROM app_selections WHERE workspace = 'bell'").await;
+    let set = StoreError::SetForged { workspace: Some(bell.clone()) };
+    assert_eq!(store.verify().await, Err(set.clone()));
+
+    assert_eq!(store.key_life(&bell).await, Err(set.clone()));
+    assert_eq!(store.record(event(Some("bell"), 3)).await, Err(set));
+    store.record(event(Some("acme"), 3)).await.unwrap();
+    let (_, changes) = store.changed_since(known).await.unwrap();
+    let told: Vec<_> = changes.iter().map(|change| (change.workspace.clone(), change.unreadable)).collect();
+    assert_eq!(told, [(acme.clone(), false), (bell.clone(), true)]);
+    assert_eq!(changes[0].switched_off, Some(false));
+    let whose = |of: Vec<domain::Operation>| of.into_iter().map(|one| one.workspace).collect::<Vec<_>>();
+    let of_acme: Vec<_> = whose(open_before).into_iter().filter(|one| *one == acme).collect();
+    assert_eq!(whose(store.open_operations().await.unwrap()), of_acme);
+    let listed = store.workspaces(None, 10).await.unwrap();
+    assert_eq!(listed.into_iter().map(|one| one.id).collect::<Vec<_>>(), std::slice::from_ref(&acme));
+    assert_eq!(store.chains(None, 1).await.unwrap(), std::slice::from_ref(&acme));
+    let lives = store.undecided_lives().await.unwrap();
+    assert!(lives.iter().all(|life| life.workspace == acme));
+}
+
+/// A page is as long as it was asked for, whoever is left out of it: one that came short would be taken for the last.
+#[tokio::test]
+async fn a_page_is_full_although_a_row_is_left_out() {
+    let file = SqliteFile::new();
+    let store = file.open().await;
+    furnish(&*store, &["acme", "bell", "carl"], &["bot"]).await;
+    file.tamper("UPDATE workspaces SET display_name = 'x' WHERE workspace = 'acme'").await;
+    let others = [workspace_id("bell"), workspace_id("carl")];
+    assert_eq!(store.chains(None, 2).await.unwrap(), others);
+    let listed = store.workspaces(None, 2).await.unwrap();
+    assert_eq!(listed.into_iter().map(|one| one.id).collect::<Vec<_>>(), others);
+    assert_eq!(store.workspaces(None, 0).await.unwrap(), []);
+}
+
+/// An older row put back is found although another workspace's row, which the check meets before, is forged.
+#[tokio::test]
+async fn a_forged_row_hides_no_older_one() {
+    for forgery in [
+        "UPDATE workspaces SET display_name = 'x' WHERE workspace = 'acme'",
+        "UPDATE audit SET actor = 'bob' WHERE workspace = 'acme' AND seq = 1",
+        "DELETE FROM audit WHERE workspace = 'acme' AND seq = 1",
+        "UPDATE sets SET rows = rows + 1 WHERE workspace = 'acme'",
+        "UPDATE workspaces SET workspace = 'no name' WHERE workspace = 'acme'",
+    ] {
+        let file = SqliteFile::new();
+        let store = file.open().await;
+        fill(&*store).await;
+        let raw = file.raw();
+        keep_all(&file, &raw);
+        change_life(&*store, "bell").await;
+        store.verify().await.unwrap();
+        let bell = workspace_id("bell");
+        let older = "INSERT OR REPLACE INTO main.key_lives SELECT * FROM old.key_lives WHERE workspace = 'bell'";
+        raw.execute_batch(&format!("{older}; {forgery}")).unwrap();
+        assert!(store.key_life(&bell).await.unwrap().is_some(), "authentic by itself");
+        let first = store.verify().await.unwrap_err();
+        assert!(first.is_forged() && first != StoreError::SetForged { workspace: Some(bell.clone()) }, "{first}");
+        let set = StoreError::SetForged { workspace: Some(bell.clone()) };
+        assert_eq!(store.key_life(&bell).await, Err(set.clone()), "{forgery}");
+        assert_eq!(store.data_key(&bell, &app_id("bot"), data_key_id(1)).await, Err(set), "{forgery}");
+        assert!(store.key_life(&workspace_id("acme")).await.is_err(), "{forgery}");
+        // The database is itself the one that it was: whoever is not named here is served.
+        store.changed_since(0).await.unwrap();
+    }
+}
+
+/// I-6: a whole workspace put back, set and chain and all, adds up in itself. That its set is not the one which the database speaks of
+/// shows, and not whose: nothing is read or written any more, as of a database put back whole.
+#[tokio::test]
+async fn a_workspace_put_back_whole_stops_the_database() {
+    let file = SqliteFile::new();
+    let store = file.open().await;
+    fill(&*store).await;
+    let raw = file.raw();
+    keep_all(&file, &raw);
+    change_life(&*store, "bell").await;
+    store.record(event(Some("bell"), 3)).await.unwrap();
+    store.verify().await.unwrap();
+    let now = file.dir().join("now.db");
+    raw.execute("VACUUM INTO ?1", [now.to_str().unwrap()]).unwrap();
+    raw.execute("ATTACH ?1 AS now", [now.to_str().unwrap()]).unwrap();
+    let tables: Vec<String> = raw
+        .prepare("SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = 'workspace'")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert!(tables.iter().any(|table| table == "sets") && tables.iter().any(|table| table == "audit"));
+    let put = |from: &str| {
+        for table in &tables {
+            let sql = format!(
+                "DELETE FROM main.{table} WHERE workspace = 'bell';
+                 INSERT INTO main.{table} SELECT * FROM {from}.{table} WHERE workspace = 'bell'"
+            );
+            raw.execute_batch(&sql).unwrap();
+        }
+    };
+    put("old");
+    let (acme, bell) = (workspace_id("acme"), workspace_id("bell"));
+    assert!(store.key_life(&bell).await.unwrap().is_some(), "authentic, and adds up");
+    for _ in 0..2 {
+        assert_eq!(store.verify().await, Err(StoreError::SetForged { workspace: None }));
+        for whose in [&acme, &bell] {
+            assert_eq!(store.key_life(whose).await, Err(StoreError::RolledBack));
+        }
+        assert_eq!(store.revision().await, Err(StoreError::RolledBack));
+        assert_eq!(store.changed_since(0).await.map(drop), Err(StoreError::RolledBack));
+        assert_eq!(store.record(event(Some("acme"), 4)).await, Err(StoreError::RolledBack));
+        assert_eq!(store.workspaces(None, 10).await, Err(StoreError::RolledBack));
+    }
+    put("now");
+    store.verify().await.unwrap();
+    assert!(store.key_life(&bell).await.unwrap().is_some());
+    store.record(event(Some("acme"), 4)).await.unwrap();
 }

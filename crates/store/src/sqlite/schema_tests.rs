@@ -282,3 +282,55 @@ async fn what_was_tested_before_is_proven() {
     drop(conn);
     store.verify().await.unwrap();
 }
+
+/// Keys that were tested are proven although rows of others are forged: what they need of their own to be written is missing, and
+/// that is their own trouble. The database opens.
+#[tokio::test]
+async fn a_forged_row_keeps_nobody_elses_key_from_being_proven() {
+    for (edit, undo) in [
+        (
+            "UPDATE workspaces SET display_name = 'x' || display_name",
+            "UPDATE workspaces SET display_name = substr(display_name, 2)",
+        ),
+        ("UPDATE sets SET rows = rows + 1", "UPDATE sets SET rows = rows - 1"),
+        ("UPDATE key_tests SET finished_at = finished_at + 1", "UPDATE key_tests SET finished_at = finished_at - 1"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(&dir);
+        let before: Vec<_> =
+            MIGRATIONS.iter().take(7).map(|step| Migration { number: step.number, sql: step.sql }).collect();
+        let store = open(&options, &before).unwrap();
+        furnish(&store, &["acme", "bell"], &["bot"]).await;
+        let mut tx = store.begin("tests").await.unwrap();
+        for test in [key_test("acme", 1), key_test("bell", 1)] {
+            tx.add_key_test(&test).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        drop(store);
+        let tamper = |sql: &str| {
+            let conn = rusqlite::Connection::open(&options.path).unwrap();
+            conn.execute(&format!("{sql} WHERE workspace = 'bell'"), []).unwrap()
+        };
+        let triggers = rusqlite::Connection::open(&options.path).unwrap();
+        let names: Vec<String> = triggers
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'key_tests'")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        for name in names {
+            triggers.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+        }
+        drop(triggers);
+        assert_eq!(tamper(edit), 1);
+
+        let store = open(&options, MIGRATIONS).expect(edit);
+        let proven = store.proven_keys(&workspace_id("acme")).await.unwrap();
+        assert_eq!(proven.len(), 1, "{edit}");
+        assert_eq!(store.proven_keys(&workspace_id("bell")).await.unwrap(), [], "{edit}");
+        assert!(store.verify().await.is_err(), "{edit}");
+        assert_eq!(tamper(undo), 1);
+        store.verify().await.unwrap();
+    }
+}
