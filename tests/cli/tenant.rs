@@ -61,7 +61,7 @@ async fn without_pages_the_other_way_is_shown() {
     assert!(table.contains("offers no pages") && table.contains("az ad sp create"), "{table}");
     let waiting = ctl.run(&["tenant", "connect", "acme", TENANT, "--wait"]).await.bad(2);
     assert!(waiting.stderr.contains("no consent to wait for"), "{}", waiting.stderr);
-    let domain = ctl.run(&["tenant", "connect", "acme", "contoso.com"]).await.bad(4);
+    let domain = ctl.run(&["tenant", "connect", "acme", "contoso.com"]).await.bad(2);
     assert!(domain.stderr.contains("CONSENT_NOT_CONFIGURED"), "{}", domain.stderr);
 }
 
