@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -46,21 +46,38 @@ impl<'a> Browser<'a> {
     /// Opens one of our own pages.
     pub(super) async fn open(&mut self, url: &str) -> Result<Seen, Trouble> {
         let late = |_| Trouble::new("our own page did not answer", HINT);
-        tokio::time::timeout(PATIENCE, self.fetch(url)).await.map_err(late)?
+        tokio::time::timeout(PATIENCE, self.fetch(url, None)).await.map_err(late)?
     }
 
-    async fn fetch(&mut self, url: &str) -> Result<Seen, Trouble> {
+    /// Opens a start address, and goes on by the form of its page.
+    pub(super) async fn begin(&mut self, url: &str) -> Result<Seen, Trouble> {
+        let Seen::Page(StatusCode::OK, page) = self.open(url).await? else {
+            return Err(Trouble::new("the start page does not say what is to be connected", HINT));
+        };
+        let value = |name: &str| {
+            let found = page.split(&format!("name=\"{name}\" value=\"")).nth(1).and_then(|rest| rest.split('"').next());
+            found.ok_or_else(|| Trouble::new("the start page has no form", HINT))
+        };
+        let form = format!("ticket={}&form={}", value("ticket")?, value("form")?);
+        let late = |_| Trouble::new("our own page did not answer", HINT);
+        let to = format!("{PUBLIC}{}", crate::entra_pages::START);
+        tokio::time::timeout(PATIENCE, self.fetch(&to, Some(form))).await.map_err(late)?
+    }
+
+    async fn fetch(&mut self, url: &str, form: Option<String>) -> Result<Seen, Trouble> {
         let failed = |cause: &dyn std::fmt::Display| Trouble::new(format_args!("our own page: {cause}"), HINT);
         let path = url.strip_prefix(PUBLIC).ok_or_else(|| failed(&format_args!("{url} is not ours")))?;
         let stream = TcpStream::connect(self.pages).await.map_err(|cause| failed(&cause))?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|cause| failed(&cause))?;
         let connection = tokio::spawn(connection);
-        let mut request = Request::get(path).header(header::HOST, "keys.example.com");
+        let method = if form.is_some() { Method::POST } else { Method::GET };
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "keys.example.com");
         if let Some(cookie) = &self.cookie {
             request = request.header(header::COOKIE, cookie);
         }
-        let request = request.body(Empty::<bytes::Bytes>::new()).map_err(|cause| failed(&cause))?;
+        let request =
+            request.body(Full::new(bytes::Bytes::from(form.unwrap_or_default()))).map_err(|cause| failed(&cause))?;
         let answer = sender.send_request(request).await.map_err(|cause| failed(&cause))?;
         let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         if let Some(cookie) = text(header::SET_COOKIE) {

@@ -1,7 +1,7 @@
 //! The pages that a customer's admin meets in a browser when they connect their directory: begun, come back from consent, signed in.
 //!
-//! What a browser brings is read here and judged in the service. Pages hold no script, name nobody's ids but the directory that was just
-//! proven, and are kept by nobody: no cache, no frame, no referrer. A refusal is a calm page with the next step, and the same for
+//! What a browser brings is read here and judged in the service. Pages hold no script, name no ids but that of the directory that is to
+//! be connected, and are kept by nobody: no cache, no frame, no referrer. A refusal is a calm page with the next step, and the same for
 //! whatever was forged.
 
 mod page;
@@ -34,16 +34,20 @@ const STYLE: &str = "/entra/style.css";
 
 /// The cookie that ties a browser to the consent it began. The prefix has browsers hold it to this very host and to TLS.
 const COOKIE_NAME: &str = "__Host-byokd-entra";
+/// The cookie that shows that a form was sent by the page that we gave this browser. No other site's form brings it along.
+const FORM_COOKIE: &str = "__Host-byokd-entra-form";
+/// The most bytes of a form: two texts of 43 letters.
+const LONGEST_FORM: usize = 1024;
 /// As long as a consent lives.
 const COOKIE_SECONDS: u32 = 15 * 60;
-/// Nothing but our own style; no script, no form, no frame.
+/// Nothing but our own style; no script, no frame, and no form but the first page's own.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers browsers; everything else is not there.
 pub fn router(service: Arc<Service>) -> Router {
     Router::new()
-        .route(START, get(start))
+        .route(START, get(start).post(begin))
         .route(CONSENT, get(came_back))
         .route(SIGN_IN, get(signed_in))
         .route(STYLE, get(style))
@@ -51,13 +55,34 @@ pub fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
+/// What is about to be connected, and to whom. Whoever only looks (a link preview, somebody to whom the address was sent) uses no ticket up.
 async fn start(State(service): State<Arc<Service>>, request: Request) -> Response {
-    // Whoever only asks whether there is a page (link previews) does not use the ticket up.
-    if request.method() != http::Method::GET {
-        return html(StatusCode::OK, page::looked());
-    }
     let ticket = Query::of(&request).take("ticket").unwrap_or_default();
-    match service.open_consent(&ticket).await {
+    match service.look_at_consent(&ticket).await {
+        Ok(shown) => {
+            let mut response = html(StatusCode::OK, page::start(&shown.workspace, &shown.tenant, &ticket, &shown.form));
+            // Browsers hold what a form's answer leads on to against this as well.
+            let policy =
+                POLICY.replace("form-action 'none'", &format!("form-action 'self' https://{}", shown.login_host));
+            response.headers_mut().remove(CONTENT_SECURITY_POLICY);
+            add(&mut response, CONTENT_SECURITY_POLICY, &policy);
+            let form = shown.form;
+            let cookie =
+                format!("{FORM_COOKIE}={form}; Path=/; Max-Age={COOKIE_SECONDS}; Secure; HttpOnly; SameSite=Strict");
+            add(&mut response, SET_COOKIE, &cookie);
+            response
+        }
+        Err(refusal) => refused(&refusal, StatusCode::BAD_REQUEST),
+    }
+}
+
+/// Somebody read that and goes on.
+async fn begin(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let cookie = cookie(&request, FORM_COOKIE).map(str::to_owned);
+    let body = axum::body::to_bytes(request.into_body(), LONGEST_FORM).await.unwrap_or_default();
+    let form = Query::parse(std::str::from_utf8(&body).unwrap_or_default());
+    let ticket = form.take("ticket").unwrap_or_default();
+    match service.open_consent(&ticket, form.take("form").as_deref(), cookie.as_deref()).await {
         Ok(Started { session, go_to }) => {
             let mut response = redirect(&go_to);
             let cookie =
@@ -104,9 +129,13 @@ async fn style() -> Response {
 
 /// The session a browser shows, if it shows one.
 fn session(request: &Request) -> Option<&str> {
+    cookie(request, COOKIE_NAME)
+}
+
+fn cookie<'a>(request: &'a Request, wanted: &str) -> Option<&'a str> {
     let cookies = request.headers().get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
     let mut pairs = cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value).filter(|value| !value.is_empty())
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value).filter(|value| !value.is_empty())
 }
 
 fn refused(refusal: &Refusal, status: StatusCode) -> Response {

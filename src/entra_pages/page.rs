@@ -11,6 +11,7 @@ h1{font-size:1.6rem;line-height:1.25;margin:0 0 1rem}
 p{margin:0 0 1rem}
 .code{font:600 2rem/1.4 ui-monospace,monospace;letter-spacing:.12em;padding:.6rem 1rem;border:2px solid;border-radius:.5rem;\
 display:inline-block}
+button{font:inherit;padding:.5rem 1.25rem}
 .quiet{opacity:.75;font-size:.95rem}
 ";
 
@@ -20,6 +21,23 @@ fn page(title: &str, body: &str) -> String {
          content=\"width=device-width, initial-scale=1\">\n<meta name=\"robots\" content=\"noindex\">\n<title>{title}</title>\n\
          <link rel=\"stylesheet\" href=\"/entra/style.css\">\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n\
          </html>\n"
+    )
+}
+
+/// What is about to be connected, before anything is: the address may have been sent to somebody who did not ask for it.
+pub(super) fn start(workspace: &str, tenant: &str, ticket: &str, form: &str) -> String {
+    let (workspace, tenant) = (escaped(workspace), escaped(tenant));
+    let (ticket, form) = (escaped(ticket), escaped(form));
+    page(
+        "Connect your directory?",
+        &format!(
+            "<p>The directory <strong>{tenant}</strong> is about to be connected to the workspace</p>\n\
+             <p><strong>{workspace}</strong></p>\n<p>Whoever goes on signs in as an admin of that directory, and proves by it that the \
+             directory belongs to this workspace.</p>\n<p><strong>Continue only if you asked for this yourself.</strong> If somebody \
+             sent you this address, or you do not know the workspace, close this page: nothing has happened yet.</p>\n\
+             <form method=\"post\" action=\"/entra/start\">\n<input type=\"hidden\" name=\"ticket\" value=\"{ticket}\">\n\
+             <input type=\"hidden\" name=\"form\" value=\"{form}\">\n<button type=\"submit\">Continue</button>\n</form>\n"
+        ),
     )
 }
 
@@ -63,11 +81,6 @@ pub(super) fn refused(reason: Reason) -> String {
     )
 }
 
-/// For whoever only looks whether there is a page.
-pub(super) fn looked() -> String {
-    page("Connect a directory", "<p>Open this address in the browser in which you want to sign in.</p>\n")
-}
-
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
@@ -103,7 +116,7 @@ mod tests {
     #[test]
     fn a_name_stays_text() {
         let name = "<script>alert('1')</script> & \"co\" \u{202e}evil";
-        for page in [read_back(name, "BCDF-GHJK"), proven(name, "8a3c")] {
+        for page in [read_back(name, "BCDF-GHJK"), proven(name, "8a3c"), start(name, "8a3c", "t", "f")] {
             assert!(!page.contains("<script") && !page.contains('\u{202e}'), "{page}");
             assert!(page.contains("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; &quot;co&quot; \u{fffd}evil"));
         }

@@ -26,7 +26,7 @@ mod seeded_bug;
 mod tasks;
 
 pub use control::{
-    AddSecret, AppCoverage, AppPage, CallerPage, ConfigureKey, Configured, ConnectionStatus, ConsentAnswer,
+    AddSecret, AppCoverage, AppPage, Beginning, CallerPage, ConfigureKey, Configured, ConnectionStatus, ConsentAnswer,
     ConsentStarted, CoveragePage, CreateCaller, CredentialTest, CredentialWarning, DataKeyCoverage, EventPage,
     ExportPages, IssuedToken, KeyHealth, KeyStatus, KeyWarning, Leaving, LedgerPage, LedgerPages, ListedCaller,
     LookedUp, MadeHere, MakeCertificate, OWNERSHIP_TAG, Obstacle, OperationPage, Ownership, Proven, ReadUsage,

@@ -42,7 +42,9 @@ impl Site {
     }
 
     async fn open(&self, start_url: &str) -> Result<Started, Refusal> {
-        self.world.service.open_consent(&parameter(start_url, "ticket")).await
+        let ticket = parameter(start_url, "ticket");
+        let form = self.world.service.look_at_consent(&ticket).await?.form;
+        self.world.service.open_consent(&ticket, Some(&form), Some(&form)).await
     }
 
     /// A browser comes back from this consent address.
@@ -168,7 +170,7 @@ async fn a_forged_answer_is_refused_and_counted() {
         let forged = ConsentAnswer { state: format!("forged-{n}"), error: None, tenant: Some(TENANT.to_owned()) };
         assert_eq!(why(site.back_with(None, forged).await), Reason::ConsentStateUnknown);
     }
-    assert_eq!(why(site.world.service.open_consent("forged").await), Reason::ConsentStateUnknown);
+    assert_eq!(why(site.world.service.open_consent("forged", None, None).await), Reason::ConsentStateUnknown);
     let forged = SignInAnswer { state: "forged".into(), code: Some("c".into()), error: None };
     assert_eq!(why(site.world.service.owner_signed_in(None, forged).await), Reason::ConsentStateUnknown);
     site.world.service.record_refusals().await.unwrap();
@@ -265,6 +267,30 @@ async fn a_refusal_and_another_directory_are_told_as_such() {
         assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
     }
     assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")]);
+}
+
+/// Whoever opens a start address is shown what it is for, as often as they look; it is begun by the form of that very page in that very
+/// browser, and a form that another page sends ends it.
+#[tokio::test]
+async fn a_start_address_begins_nothing_by_being_opened() {
+    for form in [None, Some("theirs")] {
+        let site = Site::new().await;
+        let begun = site.begin(TENANT).await;
+        let ticket = parameter(&begun.start_url, "ticket");
+        for _ in 0..2 {
+            let shown = site.world.service.look_at_consent(&ticket).await.map(|shown| (shown.workspace, shown.tenant));
+            assert_eq!(shown.unwrap(), ("A customer".to_owned(), TENANT.to_owned()));
+        }
+        let ours = site.world.service.look_at_consent(&ticket).await.map(|shown| shown.form).unwrap();
+        let sent = site.world.service.open_consent(&ticket, form, form.map(|_| ours.as_str())).await;
+        assert_eq!(why(sent), Reason::ConsentOtherBrowser);
+        assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
+        assert_eq!(why(site.open(&begun.start_url).await), Reason::ConsentStateUnknown, "it ended");
+    }
+    let site = Site::with_bug(SeededBug::AnyBrowser).await;
+    let begun = site.begin(TENANT).await;
+    let sent = site.world.service.open_consent(&parameter(&begun.start_url, "ticket"), None, None).await;
+    assert!(sent.is_ok(), "the seeded fault");
 }
 
 /// A consent lives for a quarter of an hour, by a clock that nobody sets back.

@@ -46,7 +46,7 @@ impl Walk<'_> {
         let refused = matches!(stranger.open(&forged).await?, Seen::Page(status, _) if status == 400);
         check(refused, "a forged answer was taken")?;
         let mut browser = Browser::new(self.azure, self.pages);
-        let consent = sent_on(browser.open(&begun.start_url).await?)?;
+        let consent = sent_on(browser.begin(&begun.start_url).await?)?;
         let back = browser.submit(&consent, &admin()).await?;
         let sign_in = sent_on(browser.open(&back).await?)?;
         if !self.before {

@@ -85,6 +85,22 @@ async fn at_the_pages(town: &Town, table: &mut Table) {
         recorded,
     );
 
+    town.workspace("eve").await;
+    let begun = town.connect("eve", &tenant).await.unwrap();
+    let Seen::Page(200, page) = town.browser().open(&begun.start_url).await else {
+        panic!("opening it begins nothing")
+    };
+    assert!(page.contains("The eve company") && page.contains(&tenant), "{page}");
+    let seen = town.browser().continue_from(&page).await;
+    let recorded = town.recorded("eve", "tenant.consent_refused").await;
+    table.add(
+        "start address sent to another's admin",
+        "has the page that names the workspace skipped by a form of theirs",
+        (&shown(&seen), "CONSENT_OTHER_BROWSER"),
+        recorded,
+    );
+    assert_eq!(town.state("eve").await, "NAMED");
+
     let begun = town.connect("acme", &tenant).await.unwrap();
     let sent = town.browser().at_directory(&begun.consent_url, &[("user", OWNER), ("action", "accept")]).await;
     let Seen::Page(200, page) = town.browser().open(&sent).await else { panic!("a page with a code") };

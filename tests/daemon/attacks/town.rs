@@ -216,7 +216,18 @@ impl Browser<'_> {
     /// Opens one of our own pages.
     pub(super) async fn open(&mut self, url: &str) -> Seen {
         let path = url.strip_prefix(PUBLIC).unwrap_or_else(|| panic!("{url} is not ours"));
-        let mut request = self.http.get(format!("http://{}{path}", self.town.pages));
+        self.send(self.http.get(format!("http://{}{path}", self.town.pages))).await
+    }
+
+    /// Sends the form of our first page.
+    pub(super) async fn continue_from(&mut self, page: &str) -> Seen {
+        let value =
+            |name: &str| page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap().split('"').next().unwrap();
+        let body = format!("ticket={}&form={}", value("ticket"), value("form"));
+        self.send(self.http.post(format!("http://{}/entra/start", self.town.pages)).body(body)).await
+    }
+
+    async fn send(&mut self, mut request: reqwest::RequestBuilder) -> Seen {
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", cookie);
         }
@@ -224,13 +235,13 @@ impl Browser<'_> {
         for (name, value) in
             [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff")]
         {
-            assert_eq!(answer.headers()[name], value, "{url}");
+            assert_eq!(answer.headers()[name], value, "{}", answer.url());
         }
         let policy = answer.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
         if let Some(cookie) = answer.headers().get("set-cookie") {
             let cookie = cookie.to_str().unwrap();
-            for guard in ["__Host-", "Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
+            for guard in ["__Host-", "Secure", "HttpOnly", "SameSite=", "Path=/"] {
                 assert!(cookie.contains(guard), "{cookie}");
             }
             self.cookie = Some(cookie.split(';').next().unwrap().to_owned());
@@ -258,7 +269,8 @@ impl Browser<'_> {
 
     /// The owner's way up to the address that the consent page sends them back to.
     pub(super) async fn consent(&mut self, start_url: &str) -> String {
-        let Seen::Redirect(consent) = self.open(start_url).await else { panic!("the ticket counts") };
+        let Seen::Page(200, page) = self.open(start_url).await else { panic!("it says what is to be connected") };
+        let Seen::Redirect(consent) = self.continue_from(&page).await else { panic!("the ticket counts") };
         self.at_directory(&consent, &[("user", OWNER), ("action", "accept")]).await
     }
 

@@ -56,7 +56,8 @@ pub use schedule_enforcement::ScheduleEnforcement;
 pub use select_apps::Selected;
 pub use switch_key::KeyStatus;
 pub use tenants::{
-    ConnectionStatus, ConsentAnswer, ConsentStarted, LookedUp, Proven, SignInAnswer, Started, TenantStatus, WhatNext,
+    Beginning, ConnectionStatus, ConsentAnswer, ConsentStarted, LookedUp, Proven, SignInAnswer, Started, TenantStatus,
+    WhatNext,
 };
 pub(crate) use tenants::{Consents, Entra};
 pub(crate) use test_configuration::Tests;

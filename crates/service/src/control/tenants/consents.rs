@@ -146,6 +146,15 @@ impl Consents {
         (ticket, forwarded)
     }
 
+    /// For whom a ticket is, which stays what it was.
+    pub(super) fn look(&self, ticket: &str, now: Duration) -> Option<For> {
+        let shown = Hash::of(ticket);
+        self.with(now, |all| {
+            let found = all.iter().find(|consent| consent.ticket.is_some_and(|kept| kept.is(&shown)))?;
+            Some(found.of.clone())
+        })
+    }
+
     /// The ticket is shown, once: this browser is the owner's from now on. Its session, and the state that its answer needs; and whether
     /// somebody has come back already, so that only the sign-in is left.
     pub(super) fn open(

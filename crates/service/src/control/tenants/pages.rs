@@ -12,17 +12,30 @@ use domain::tenancy::{Connection, Proof, ProvenBy, Standing};
 use domain::{Reason, WorkspaceId};
 use identity::entra::{SignInAsk, SignedIn};
 use store::StoreError;
+use subtle::ConstantTimeEq as _;
 use tokio::time::timeout;
 
 use super::super::{event, to_the_end};
 use super::BROWSER;
-use super::consents::{Back, For, Refused};
+use super::consents::{Back, For, Refused, secret};
 use crate::core::Core;
 use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
 
 /// How long the directory may take over a code.
 const REDEEM: Duration = Duration::from_secs(20);
+
+/// What somebody is shown who opens a start address, before anything is begun.
+pub struct Beginning {
+    /// The workspace that is to be connected, by the name that people know it under.
+    pub workspace: String,
+    /// The directory's id.
+    pub tenant: String,
+    /// Where the directory signs people in, to which the form leads on.
+    pub login_host: &'static str,
+    /// What the page's form and a cookie both say, so that no other page sends the form.
+    pub form: String,
+}
 
 /// An owner's browser that showed its ticket.
 pub struct Started {
@@ -79,11 +92,37 @@ pub struct Proven {
 }
 
 impl Service {
-    /// The owner's browser opens the address it was given.
-    pub async fn open_consent(&self, ticket: &str) -> Result<Started, Refusal> {
+    /// A browser opens a start address: what is about to be connected. The address may have been sent to somebody who knows nothing of
+    /// it, whose sign-in would prove their directory to be another's: nothing is begun, and the ticket is not used up.
+    pub async fn look_at_consent(&self, ticket: &str) -> Result<Beginning, Refusal> {
+        let core = &self.0;
+        core.pages()?;
+        let Some(of) = core.consents.look(ticket, core.clock.now().boot) else {
+            return Err(core.refuse_unknown(Reason::ConsentStateUnknown));
+        };
+        let workspace = core.name_of(&of.workspace).await?;
+        let (tenant, login_host) = (of.tenant.to_string(), of.cloud.login_host());
+        Ok(Beginning { workspace, tenant, login_host, form: secret(&*core.entropy) })
+    }
+
+    /// Whoever was shown that goes on, by the page's form: what it says, and what the cookie says that came with the page. A form that
+    /// another page sent ends the consent.
+    pub async fn open_consent(
+        &self,
+        ticket: &str,
+        form: Option<&str>,
+        cookie: Option<&str>,
+    ) -> Result<Started, Refusal> {
         let core = &self.0;
         let pages = core.pages()?;
         let now = core.clock.now().boot;
+        let ours = form.zip(cookie).is_some_and(|(form, cookie)| bool::from(form.as_bytes().ct_eq(cookie.as_bytes())));
+        if !ours
+            && !core.bugs.has(SeededBug::AnyBrowser)
+            && let Some(of) = core.consents.look(ticket, now)
+        {
+            return Err(core.ended(of, Reason::ConsentOtherBrowser).await);
+        }
         let Some((of, session, state, came_back)) = core.consents.open(ticket, now, &*core.entropy) else {
             return Err(core.refuse_unknown(Reason::ConsentStateUnknown));
         };
