@@ -28,6 +28,9 @@ pub struct StoredCaller {
     pub changed_at: Timestamp,
     /// When it was deleted: a tombstone, which keeps its id from being given out again.
     pub deleted_at: Option<Timestamp>,
+    /// Everybody who ever made or changed it, each once, in that order; only ever longer, up to [`StoredCaller::MOST_HANDS`]. Empty
+    /// for what was not changed since this is kept.
+    pub hands: Vec<String>,
 }
 
 /// A token that is accepted.
@@ -91,10 +94,31 @@ impl StoredCaller {
         self.is_open(now) && known && permit_to_give(&Caller::new(self.id.as_str(), &self.grants)).is_ok()
     }
 
-    /// Whether this person had a hand in by what it is known: they may hold its credential.
+    /// So many names of those who had a hand in it are kept. Where there are as many, it may be that somebody is missing.
+    pub const MOST_HANDS: usize = 64;
+
+    /// Everybody who is known to have made or changed it, or to have seen a token of it; some of them more than once.
+    pub fn known_hands(&self) -> impl Iterator<Item = &str> {
+        let issued = self.tokens.iter().flatten().map(|token| token.issued_by.as_str());
+        let kept = self.hands.iter().map(String::as_str);
+        [self.created_by.as_str(), self.changed_by.as_str()].into_iter().chain(issued).chain(kept)
+    }
+
+    /// Whether this person ever had a hand in it: they may hold, or have held, its credential. Where more had than are kept, anybody
+    /// may.
     pub fn may_be(&self, person: &str) -> bool {
-        let issued = |token: &StoredToken| token.issued_by == person;
-        self.created_by == person || self.changed_by == person || self.tokens.iter().flatten().any(issued)
+        self.hands.len() >= Self::MOST_HANDS || self.known_hands().any(|hand| hand == person)
+    }
+
+    /// The same caller, changed by somebody: they are remembered for good, beside all who are known to have been before.
+    pub fn changed(self, by: &str, at: Timestamp) -> Self {
+        let mut hands = self.hands.clone();
+        for hand in self.known_hands().chain([by]) {
+            if hands.len() < Self::MOST_HANDS && !hands.iter().any(|known| known == hand) {
+                hands.push(hand.to_owned());
+            }
+        }
+        Self { hands, changed_by: by.to_owned(), changed_at: at, ..self }
     }
 
     /// The first place without a token that would still be accepted.
@@ -105,16 +129,8 @@ impl StoredCaller {
 
     /// What is left of it: nothing by which anybody could be let in.
     pub fn delete(self, by: &str, at: Timestamp) -> Self {
-        let (changed_by, changed_at) = (by.to_owned(), at);
-        Self {
-            certificate: None,
-            tokens: [None, None],
-            grants: Vec::new(),
-            changed_by,
-            changed_at,
-            deleted_at: Some(at),
-            ..self
-        }
+        let changed = self.changed(by, at);
+        Self { certificate: None, tokens: [None, None], grants: Vec::new(), deleted_at: Some(at), ..changed }
     }
 }
 
@@ -213,6 +229,7 @@ mod tests {
             changed_by: "root".into(),
             changed_at: at,
             deleted_at: None,
+            hands: Vec::new(),
         }
     }
 
@@ -237,6 +254,22 @@ mod tests {
         ] {
             assert!(!other.administers(now), "{other:?}");
         }
+    }
+
+    /// Whoever once had a hand in a caller may be it, for good: whatever others do with it later, and when its tokens are gone. Of one
+    /// that more have changed than are kept, nobody is ruled out.
+    #[test]
+    fn a_hand_in_it_is_never_forgotten() {
+        let at = Timestamp::from_micros(2);
+        let later = caller(&[]).changed("eve", at).changed("carl", at);
+        let without = StoredCaller { tokens: [None, None], ..later }.changed("dora", at).changed("carl", at);
+        assert_eq!(without.hands, ["root", "ann", "eve", "carl", "dora"]);
+        assert!(without.may_be("ann") && without.may_be("eve") && !without.may_be("bob"));
+        let gone = without.clone().delete("fred", at);
+        assert!(["ann", "eve", "fred"].into_iter().all(|name| gone.may_be(name)) && !gone.may_be("bob"));
+        let many = (0..100).fold(without, |caller, n| caller.changed(&format!("p{n}"), at));
+        assert_eq!(many.hands.len(), StoredCaller::MOST_HANDS);
+        assert!(many.may_be("bob"));
     }
 
     /// Whoever saw a token or set the certificate may be the caller.

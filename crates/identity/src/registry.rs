@@ -199,6 +199,7 @@ mod tests {
             changed_by: by,
             changed_at: at,
             deleted_at: None,
+            hands: Vec::new(),
         }
     }
 

@@ -9,6 +9,12 @@ pub enum SeededBug {
     UntestedActivated,
     /// A credential becomes active without having been tried on the version that an operation goes over to.
     OperationOverlooked,
+    /// A no to a credential that was let go of shuts the key off for the one that is in use.
+    DenialOfAnotherCounts,
+    /// A no about the key itself does not count where another credential is in use by now.
+    EveryDenialOvertaken,
+    /// A key of another directory than the registration in use is configured, or gone over to.
+    KeyOutOfReachTaken,
     /// Where a workspace's own registration cannot be used, the platform's app is asked with instead.
     PlatformAppInstead,
     /// I-2: a new data key encrypts before it is `ACTIVE`.
@@ -143,8 +149,12 @@ pub enum SeededBug {
     GivesWhatIsNotHeld,
     /// What a person does with data leaves no record.
     PersonalUseNotRecorded,
+    /// A person's stream is recorded when it ends, and never where the process ends before.
+    StreamRecordedAtItsEnd,
     /// Somebody approves what they asked for, as a caller of their own making.
     OwnCallerApproves,
+    /// Who made a caller and who changed it last is looked at, and not who did before, nor who made those.
+    OnlyTheLastHandCounts,
     /// A tag's nonce proves again after it was used.
     NonceUsedTwice,
     /// A tag's nonce proves however old it is.

@@ -270,6 +270,43 @@ async fn nobody_approves_as_a_caller_of_their_own_making() {
     assert!(!takes_two_people(World::with_bug(SeededBug::OwnCallerApproves)).await);
 }
 
+/// Whether who asks cannot approve through others either: as a caller made by a caller of their own making, be that one deleted
+/// since, nor as one whose token they saw before somebody else changed it.
+async fn origins_are_told(world: World) -> bool {
+    let acme = world.workspace("acme").await;
+    acme.connect_key().await;
+    let (service, owner) = (&world.service, ["workspace-owner@acme"]);
+    service.create_caller(giver("tester", &["*"]), wanted("helper", &["*"])).await.unwrap();
+    service.create_caller(giver("helper", &["*"]), wanted("between", &["*"])).await.unwrap();
+    service.create_caller(giver("between", &["*"]), wanted("puppet", &owner)).await.unwrap();
+    service.delete_caller(root(), &id("helper")).await.unwrap();
+    service.create_caller(root(), wanted("bob", &owner)).await.unwrap();
+    let seen = service.issue_token(giver("tester", &["*"]), &id("bob"), None).await.unwrap();
+    service.remove_token(root(), &id("bob"), seen.slot).await.unwrap();
+    service.issue_token(root(), &id("bob"), None).await.unwrap();
+    service.create_caller(root(), wanted("carol", &owner)).await.unwrap();
+
+    let asked = service.leave_customer_key(&acme.may_leave(), false).await.unwrap().operation.unwrap();
+    assert_eq!(asked.actor, "tester");
+    let by = |name: &str| {
+        let caller = Caller::new(name, &grants(&owner));
+        permit::<permission::DecideOperation>(&caller, Target::Workspace(acme.id.clone())).unwrap()
+    };
+    for own in ["puppet", "bob"] {
+        let decided = service.approve_operation(&by(own), asked.id).await;
+        if decided.map(drop).map_err(|refusal| refusal.reason()) != Err(Reason::ApprovalOwnRequest) {
+            return false;
+        }
+    }
+    service.approve_operation(&by("carol"), asked.id).await.is_ok()
+}
+
+#[tokio::test]
+async fn nobody_approves_through_others_of_their_making() {
+    assert!(origins_are_told(World::start()).await);
+    assert!(!origins_are_told(World::with_bug(SeededBug::OnlyTheLastHandCounts)).await);
+}
+
 fn person<A: permission::Action>(name: &str, grant: &str, acme: &TestWorkspace, app: &AppId) -> Permit<A> {
     let caller = Caller::new(name, &grants(&[grant]));
     permit(&caller, Target::App(acme.id.clone(), app.clone())).unwrap()
@@ -310,6 +347,9 @@ async fn is_recorded_one_by_one(world: World) -> bool {
     let used = |actor: &str, told: &str| (actor.to_owned(), told.to_owned());
     uses(&world.audit(&acme.id).await)
         == [
+            // Streams, before the rest is gathered and written.
+            used("ann", "bot data.encrypt 1 BEGUN"),
+            used("ann", "bot data.encrypt 1 BEGUN"),
             used("ann", "bot data.encrypt 1 OK"),
             used("bob", "bot data.decrypt 1 OK"),
             used("bob", "bot data.decrypt 1 DECRYPTION_FAILED"),
@@ -322,6 +362,49 @@ async fn is_recorded_one_by_one(world: World) -> bool {
 async fn what_a_person_does_with_data_is_recorded_call_by_call() {
     assert!(is_recorded_one_by_one(World::start()).await);
     assert!(!is_recorded_one_by_one(World::with_bug(SeededBug::PersonalUseNotRecorded)).await);
+}
+
+/// Whether a person's stream is in the chain before they have a byte of it: what happens to the process then hides nothing.
+async fn stream_is_recorded_when_it_begins(world: World) -> bool {
+    let acme = world.workspace("acme").await;
+    let bot = acme.app("bot").await;
+    let (service, none) = (&world.service, Context::empty());
+    let may = person::<Encrypt>("ann", "*", &acme, &bot.id);
+    let mut sealed = Vec::new();
+    let mut stream = service.encrypt_stream(&may, &none, &mut sealed).await.unwrap();
+    let begun = uses(&world.audit(&acme.id).await) == [("ann".to_owned(), "bot data.encrypt 1 BEGUN".to_owned())];
+    stream.push(b"order 42", &mut sealed).await.unwrap();
+    stream.finish(&mut sealed).await.unwrap();
+
+    let may = person::<permission::Decrypt>("bob", "*", &acme, &bot.id);
+    let stream = service.decrypt_stream(&may, &none, &sealed[..envelope::PROLOGUE_LEN]).await.unwrap();
+    // While it is under way, as when the process is killed: nobody has said how it ended.
+    let told = uses(&world.audit(&acme.id).await);
+    drop(stream);
+    begun && told.last() == Some(&("bob".to_owned(), "bot data.decrypt 1 BEGUN".to_owned()))
+}
+
+#[tokio::test]
+async fn a_persons_stream_is_recorded_before_its_first_byte() {
+    assert!(stream_is_recorded_when_it_begins(World::start()).await);
+    assert!(!stream_is_recorded_when_it_begins(World::with_bug(SeededBug::StreamRecordedAtItsEnd)).await);
+}
+
+/// What cannot be recorded is not begun: a person gets nothing of a stream while the database takes nothing, and a service's begins.
+#[tokio::test]
+async fn a_persons_stream_that_cannot_be_recorded_is_not_begun() {
+    let world = World::start();
+    let acme = world.workspace("acme").await;
+    let bot = acme.app("bot").await;
+    bot.encrypt(b"x").await.unwrap();
+    let none = Context::empty();
+    let may = person::<Encrypt>("ann", "*", &acme, &bot.id);
+    let as_service = person::<Encrypt>("worker", "platform-service", &acme, &bot.id);
+    world.store.fail_reads(Some(StoreError::Unavailable(Outage::Disk)));
+    let mut out = b"before".to_vec();
+    let refused = world.service.encrypt_stream(&may, &none, &mut out).await.err().unwrap();
+    assert_eq!((refused.reason(), &out[..]), (Reason::StoreUnavailable, &b"before"[..]));
+    assert!(world.service.encrypt_stream(&as_service, &none, &mut out).await.is_ok());
 }
 
 /// Where there is no room for a record there is no use either: nobody hides one call behind a flood of others, and the services'

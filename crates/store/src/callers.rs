@@ -40,7 +40,12 @@ impl Row for StoredCaller {
             .number(self.created_at.micros())
             .field(self.changed_by.as_bytes())
             .number(self.changed_at.micros());
-        time(row, self.deleted_at)
+        let row = time(row, self.deleted_at);
+        // Rows of before this was kept are the same rows.
+        match hands_text(&self.hands) {
+            Some(hands) => row.field(hands.as_bytes()),
+            None => row,
+        }
     }
 }
 
@@ -56,9 +61,39 @@ pub(crate) fn grants(text: &str) -> Option<Vec<Grant>> {
     (grants_text(&read) == text).then_some(read)
 }
 
+/// The names of who had a hand in a caller, one a line: none holds a line's end.
+pub(crate) fn hands_text(hands: &[String]) -> Option<String> {
+    (!hands.is_empty()).then(|| hands.join("\n"))
+}
+
+/// The names of a text that [`hands_text`] wrote.
+pub(crate) fn hands(text: Option<&str>) -> Vec<String> {
+    text.into_iter().flat_map(|text| text.split('\n')).map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A row of before it was kept who had a hand in a caller is the same row, and one that says so is none of those.
+    #[test]
+    fn rows_of_before_hands_were_kept_are_the_same() {
+        let bytes = |hands: &[&str]| {
+            let hands = hands.iter().map(|name| (*name).to_owned()).collect();
+            let caller = StoredCaller { hands, ..crate::conformance::callers::stored_caller("billing", 1) };
+            caller.columns(RowBytes::of("callers")).as_bytes().to_vec()
+        };
+        let (before, with) = (bytes(&[]), bytes(&["root", "ann"]));
+        assert_eq!(with, [&before[..], &8u32.to_be_bytes(), b"root\nann"].concat());
+    }
+
+    /// Names have one text in a row, and nobody is none.
+    #[test]
+    fn hands_have_one_text() {
+        for names in [vec![], vec!["root".to_owned()], vec!["root".to_owned(), "ann".to_owned()]] {
+            assert_eq!(hands(hands_text(&names).as_deref()), names);
+        }
+    }
 
     /// Grants have one text in a row.
     #[test]

@@ -92,6 +92,7 @@ fn stored(token: &str, clock: &Arc<dyn Clock>) -> Result<StoredCaller> {
         changed_by: by,
         changed_at: at,
         deleted_at: None,
+        hands: Vec::new(),
     })
 }
 

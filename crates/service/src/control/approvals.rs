@@ -1,5 +1,6 @@
 //! Deciding about what somebody else asked for: the one way in for everything that needs a second person.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::audit::AuditKind;
@@ -13,6 +14,9 @@ use crate::core::Core;
 use crate::seeded_bug::SeededBug;
 use crate::tasks::rotation::ended;
 use crate::{Refusal, Service};
+
+/// Callers that are looked at for who is behind one, at most.
+const MOST_ORIGINS: usize = 1_000;
 
 impl Service {
     /// Says yes to what another caller asked for. It is done when its waiting period is over; until then it can be cancelled.
@@ -73,19 +77,40 @@ impl Core {
         Ok(decided)
     }
 
-    /// Whoever had a hand in by what a caller is known may be that caller: who asks does not approve as a caller of its own making,
-    /// nor for one.
+    /// Whoever ever had a hand in a caller may be that caller, and so may whoever had one in them: who asks does not approve as a
+    /// caller of its own making, however many others stand in between, nor for one.
     async fn two_people(&self, tx: &mut dyn Transaction, asked: &str, decides: &str) -> Result<(), Refusal> {
         if self.bugs.has(SeededBug::OwnCallerApproves) {
             return Ok(());
         }
         for (name, other) in [(decides, asked), (asked, decides)] {
-            let Ok(id) = name.parse() else { continue };
-            if tx.caller(&id).await?.is_some_and(|caller| caller.may_be(other)) {
+            if self.may_be(tx, name, other).await? {
                 return Err(Refusal::because(Reason::ApprovalOwnRequest));
             }
         }
         Ok(())
+    }
+
+    /// Whether this person may be the caller of this name: looked up from who made and changed it to who made and changed those, and
+    /// so on. Deleted callers have left who that was. Of what cannot be looked through in a bounded time, anybody may be the origin.
+    async fn may_be(&self, tx: &mut dyn Transaction, name: &str, person: &str) -> Result<bool, Refusal> {
+        let (mut seen, mut ahead) = (BTreeSet::from([name.to_owned()]), vec![name.to_owned()]);
+        while let Some(name) = ahead.pop() {
+            // Those of the configuration are nobody's making.
+            let Ok(id) = name.parse() else { continue };
+            let Some(caller) = tx.caller(&id).await? else { continue };
+            if self.bugs.has(SeededBug::OnlyTheLastHandCounts) {
+                return Ok(caller.created_by == person || caller.changed_by == person);
+            }
+            if caller.may_be(person) {
+                return Ok(true);
+            }
+            ahead.extend(caller.known_hands().filter(|hand| seen.insert((*hand).to_owned())).map(str::to_owned));
+            if seen.len() > MOST_ORIGINS {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What this workspace has asked for already and nobody has begun.

@@ -109,7 +109,7 @@ impl Service {
             }
             let (created_by, changed_by) = (held.actor().to_owned(), held.actor().to_owned());
             let (created_at, changed_at, deleted_at) = (now, now, None);
-            let (tokens, disabled) = ([None, None], false);
+            let (tokens, disabled, hands) = ([None, None], false, vec![created_by.clone()]);
             let caller = StoredCaller {
                 id,
                 certificate,
@@ -122,6 +122,7 @@ impl Service {
                 changed_by,
                 changed_at,
                 deleted_at,
+                hands,
             };
             let mut changes = vec![(CallerChange::Created, grants)];
             if caller.certificate.is_some() {

@@ -39,7 +39,7 @@ impl Held {
     }
 
     pub(super) fn changes(&self, caller: StoredCaller, at: Timestamp) -> StoredCaller {
-        StoredCaller { changed_by: self.actor().to_owned(), changed_at: at, ..caller }
+        caller.changed(self.actor(), at)
     }
 }
 

@@ -21,6 +21,7 @@ pub fn stored_caller(name: &str, n: u8) -> StoredCaller {
         changed_by: "root".into(),
         changed_at: at(1),
         deleted_at: None,
+        hands: vec!["root".into(), "ann".into()],
     }
 }
 
@@ -40,7 +41,8 @@ pub async fn a_caller_is_read_back(db: &dyn Database) {
     put(&*store, &[one.clone(), two.clone()]).await;
     let bare =
         StoredCaller { certificate: None, tokens: [None, None], grants: Vec::new(), expires: None, ..one.clone() };
-    let changed = StoredCaller { disabled: true, changed_by: "bob".into(), changed_at: at(5), ..bare };
+    let changed = StoredCaller { disabled: true, ..bare }.changed("bob", at(5));
+    assert_eq!(changed.hands, ["root", "ann", "bob"]);
     put(&*store, std::slice::from_ref(&changed)).await;
     drop(store);
     let store = db.open().await;
@@ -97,7 +99,15 @@ pub async fn forged_callers_are_refused(db: &dyn Database) {
     put(&*store, &[one.clone(), two.clone()]).await;
     drop(store);
     db.tamper("CREATE TABLE kept AS SELECT * FROM callers").await;
-    for edit in ["grants = '*'", "token_b_expires = NULL", "disabled = 1", "certificate = NULL", "changed_by = 'eve'"] {
+    for edit in [
+        "grants = '*'",
+        "token_b_expires = NULL",
+        "disabled = 1",
+        "certificate = NULL",
+        "changed_by = 'eve'",
+        "hands = 'root'",
+        "hands = NULL",
+    ] {
         db.tamper(&format!("UPDATE callers SET {edit} WHERE caller = 'billing'")).await;
         let store = db.open().await;
         assert_eq!(store.caller(&one.id).await, Err(StoreError::RowForged { table: "callers" }), "{edit}");

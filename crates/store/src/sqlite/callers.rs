@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::fields::{Fields, stored};
 use super::read::{self, Kept, Stored};
 use super::unit::Step;
-use crate::callers::{CallerSet, grants, grants_text};
+use crate::callers::{CallerSet, grants, grants_text, hands, hands_text};
 use crate::row::{RowCodes, SetHead};
 use crate::set::SetSum;
 use crate::{Conflict, StoreError};
@@ -89,12 +89,12 @@ pub(super) fn put(step: &mut Step<'_, '_>, row: &StoredCaller) -> Result<(), Sto
         .prepare_cached(
             "INSERT INTO callers (caller, certificate, token_a, token_a_by, token_a_at, token_a_expires, token_b, token_b_by,
                token_b_at, token_b_expires, grants, expires, disabled, created_by, created_at, changed_by, changed_at,
-               deleted_at, epoch, revision, mac_key, mac)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
+               deleted_at, epoch, revision, mac_key, mac, hands)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)
              ON CONFLICT (caller) DO UPDATE SET certificate = ?2, token_a = ?3, token_a_by = ?4, token_a_at = ?5,
                token_a_expires = ?6, token_b = ?7, token_b_by = ?8, token_b_at = ?9, token_b_expires = ?10, grants = ?11,
                expires = ?12, disabled = ?13, changed_by = ?16, changed_at = ?17, deleted_at = ?18,
-               epoch = ?19, revision = ?20, mac_key = ?21, mac = ?22",
+               epoch = ?19, revision = ?20, mac_key = ?21, mac = ?22, hands = ?23",
         )?
         .execute(params![
             row.id.as_str(),
@@ -119,6 +119,7 @@ pub(super) fn put(step: &mut Step<'_, '_>, row: &StoredCaller) -> Result<(), Sto
             sealed.revision,
             sealed.mac_key,
             sealed.mac,
+            hands_text(&row.hands),
         ])?;
     Ok(())
 }
@@ -126,7 +127,7 @@ pub(super) fn put(step: &mut Step<'_, '_>, row: &StoredCaller) -> Result<(), Sto
 impl Stored for StoredCaller {
     const COLUMNS: &'static str = "caller, certificate, token_a, token_a_by, token_a_at, token_a_expires, token_b, token_b_by, \
                                    token_b_at, token_b_expires, grants, expires, disabled, created_by, created_at, changed_by, \
-                                   changed_at, deleted_at";
+                                   changed_at, deleted_at, hands";
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         let id = fields.parsed()?;
         let certificate = fields.optional_text()?.map(str::parse).transpose().map_err(|_| fields.forged())?;
@@ -148,6 +149,7 @@ impl Stored for StoredCaller {
             changed_by: fields.text()?.to_owned(),
             changed_at: fields.time()?,
             deleted_at: fields.optional_time()?,
+            hands: hands(fields.optional_text()?),
         })
     }
 }

@@ -34,6 +34,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { number: 9, sql: include_str!("schema/0009_callers.sql") },
     Migration { number: 10, sql: include_str!("schema/0010_credentials.sql") },
     Migration { number: PROOFS, sql: include_str!("schema/0011_tenants.sql") },
+    Migration { number: 12, sql: include_str!("schema/0012_hands.sql") },
 ];
 
 /// The schema a database has after all of `migrations`.
