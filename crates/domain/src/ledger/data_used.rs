@@ -1,4 +1,4 @@
-//! What a person did with an app's data keys: one event for each call.
+//! What a person did with an app's data keys: one event for each call, and for a stream one more, when it begins.
 
 use crate::permission::Verb;
 use crate::{AppId, Reason};
@@ -12,8 +12,19 @@ pub struct DataUsed {
     pub action: Verb,
     /// How many payloads: one, or those of a batch.
     pub items: u64,
-    /// Whether it was done; why not; or absent: it was broken off, and nobody knows what the caller saw.
-    pub outcome: Option<Result<(), Reason>>,
+    /// How far it came.
+    pub outcome: UseOutcome,
+}
+
+/// How far a use came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UseOutcome {
+    /// A stream begins: the caller has seen nothing of it yet, and will.
+    Begun,
+    /// It was done, or why not.
+    Ended(Result<(), Reason>),
+    /// It was broken off, and nobody knows what the caller saw.
+    NoAnswer,
 }
 
 impl DataUsed {
@@ -23,9 +34,10 @@ impl DataUsed {
     /// Its details in a fixed order.
     pub fn details(&self) -> Vec<(&'static str, String)> {
         let outcome = match self.outcome {
-            Some(Ok(())) => "OK",
-            Some(Err(why)) => why.as_str(),
-            None => "NO_ANSWER",
+            UseOutcome::Begun => "BEGUN",
+            UseOutcome::Ended(Ok(())) => "OK",
+            UseOutcome::Ended(Err(why)) => why.as_str(),
+            UseOutcome::NoAnswer => "NO_ANSWER",
         };
         vec![
             ("app", self.app.to_string()),

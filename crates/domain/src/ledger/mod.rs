@@ -9,5 +9,5 @@ pub mod entry;
 
 pub use chain::{ChainName, Link, START};
 pub use checkpoint::{Checkpoint, SignedCheckpoint};
-pub use data_used::DataUsed;
+pub use data_used::{DataUsed, UseOutcome};
 pub use entry::{CalledVault, KeysPurged, KeysUsed, Purpose, VaultCall, WhyPurged};

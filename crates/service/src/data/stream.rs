@@ -42,9 +42,19 @@ impl Service {
         out: &mut Vec<u8>,
     ) -> Result<EncryptStream, Refusal> {
         let using = self.0.journal.begin_use(permit, 1)?;
-        match self.begin_sealing(permit, context, out).await {
+        let from = out.len();
+        let begun = async {
+            let stream = self.begin_sealing(permit, context, out).await?;
+            personal_use::begins(using.as_ref(), &self.0).await?;
+            Ok(stream)
+        };
+        match begun.await {
             Ok(stream) => Ok(EncryptStream { using, ..stream }),
-            refused => refused.inspect_err(|why| personal_use::refused(using, why)),
+            Err(why) => {
+                take_back(out, from);
+                personal_use::refused(using, &why);
+                Err(why)
+            }
         }
     }
 
@@ -87,7 +97,12 @@ impl Service {
         prologue: &[u8],
     ) -> Result<DecryptStream, Refusal> {
         let using = self.0.journal.begin_use(permit, 1)?;
-        match self.begin_opening(permit, context, prologue).await {
+        let begun = async {
+            let stream = self.begin_opening(permit, context, prologue).await?;
+            personal_use::begins(using.as_ref(), &self.0).await?;
+            Ok(stream)
+        };
+        match begun.await {
             Ok(stream) => Ok(DecryptStream { using, ..stream }),
             refused => refused.inspect_err(|why| personal_use::refused(using, why)),
         }

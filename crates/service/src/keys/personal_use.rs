@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use domain::ledger::DataUsed;
+use domain::audit::{AuditEvent, AuditKind};
+use domain::ledger::{DataUsed, UseOutcome};
 use domain::permission::{Action, Permit, Target};
 use domain::{Reason, WorkspaceId};
 
 use super::journal::Journal;
 use crate::Refusal;
+use crate::core::Core;
 use crate::seeded_bug::SeededBug;
 
 impl Journal {
@@ -22,7 +24,7 @@ impl Journal {
             return Ok(None);
         }
         let Target::App(workspace, app) = permit.target() else { return Ok(None) };
-        if !self.take_place() {
+        if !self.take_place(workspace) {
             let why = "what a person does with data is recorded call by call, and too many records wait to be written";
             return Err(Refusal::because(Reason::QuotaExceeded).detail(why));
         }
@@ -31,7 +33,7 @@ impl Journal {
             journal: self.clone(),
             workspace: workspace.clone(),
             actor: permit.actor().to_owned(),
-            used: DataUsed { app: app.clone(), action: A::VERB, items, outcome: None },
+            used: DataUsed { app: app.clone(), action: A::VERB, items, outcome: UseOutcome::NoAnswer },
         }))
     }
 }
@@ -47,7 +49,14 @@ pub(crate) struct PersonalUse {
 impl PersonalUse {
     /// It was done, or refused.
     pub(crate) fn ended(mut self, outcome: Result<(), Reason>) {
-        self.used.outcome = Some(outcome);
+        self.used.outcome = UseOutcome::Ended(outcome);
+    }
+
+    /// It begins.
+    fn begins(&self, core: &Core) -> AuditEvent {
+        let what = AuditKind::DataUsed(DataUsed { outcome: UseOutcome::Begun, ..self.used.clone() });
+        let (workspace, at) = (Some(self.workspace.clone()), core.clock.now().wall);
+        AuditEvent { workspace, at, actor: self.actor.clone(), what }
     }
 }
 
@@ -55,6 +64,15 @@ impl Drop for PersonalUse {
     fn drop(&mut self) {
         let actor = std::mem::take(&mut self.actor);
         self.journal.put_in_place(self.workspace.clone(), actor, self.used.clone());
+    }
+}
+
+/// A stream is about to be handed over. Where it is a person's, that is in the database before the caller has a byte of it: a stream
+/// may last for long, and what waits here is lost with the process. What cannot be written is not begun.
+pub(crate) async fn begins(using: Option<&PersonalUse>, core: &Core) -> Result<(), Refusal> {
+    match using.filter(|_| !core.bugs.has(SeededBug::StreamRecordedAtItsEnd)) {
+        Some(using) => Ok(core.store.record(using.begins(core)).await?),
+        None => Ok(()),
     }
 }
 
