@@ -584,7 +584,24 @@ level = "debug"
                 "line 52: issuers[0].subjects[0].grants: entry 1 is not a grant",
             ]
         );
-        for bad in ["https://u@issuer.example", "https://issuer.example/?q", "https://169.254.169.254/t", "issuer"] {
+        for good in ["https://[2001:db8::1]:8443/t", "https://[fd00::1]/t", "https://[::1]:8443/t"] {
+            let read =
+                config(&with(&whole.replace("https://issuer.example/t", good)), Path::new("/etc/byokd")).unwrap();
+            assert_eq!(read.issuers[0].issuer, good);
+        }
+        for bad in [
+            "https://u@issuer.example",
+            "https://issuer.example/?q",
+            "https://169.254.169.254/t",
+            "https://[::ffff:169.254.169.254]/t",
+            "https://[fd00:ec2::254]/t",
+            "https://[64:ff9b::a9fe:a9fe]/t",
+            "https://[fe80::1]/t",
+            "https://[fe80::1%25eth0]/t",
+            "https://[2001:db8::1/t",
+            "https://2001:db8::1/t",
+            "issuer",
+        ] {
             let found = faults(&with(&whole.replace("https://issuer.example/t", bad)));
             assert_eq!(found, ["line 44: issuers[0].issuer: is not an issuer's address"], "{bad}");
         }

@@ -147,10 +147,14 @@ impl Grpc {
             }
         };
         self.admission.admit(credential).ok_or_else(|| {
-            // A replica that does not know who may call cannot say of anybody that they may not.
+            // A replica that does not know who may call cannot say of anybody that they may not, nor of a token under a key that it
+            // could not ask for yet.
             let shown = !matches!(credential, Credential::None);
-            let known = !shown || self.admission.is_current();
-            Refusal::because(if known { Reason::Unauthenticated } else { Reason::ControlLeaseEnded })
+            Refusal::because(match shown {
+                true if !self.admission.is_current() => Reason::ControlLeaseEnded,
+                true if !self.admission.has_keys_for(credential) => Reason::SigningKeysUnavailable,
+                true | false => Reason::Unauthenticated,
+            })
         })
     }
 

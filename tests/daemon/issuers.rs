@@ -71,12 +71,17 @@ struct IssuerServer {
 
 impl IssuerServer {
     async fn start() -> Self {
+        Self::at("localhost", "127.0.0.1:0").await
+    }
+
+    /// Known by this name, or address, in its certificate; an IPv6 address stands in brackets in a URL.
+    async fn at(name: &str, listens: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let authority = CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+        let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = rustls::ServerConfig::builder().with_no_client_auth();
         let config = config.with_single_cert(vec![leaf.der().clone()], key).unwrap();
@@ -84,8 +89,9 @@ impl IssuerServer {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("https://localhost:{}/cluster", listener.local_addr().unwrap().port());
+        let listener = TcpListener::bind(listens).await.unwrap();
+        let host = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+        let issuer = format!("https://{host}:{}/cluster", listener.local_addr().unwrap().port());
         let listed = Arc::<Mutex<Vec<serde_json::Value>>>::default();
         let (count, asked) = watch::channel(0);
         let (keys, document) = (listed.clone(), issuer.clone());
@@ -186,6 +192,9 @@ async fn an_issuer_changes_its_key_without_a_failed_call() {
     lasting.get_workspace(request()).await.unwrap();
 
     let early = asks(&site, &new.token(&issuer.issuer, WORKER)).await.unwrap_err();
+    assert_eq!(early.code(), Code::Unavailable, "until the issuer was asked, nobody can say that it lists no such key");
+    issuer.taken_in().await;
+    let early = asks(&site, &new.token(&issuer.issuer, WORKER)).await.unwrap_err();
     assert_eq!(early.code(), Code::Unauthenticated, "a key that the issuer does not list signs for nobody");
     issuer.list(&[&old, &new]);
     issuer.taken_in().await;
@@ -201,6 +210,36 @@ async fn an_issuer_changes_its_key_without_a_failed_call() {
     let remembered = lasting.get_workspace(request()).await.unwrap_err();
     assert_eq!((gone.code(), remembered.code()), (Code::Unauthenticated, Code::Unauthenticated));
     site.stopped().await;
+}
+
+/// An issuer may be an IPv6 address, which stands in brackets in its name: it is reached there, and its certificate is for that address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_may_be_an_ipv6_address() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let issuer = IssuerServer::at("::1", "[::1]:0").await;
+    assert!(issuer.issuer.starts_with("https://[::1]:"), "{}", issuer.issuer);
+    let signing = Signing::new("k");
+    issuer.list(&[&signing]);
+    let site = issuer.site(&[issuer.configured()]).await;
+    issuer.taken_in().await;
+    asks(&site, &signing.token(&issuer.issuer, WORKER)).await.unwrap();
+    site.stopped().await;
+}
+
+/// Whose issuer lists no keys is told to come again, and why, and not that they are nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_keys_cannot_be_had_is_told_to_come_again() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let issuer = IssuerServer::start().await;
+    let signing = Signing::new("k");
+    let unlisted = issuer.site(&[issuer.configured()]).await;
+    let refused = asks(&unlisted, &signing.token(&issuer.issuer, WORKER)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    let details = String::from_utf8_lossy(refused.details()).into_owned();
+    assert!(details.contains("SIGNING_KEYS_UNAVAILABLE"), "{details}");
+    let other = asks(&unlisted, &signing.token("https://localhost:1/cluster", WORKER)).await.unwrap_err();
+    assert_eq!(other.code(), Code::Unauthenticated, "of an issuer that nobody named there is nothing to wait for");
+    unlisted.stopped().await;
 }
 
 /// Another subject, another issuer, an issuer that was taken out of the configuration, and a text that is no token are refused with

@@ -47,6 +47,11 @@ impl Admission {
         self.callers.is_current()
     }
 
+    /// Whether the keys are here that would tell whose this credential is. Only asked after it was nobody's.
+    pub fn has_keys_for(&self, credential: Credential<'_>) -> bool {
+        self.callers.has_keys_for(credential)
+    }
+
     /// Who showed this, or nobody. The second time it neither waits nor allocates.
     pub fn admit(&self, credential: Credential<'_>) -> Option<Arc<Caller>> {
         let shown = match credential {

@@ -46,6 +46,11 @@ pub trait Callers: Send + Sync + 'static {
         true
     }
 
+    /// Whether the keys are here that would tell whose this credential is. Only asked after it was nobody's.
+    fn has_keys_for(&self, _credential: Credential<'_>) -> bool {
+        true
+    }
+
     /// Those that stand in the configuration, each once for each way in which it is known.
     fn configured(&self) -> Vec<ConfiguredCaller> {
         Vec::new()

@@ -128,6 +128,10 @@ impl<T: Callers + ?Sized> Callers for Arc<T> {
         (**self).is_current()
     }
 
+    fn has_keys_for(&self, credential: Credential<'_>) -> bool {
+        (**self).has_keys_for(credential)
+    }
+
     fn configured(&self) -> Vec<ConfiguredCaller> {
         (**self).configured()
     }
@@ -160,6 +164,10 @@ impl<A: Callers, B: Callers> Callers for EitherCallers<A, B> {
 
     fn is_current(&self) -> bool {
         self.0.is_current() && self.1.is_current()
+    }
+
+    fn has_keys_for(&self, credential: Credential<'_>) -> bool {
+        self.0.has_keys_for(credential) && self.1.has_keys_for(credential)
     }
 
     fn configured(&self) -> Vec<ConfiguredCaller> {

@@ -2,7 +2,7 @@
 //!
 //! A set is fetched from one fixed address. It is refreshed in the background, and at once when a token names a key that is not
 //! in it, but then for everybody together at most once in [`Freshness::pause`] and by one request at a time, so that tokens with
-//! invented key ids make nobody ask the issuer. While the issuer is away, the keys stay good for [`Freshness::longest`]; after
+//! invented key ids make nobody ask the issuer; until it was asked, nobody can say that it lists no such key. While the issuer is away, the keys stay good for [`Freshness::longest`]; after
 //! that, and before they were ever fetched, no token of the issuer is believed.
 
 use std::collections::HashMap;
@@ -27,6 +27,8 @@ const SET: Bounds = Bounds { bytes: WebAnswer::LONGEST, depth: 6, members: 16 };
 const DOCUMENT: Bounds = Bounds { bytes: 64 * 1024, depth: 6, members: 256 };
 /// More keys than any issuer lists at once.
 const MOST_KEYS: usize = 200;
+/// Key ids that were not listed and are remembered, so that invented ones cost a bounded room.
+const MOST_MISSED: usize = 256;
 /// An issuer that does not answer in this time is away.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -158,7 +160,7 @@ pub enum NoKey {
     /// The set is known, and the key is not in it.
     #[error("the issuer lists no such key")]
     Unknown,
-    /// The set was never fetched, is too old, or lists nothing.
+    /// The set was never fetched, is too old, or lists nothing; or it is from before the key was looked for.
     #[error("the issuer's keys cannot be had")]
     Unavailable,
 }
@@ -225,6 +227,8 @@ pub struct KeySet {
     tried: Mutex<Option<Duration>>,
     flight: tokio::sync::Mutex<()>,
     wanted: tokio::sync::Notify,
+    /// Key ids that are not listed, and since when that is known or asked, since boot.
+    missed: Mutex<HashMap<String, Duration>>,
     /// Counts the answers in which a key was gone or another one.
     losses: AtomicU64,
 }
@@ -241,6 +245,7 @@ impl KeySet {
             tried: Mutex::default(),
             flight: tokio::sync::Mutex::default(),
             wanted: tokio::sync::Notify::new(),
+            missed: Mutex::default(),
             losses: AtomicU64::new(0),
         }
     }
@@ -259,7 +264,43 @@ impl KeySet {
             return Ok(key);
         }
         self.refresh_once(|| self.known(kid).is_err()).await;
-        self.known(kid).map(|(key, _)| key)
+        // What an issuer lists that did not answer the last time nobody knows.
+        let away = |why| if why == NoKey::Unknown && self.is_away() { NoKey::Unavailable } else { why };
+        self.known(kid).map(|(key, _)| key).map_err(away)
+    }
+
+    /// Why no key of this id is known, and asks for a refresh without waiting for it. An id is unknown only to a set that was asked
+    /// for since it was first looked for: until then, be it that the issuer may not be asked again yet or does not answer, nobody can
+    /// say that it lists no such key.
+    pub fn missing(&self, kid: &str) -> NoKey {
+        self.want();
+        let since = self.miss(kid, self.clock.now().boot);
+        let fetched = self.fetched.load();
+        let judges =
+            |set: &Arc<Fetched>| !set.keys.is_empty() && since <= set.at && self.age(set) < self.freshness.longest;
+        if fetched.as_ref().is_some_and(judges) { NoKey::Unknown } else { NoKey::Unavailable }
+    }
+
+    /// Since when this id is missed. Where there are too many, the one that is missed for longest is forgotten: should it come again,
+    /// it is looked for again.
+    fn miss(&self, kid: &str, now: Duration) -> Duration {
+        let mut missed = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = missed.get(kid) {
+            return *since;
+        }
+        if missed.len() >= MOST_MISSED {
+            let oldest = missed.iter().min_by_key(|(_, since)| **since).map(|(kid, _)| kid.clone());
+            oldest.and_then(|kid| missed.remove(&kid));
+        }
+        missed.insert(kid.to_owned(), now);
+        now
+    }
+
+    /// Whether the issuer was asked since it last answered.
+    fn is_away(&self) -> bool {
+        let tried = *self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        let answered = self.fetched.load().as_ref().map(|set| set.at);
+        tried > answered
     }
 
     /// Asks for a refresh without waiting for it: [`KeySet::keep_fresh`] does it, as often as is bearable.
@@ -321,11 +362,21 @@ impl KeySet {
         let until = Timestamp::from_micros(asked.wall.micros().saturating_add(longest));
         let before = self.fetched.swap(Some(Arc::new(Fetched { keys, at: asked.boot, until })));
         let now = self.fetched.load();
-        if let (Some(before), Some(now)) = (before, now.as_ref())
-            && before.keys.iter().any(|(kid, key)| now.keys.get(kid).is_none_or(|other| !other.is(key)))
-        {
+        let Some(now) = now.as_ref() else { return };
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner).retain(|kid, _| !now.keys.contains_key(kid));
+        let Some(before) = before else { return };
+        // What was listed and is no more need not be looked for: it was withdrawn.
+        for kid in before.keys.keys().filter(|kid| !now.keys.contains_key(*kid)) {
+            self.miss(kid, now.at);
+        }
+        if before.keys.iter().any(|(kid, key)| now.keys.get(kid).is_none_or(|other| !other.is(key))) {
             self.losses.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn remembers_missed(&self) -> usize {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Any key: what a reader without the rule about key ids would take.

@@ -12,7 +12,7 @@ use domain::permission::{Caller, Grant};
 use domain::{Clock, Timestamp};
 
 use crate::jwks::{KeySet, NoKey, PublicKey};
-use crate::jwt::{self, Algorithm, Claims};
+use crate::jwt::{self, Algorithm, Claims, Unverified};
 use crate::{Callers, ConfiguredCaller, Credential, Known};
 
 /// How far an issuer's clock may be ahead of ours, in seconds. A token's end has no such room.
@@ -158,23 +158,12 @@ impl JwtCallers {
     }
 
     fn known(&self, token: &str) -> Option<Known> {
-        // Nobody's keys are worth asking for where nobody is configured, and an opaque token has no dots.
-        if self.issuers.is_empty() || token.bytes().filter(|b| *b == b'.').count() != 2 {
-            return None;
-        }
-        let token = jwt::read(token).ok()?;
-        token.plain().ok()?;
-        let believed = self.issuers.get(&token.claimed_issuer()?)?;
+        let (token, believed) = self.of_an_issuer(token)?;
         let issuer = &believed.issuer;
         let algorithm = token.algorithm(&issuer.algorithms).ok()?;
-        let (key, keys_until) = match issuer.keys.known(token.key_id().ok()?) {
-            Ok(known) => known,
-            Err(NoKey::Unknown | NoKey::Unavailable) => {
-                // Refused now. If the issuer signs with a new key, its set is asked for, once for everybody.
-                issuer.keys.want();
-                return None;
-            }
-        };
+        let kid = token.key_id().ok()?;
+        // Refused where it is not known now. If the issuer signs with a new key, its set is asked for, once for everybody.
+        let (key, keys_until) = issuer.keys.known(kid).inspect_err(|_| drop(issuer.keys.missing(kid))).ok()?;
         let claims = token.verify(&key, algorithm).ok()?;
         if !signs_for(&key, issuer, &claims) {
             return None;
@@ -182,6 +171,26 @@ impl JwtCallers {
         let until = self.good_until(issuer, &claims)?.min(keys_until);
         let caller = believed.caller(claims.text("sub").filter(|sub| sub.len() <= LONGEST_SUBJECT)?)?;
         (self.clock.now().wall < until).then_some(Known { caller, until: Some(until) })
+    }
+
+    /// The key that is missing to say whose this token is; nothing where it is somebody's or nobody's.
+    fn missing_key(&self, token: &str) -> Option<NoKey> {
+        let (token, Believed { issuer, .. }) = self.of_an_issuer(token)?;
+        token.algorithm(&issuer.algorithms).ok()?;
+        let kid = token.key_id().ok()?;
+        issuer.keys.known(kid).is_err().then(|| issuer.keys.missing(kid))
+    }
+
+    /// A token that can be read, and the issuer it says to be of: nothing of it is verified.
+    fn of_an_issuer<'a>(&self, token: &'a str) -> Option<(Unverified<'a>, &Believed)> {
+        // Nobody's keys are worth asking for where nobody is configured, and an opaque token has no dots.
+        if self.issuers.is_empty() || token.bytes().filter(|b| *b == b'.').count() != 2 {
+            return None;
+        }
+        let token = jwt::read(token).ok()?;
+        token.plain().ok()?;
+        let believed = self.issuers.get(&token.claimed_issuer()?)?;
+        Some((token, believed))
     }
 
     /// Its end, if everything that is not about the subject holds.
@@ -219,6 +228,13 @@ impl Callers for JwtCallers {
     /// A key that an issuer withdrew takes its callers' connections along.
     fn generation(&self) -> u64 {
         self.issuers.values().map(|believed| believed.issuer.keys.losses()).fold(0, u64::wrapping_add)
+    }
+
+    fn has_keys_for(&self, credential: Credential<'_>) -> bool {
+        match credential {
+            Credential::Bearer(token) => self.missing_key(token) != Some(NoKey::Unavailable),
+            Credential::Certificate(_) | Credential::None => true,
+        }
     }
 
     fn configured(&self) -> Vec<ConfiguredCaller> {

@@ -296,6 +296,71 @@ async fn without_fresh_keys_nobody_is_known() {
     assert!(world.who(&world.token(&later)).is_none(), "a day old");
 }
 
+/// Of a token under a key that could not be asked for yet nobody says that it is nobody's: before the keys were ever fetched, while
+/// the issuer may not be asked again, and while it does not answer. Once it was asked and lists no such key, the token is nobody's.
+#[tokio::test]
+async fn a_token_is_nobodys_only_by_keys_that_were_asked_for_since() {
+    let world = World::of(KeySource::At(JWKS.parse().unwrap()));
+    let judged = |token: &str| {
+        assert!(world.who(token).is_none());
+        world.callers.has_keys_for(Credential::Bearer(token))
+    };
+    let at = |seconds: i64| world.clock.0.store(START + seconds, Ordering::SeqCst);
+    assert!(!judged(&world.token(&claims())), "never fetched");
+    world.keys.find("rsa").await.unwrap();
+    let new = world.rsa.sign(&json!({"alg": "RS256", "kid": "new"}), &claims().to_string());
+    at(10);
+    assert!(!judged(&new));
+    let _ = world.keys.find("new").await;
+    assert_eq!(world.served.asked.load(Ordering::SeqCst), 1, "asked a moment ago");
+    assert!(!judged(&new));
+    let documents = std::mem::take(&mut *world.served.documents.lock().unwrap());
+    at(31);
+    assert_eq!(world.keys.find("new").await.err(), Some(NoKey::Unavailable), "it was asked, and did not answer");
+    assert!(!judged(&new));
+    *world.served.documents.lock().unwrap() = documents;
+    at(62);
+    assert_eq!(world.keys.find("new").await.err(), Some(NoKey::Unknown));
+    assert!(judged(&new), "it was asked since, and lists no such key");
+    at(63);
+    let later = world.rsa.sign(&json!({"alg": "RS256", "kid": "later"}), &claims().to_string());
+    assert!(!judged(&later), "another key may be listed by now");
+
+    // What no key could make anybody's is nobody's at once.
+    for other in [
+        "opaque".to_owned(),
+        world.rsa.sign(&json!({"alg": "HS256", "kid": "newer"}), &claims().to_string()),
+        world.rsa.sign(&json!({"alg": "RS256"}), &claims().to_string()),
+        world
+            .rsa
+            .sign(&json!({"alg": "RS256", "kid": "newer"}), &with("iss", json!("https://other.example")).to_string()),
+        world.token(&with("aud", json!("other"))),
+        world.token(&with("sub", json!("nobody"))),
+    ] {
+        assert!(judged(&other), "{other}");
+    }
+    assert!(world.callers.has_keys_for(Credential::None));
+
+    // A key that was listed and is no more was withdrawn; that need not be asked again.
+    world.served.documents.lock().unwrap().insert(JWKS.to_owned(), json!({"keys": [world.ec.jwk("ec")]}));
+    at(94);
+    let _ = world.keys.find("another").await;
+    assert!(judged(&world.token(&claims())));
+}
+
+/// However many key ids are invented, those remembered are few, and a new key is found all the same.
+#[tokio::test]
+async fn invented_key_ids_take_a_bounded_room() {
+    let world = World::fetched().await;
+    for n in 0..1_000 {
+        assert_eq!(world.keys.missing(&format!("invented {n}")), NoKey::Unknown, "the set is of this very second");
+    }
+    assert!(world.keys.remembers_missed() <= 256);
+    world.served.documents.lock().unwrap().insert(JWKS.to_owned(), json!({"keys": [world.rsa.jwk("invented 999")]}));
+    world.clock.0.store(START + 31, Ordering::SeqCst);
+    assert!(world.keys.find("invented 999").await.is_ok());
+}
+
 /// A key that the issuer withdraws ends what connections remember.
 #[tokio::test]
 async fn a_withdrawn_key_is_forgotten_by_connections_too() {
@@ -375,6 +440,7 @@ async fn discovery_stays_with_the_issuer() {
         (ISSUER, "https://elsewhere.example/keys", false),
         (ISSUER, "http://issuer.example/keys", false),
         (ISSUER, "https://169.254.169.254/keys", false),
+        (ISSUER, "https://[2001:db8::1]/keys", false),
     ] {
         let world = World::of(KeySource::Discovered { issuer: ISSUER.to_owned() });
         {
@@ -384,6 +450,32 @@ async fn discovery_stays_with_the_issuer() {
             documents.insert(document.clone(), json!({"issuer": issuer, "jwks_uri": at}));
         }
         assert_eq!(world.keys.find("rsa").await.is_ok(), found, "{issuer} {at}");
+    }
+}
+
+/// An issuer may be named by an IPv6 address: its key set is at the same one, however that is written, and the same port.
+#[tokio::test]
+async fn an_issuer_at_an_ipv6_address_stays_there() {
+    const SIX: &str = "https://[2001:db8::1]:8443/tenant";
+    for (at, found) in [
+        ("https://[2001:db8::1]:8443/keys", true),
+        ("https://[2001:DB8:0:0::1]:8443/keys", true),
+        ("https://[2001:db8::1]/keys", false),
+        ("https://[2001:db8::2]:8443/keys", false),
+        ("https://[::1]:8443/keys", false),
+        ("https://[::ffff:169.254.169.254]:8443/keys", false),
+        ("https://2001:db8::1:8443/keys", false),
+        ("http://[2001:db8::1]:8443/keys", false),
+    ] {
+        let world = World::of(KeySource::Discovered { issuer: SIX.to_owned() });
+        {
+            let mut documents = world.served.documents.lock().unwrap();
+            let set = documents[JWKS].clone();
+            documents.insert(url::Url::parse(at).map_or_else(|_| at.to_owned(), String::from), set);
+            let document = json!({"issuer": SIX, "jwks_uri": at});
+            documents.insert(format!("{SIX}/.well-known/openid-configuration"), document);
+        }
+        assert_eq!(world.keys.find("rsa").await.is_ok(), found, "{at}");
     }
 }
 
