@@ -50,7 +50,7 @@ enum ConfigCommand {
 enum PlatformKeyCommand {
     /// Create a platform key; an existing file is never touched.
     Init(Init),
-    /// Say which keys the file has, and how much of the database is under each.
+    /// Say which keys the file has, and, while the service does not run, how much of the database is under each.
     List(ConfigFile),
     /// Add a key that opens and does not seal yet. Back the file up before it is promoted.
     Add(ConfigFile),
@@ -76,7 +76,7 @@ struct OneKey {
 enum StoreCommand {
     /// Verify every row, every set of rows and every audit chain.
     Check(ConfigFile),
-    /// Accept a database that is older than its head, as after a restore: without names, only say what would be lost.
+    /// Accept a database that does not stand where its head says, as after a restore: without names, only say what would be lost.
     Accept(AcceptArgs),
 }
 

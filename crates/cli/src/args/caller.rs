@@ -54,13 +54,13 @@ pub(crate) enum CallerVerb {
         #[arg(value_parser = caller)]
         caller: CallerId,
     },
-    /// Let a disabled caller in again
+    /// Let a disabled caller in again; you hold all that it was given
     Enable {
         /// billing or callers/billing
         #[arg(value_parser = caller)]
         caller: CallerId,
     },
-    /// Say until when, or by which certificate, a caller is let in
+    /// Say until when, or by which certificate, a caller is let in; you hold all that it was given, unless you only take away
     Set {
         /// billing or callers/billing
         #[arg(value_parser = caller)]
@@ -72,7 +72,7 @@ pub(crate) enum CallerVerb {
         #[arg(long, value_name = "NAME", value_parser = shown, required_unless_present = "expires")]
         certificate_name: Option<Shown>,
     },
-    /// Make a token and print it, this once
+    /// Make a token and print it, this once; you hold all that the caller was given
     IssueToken {
         /// billing or callers/billing
         #[arg(value_parser = caller)]

@@ -86,7 +86,7 @@ pub(crate) enum Noun {
     /// The customer's key of a workspace
     #[command(subcommand)]
     Key(KeyVerb),
-    /// Work that takes longer than a call: rotations
+    /// What takes longer than a call, or a second person: rotations, another key, leaving the key, destroying a data key
     #[command(subcommand)]
     Operation(OperationVerb),
     /// Files and pipes of any size
@@ -107,6 +107,7 @@ pub(crate) enum Noun {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use client::pb;
 
     fn parse(line: &str) -> Result<Args, clap::Error> {
         Args::try_parse_from(line.split(' '))
@@ -116,6 +117,23 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    /// What `operation` is said to be about is every kind of operation there is.
+    #[test]
+    fn the_help_of_operation_names_every_kind() {
+        let command = Args::command();
+        let about = command.find_subcommand("operation").unwrap().get_about().unwrap().to_string();
+        for (kind, words) in [
+            (pb::OperationKind::RotateKey, "rotations"),
+            (pb::OperationKind::RotateDataKeys, "rotations"),
+            (pb::OperationKind::ReplaceKey, "another key"),
+            (pb::OperationKind::LeaveCustomerKey, "leaving the key"),
+            (pb::OperationKind::DestroyDataKey, "destroying a data key"),
+        ] {
+            assert!(about.contains(words), "{kind:?}: {about}");
+        }
+        assert!(pb::OperationKind::try_from(6).is_err(), "a new kind has its words in the help, and its line here");
     }
 
     /// The commands of the guide are typed as the tour shows them.
