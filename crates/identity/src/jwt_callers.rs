@@ -163,7 +163,7 @@ impl JwtCallers {
         let algorithm = token.algorithm(&issuer.algorithms).ok()?;
         let kid = token.key_id().ok()?;
         // Refused where it is not known now. If the issuer signs with a new key, its set is asked for, once for everybody.
-        let (key, keys_until) = issuer.keys.known(kid).inspect_err(|_| drop(issuer.keys.missing(kid))).ok()?;
+        let (key, keys_until) = issuer.keys.known(kid).map_err(|_| issuer.keys.missing(kid)).ok()?;
         let claims = token.verify(&key, algorithm).ok()?;
         if !signs_for(&key, issuer, &claims) {
             return None;
