@@ -110,8 +110,8 @@ reasons! {
         => "copy the Key Identifier from the key's page in the Azure portal";
     ProviderUnsupported "PROVIDER_UNSUPPORTED" Caller "this kind of key store or cloud is not supported yet"
         => "use a key in an Azure Key Vault of the public cloud";
-    TenantInvalid "TENANT_INVALID" Caller "the tenant id is not a GUID"
-        => "copy the Tenant ID from Microsoft Entra ID, Properties, in the Azure portal";
+    TenantInvalid "TENANT_INVALID" Caller "what was typed names no tenant"
+        => "type the Tenant ID that Microsoft Entra ID shows under Overview; to find it by a domain: byokctl tenant look-up";
     KeyNotConfigured "KEY_NOT_CONFIGURED" Caller "the workspace has no customer key"
         => "configure a key first";
     KeyAlreadyInForce "KEY_ALREADY_IN_FORCE" Caller "another customer key is in force for this workspace"
@@ -376,7 +376,7 @@ reasons! {
     PrivateKeyPasted "PRIVATE_KEY_PASTED" Caller "this holds a private key; it was not kept"
         => "give only what is public, and think of who else may have seen this key; a certificate's private key is made here and never leaves";
     RegistrationElsewhere "REGISTRATION_ELSEWHERE" Customer "the app registration is in another directory than the key's vault"
-        => "use a registration of the directory that the key is configured for";
+        => "use a registration of the key's directory; to name a key of another directory, go back to the platform's app first (byokctl tenant use-platform-app)";
     RegistrationSecretRefused "REGISTRATION_SECRET_REFUSED" Customer "the customer's directory does not take the client secret"
         => "paste the secret's Value and not its ID; if the secret was removed from the app registration, add another credential, test and activate it";
     RegistrationSecretExpired "REGISTRATION_SECRET_EXPIRED" Customer "the client secret of the customer's app registration has expired"

@@ -407,6 +407,22 @@ impl KeyUnavailable {
     pub const fn stops_wrapping_only(&self) -> bool {
         matches!(self, Self::Expired(_) | Self::NotYetValid(_))
     }
+
+    /// Whether it is a no to the application that asked, so that another one may be told otherwise. What is about the key, the
+    /// vault or the network is not, nor is what nobody knows: that is a no to whoever asks.
+    pub const fn is_about_who_asked(&self) -> bool {
+        matches!(
+            self,
+            Self::RoleMissing(_)
+                | Self::AccessPolicyMissing(_)
+                | Self::AppNotInDirectory(_)
+                | Self::ConsentMissing(_)
+                | Self::AppDisabled(_)
+                | Self::ConditionalAccess(_)
+                | Self::UserNotAssigned(_)
+                | Self::RegistrationRefused { .. }
+        )
+    }
 }
 
 /// One clause, fit for a stranger.
@@ -446,5 +462,30 @@ mod tests {
         assert_eq!((slow.class(), slow.retry_after()), (Class::Transient, Some(Duration::from_secs(3))));
         let no = KeyUnavailable::Disabled(Trace::default());
         assert_eq!((no.class(), no.retry_after(), no.owner()), (Class::Denied, None, Owner::Customer));
+    }
+
+    /// I-8: whoever asked, a no about the key itself is one, and so is a no that nobody can read.
+    #[test]
+    fn what_is_said_of_the_key_is_said_to_everybody() {
+        let t = Trace::default;
+        for of_the_key in [
+            KeyUnavailable::Disabled(t()),
+            KeyUnavailable::NotFound(t()),
+            KeyUnavailable::SoftDeleted(t()),
+            KeyUnavailable::Expired(t()),
+            KeyUnavailable::NotYetValid(t()),
+            KeyUnavailable::OperationForbidden(t()),
+            KeyUnavailable::TenantMismatch(t()),
+            KeyUnavailable::Firewall(t()),
+            KeyUnavailable::PublicAccessOff(t()),
+            KeyUnavailable::DirectoryUnknown(t()),
+            KeyUnavailable::Denied(t()),
+            KeyUnavailable::DirectoryDenied { code: None, trace: t() },
+        ] {
+            assert!(!of_the_key.is_about_who_asked(), "{of_the_key:?}");
+        }
+        for of_who_asked in [KeyUnavailable::RoleMissing(t()), KeyUnavailable::ConsentMissing(t())] {
+            assert!(of_who_asked.is_about_who_asked(), "{of_who_asked:?}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use self::event::CredentialEvent;
 
 pub use self::expiry::{NOTICES, Notice, is_news, notice_at};
-pub use self::pasted::{InvalidPaste, PrivateKeyPasted, check_secret, client_id, refuse_private_key, tenant};
+pub use self::pasted::{InvalidPaste, PrivateKeyPasted, check_secret, client_id, refuse_private_key};
 use crate::{Cloud, CredentialId, Reason, TenantId, Timestamp, WorkspaceId};
 
 /// How many credentials a workspace has at most: the one in use and the next.
@@ -288,6 +288,17 @@ impl Integration {
             (None, Some(at)) => CredentialState::Tested { at },
             (None, None) => CredentialState::Added,
         }
+    }
+
+    /// Whether a key of this directory can be asked for as who is in use: a registration is asked for in its own directory and cloud
+    /// alone, the platform's app in any that let it in.
+    pub fn reaches(&self, cloud: Cloud, tenant: &TenantId) -> bool {
+        self.model().is_some_and(|model| match model {
+            IntegrationModel::Platform => true,
+            IntegrationModel::CustomerRegistration(Credential { registration, .. }) => {
+                registration.tenant == *tenant && registration.cloud == cloud
+            }
+        })
     }
 
     fn moved(mut self, now: Timestamp) -> Self {

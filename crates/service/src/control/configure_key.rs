@@ -10,8 +10,8 @@ use domain::key_identifier::KeyIdentifier;
 use domain::key_life::KeyLife;
 use domain::permission::{self, Permit};
 use domain::{
-    Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersion, KeyVersionId, Reason, TenantId, Timestamp,
-    VaultLimit, WorkspaceId,
+    Cloud, InvalidKeyIdentifier, KeyConfig, KeyLocation, KeyVersion, KeyVersionId, Reason, Timestamp, VaultLimit,
+    WorkspaceId,
 };
 use secmem::Secret;
 use store::{StoreError, Transaction};
@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use vault::{KeyDescription, KeyRef};
 
 use super::check_key::{KeyWarning, check, warnings};
+use super::credentials::within_reach;
 use super::life::config_hash;
 use super::{event, live_workspace, not_found, ownership, to_the_end, workspace_of};
 use crate::core::Core;
@@ -37,7 +38,7 @@ pub struct ConfigureKey {
     pub key_identifier: String,
     /// With a vault's URI.
     pub key_name: Option<String>,
-    /// The Entra tenant's GUID.
+    /// The Entra tenant, as a person types it: its id, with braces or not, an address that names it, or one of its domains.
     pub tenant_id: String,
     /// The workspace's bound on leases, 1 s to 300 s; absent: 300 s, or unchanged.
     pub lease: Option<Duration>,
@@ -68,7 +69,7 @@ impl Service {
         request: ConfigureKey,
     ) -> Result<Configured, Refusal> {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
-        let wanted = self.0.watching(Wanted::parse(&workspace, &request))?;
+        let wanted = self.0.watching(Wanted::parse(&self.0, &workspace, &request).await)?;
         self.0.watching(to_the_end(async move { core.configure(workspace, wanted, &actor).await }).await)
     }
 }
@@ -109,7 +110,8 @@ impl Wanted {
         Self { key, version: Some(version), terms: Terms::default() }
     }
 
-    pub(super) fn parse(workspace: &WorkspaceId, request: &ConfigureKey) -> Result<Self, Refusal> {
+    /// Nobody is asked about a tenant before everything else is well formed, and only where it is named by a domain.
+    pub(super) async fn parse(core: &Core, workspace: &WorkspaceId, request: &ConfigureKey) -> Result<Self, Refusal> {
         let identifier = match &request.key_name {
             None => KeyIdentifier::parse(&request.key_identifier),
             Some(name) => KeyLocation::from_vault_uri(&request.key_identifier, name)
@@ -133,11 +135,10 @@ impl Wanted {
             Cloud::Public => {}
             Cloud::China | Cloud::UsGovernment => return Err(Refusal::because(Reason::ProviderUnsupported)),
         }
-        let tenant: TenantId =
-            request.tenant_id.parse().map_err(|_: domain::InvalidId| Refusal::because(Reason::TenantInvalid))?;
         if request.lease.is_some_and(|lease| !(Duration::from_secs(1)..=LONGEST_LEASE).contains(&lease)) {
             return Err(Refusal::because(Reason::RequestInvalid).detail("a lease lasts 1 s to 300 s"));
         }
+        let tenant = core.named_tenant(identifier.location.cloud(), &request.tenant_id).await?;
         Ok(Self {
             // Who asks follows from the workspace, which a request does not decide.
             key: KeyRef::of_platform(tenant, identifier.location).of(workspace),
@@ -187,6 +188,7 @@ impl Core {
                 return self.connect(&id, &wanted, seen.as_ref(), None, actor).await;
             }
         }
+        within_reach(self.store.integration(&id).await?.as_ref(), &wanted.key, self.bugs)?;
         let workspace = self.table.existing_workspace(&id);
         let budget = Budget::new(&*self.clock, self.options.vault_deadline);
         wanted.key.as_whom = self.as_whom(&id, &budget).await?;
@@ -262,6 +264,8 @@ impl Core {
         }
         let config = match (&present, key) {
             (present, Some(key)) => {
+                // A registration may have come into use since this key was looked at.
+                within_reach(tx.integration(id).await?.as_ref(), &wanted.key, self.bugs)?;
                 // The versions so far stay in the tenant they were found in.
                 if let Some(before) = present.as_ref().filter(|before| before.tenant != wanted.key.tenant) {
                     for version in known.into_iter().filter(|version| version.tenant.is_none()) {

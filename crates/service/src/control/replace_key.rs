@@ -20,6 +20,7 @@ use vault::{Application, KeyDescription, KeyRef, KeyUnavailable};
 
 use super::check_key::check;
 use super::configure_key::{ConfigureKey, Wanted};
+use super::credentials::within_reach;
 use super::ownership::Tag;
 use super::test_configuration::OWNERSHIP_TAG;
 use super::{live_workspace, not_found, to_the_end, workspace_of};
@@ -38,7 +39,7 @@ pub struct ReplaceKey {
     pub key_identifier: String,
     /// With a vault's URI.
     pub key_name: Option<String>,
-    /// The Entra tenant's GUID.
+    /// The Entra tenant, as there.
     pub tenant_id: String,
     /// Say what it would take, and change nothing.
     pub validate_only: bool,
@@ -73,7 +74,7 @@ impl Service {
         let (core, actor, workspace) = (self.0.clone(), permit.actor().to_owned(), workspace_of(permit)?);
         let ReplaceKey { key_identifier, key_name, tenant_id, validate_only } = request;
         let asked = ConfigureKey { key_identifier, key_name, tenant_id, ..Default::default() };
-        let wanted = self.0.watching(Wanted::parse(&workspace, &asked))?;
+        let wanted = self.0.watching(Wanted::parse(&self.0, &workspace, &asked).await)?;
         self.0.watching(to_the_end(core.start_replacement(workspace, wanted, validate_only, actor)).await)
     }
 }
@@ -102,6 +103,7 @@ impl Core {
         if config.tenant != wanted.key.tenant {
             self.admits(&self.connection(&id).await?, wanted.key.location.cloud(), &wanted.key.tenant)?;
         }
+        within_reach(self.store.integration(&id).await?.as_ref(), &wanted.key, self.bugs)?;
         // Before anything is asked of a vault that may be somebody else's: the test has seen its tag.
         self.was_tested(&id, &wanted).await?;
         let (state, budget) = (self.table.existing_workspace(&id), self.budget());
@@ -230,6 +232,8 @@ impl Core {
         if tx.key_config(id).await?.as_ref() != Some(config) {
             return Err(Refusal::because(Reason::KeyConfigurationMoved));
         }
+        // A registration may have come into use since the keys were looked at.
+        within_reach(tx.integration(id).await?.as_ref(), key, self.bugs)?;
         if !self.bugs.has(SeededBug::TenantOfTheOtherKey) {
             for before in known.into_iter().filter(|before| before.tenant.is_none()) {
                 tx.add_key_version(&KeyVersion { tenant: Some(config.tenant.clone()), ..before }).await?;

@@ -47,7 +47,7 @@ impl Applications {
     }
 
     /// What is known, if it is current; else how many changes there were, and what was known before.
-    fn known(&self, workspace: &WorkspaceId) -> Result<Application, (u64, Option<Application>)> {
+    pub(super) fn known(&self, workspace: &WorkspaceId) -> Result<Application, (u64, Option<Application>)> {
         let mut known = lock(&self.0);
         let known = known.entry(workspace.clone()).or_default();
         match &known.application {

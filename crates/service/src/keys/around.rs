@@ -36,8 +36,11 @@ impl Core {
         for why in [consent.err(), newest.err()].into_iter().flatten() {
             match why.class() {
                 Class::Denied | Class::Gone => {
-                    self.not_given(workspace, at.version, &why).await;
-                    return Err(why);
+                    match self.not_given(workspace, at, &why, budget).await {
+                        None => return Err(why),
+                        // It says nothing of whom the workspace calls as: that one is asked about at once.
+                        Some(_) => unknown = Some(why),
+                    }
                 }
                 Class::Transient | Class::Ours => unknown = Some(why),
             }
@@ -55,7 +58,7 @@ impl Core {
         denied: bool,
         budget: &Budget<'_>,
     ) -> Result<(), KeyUnavailable> {
-        let asked_at = self.clock.now();
+        let (asked_at, epoch) = (self.clock.now(), workspace.epoch());
         // A third: the next probe after that is still within the half.
         let last = lock(&workspace.held).consented.get(&at.key.tenant).copied();
         let due = last.is_none_or(|last| asked_at.since(last) >= (self.lease_within(at.lease) / 3).max(SOONEST));
@@ -65,7 +68,11 @@ impl Core {
         let left = budget.left();
         let asked = timeout(left, self.customer_keys.prove_consent(&at.key, left)).await;
         asked.unwrap_or(Err(KeyUnavailable::DirectoryUnreachable))?;
-        lock(&workspace.held).consented.insert(at.key.tenant.clone(), asked_at);
+        let mut held = lock(&workspace.held);
+        // Who is in use may be another one by now, of whom this says nothing.
+        if workspace.epoch() == epoch {
+            held.consented.insert(at.key.tenant.clone(), asked_at);
+        }
         Ok(())
     }
 

@@ -16,6 +16,7 @@
 //! | [`around`] | what would a kept token and an older version hide |
 //! | [`quota`] | how much of a vault's quota is taken |
 //! | [`vault_call`] | how a vault is asked, and what a denial does |
+//! | [`whose_denial`] | does a denial count: is it about the key, or about who is in use |
 //! | [`unwrap`] | from a row to a key that was compared |
 //! | [`journal`] | what has yet to be written into the ledger |
 //! | [`reseal`] | how a stored wrapping goes over to another key of the platform root |
@@ -52,6 +53,7 @@ pub(crate) mod table;
 pub(crate) mod unknown;
 pub(crate) mod unwrap;
 pub(crate) mod vault_call;
+pub(crate) mod whose_denial;
 
 pub(crate) use failure::Failure;
 pub(crate) use meters::Done;

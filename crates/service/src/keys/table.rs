@@ -294,22 +294,26 @@ impl KeyTable {
     }
 
     /// Ends a version's lease, raises its generation and takes away every key under it. `true`: the audit chain does not
-    /// have this denial yet.
+    /// have this denial yet. `None`, and nothing done: the workspace changed since the epoch in which the denial was judged.
     pub(crate) fn deny(
         &self,
         workspace: &WorkspaceState,
         version: KeyVersionId,
         why: &KeyUnavailable,
         now: Moment,
-    ) -> bool {
+        judged_in: Option<u64>,
+    ) -> Option<bool> {
         let mut held = lock(&workspace.held);
+        if judged_in.is_some_and(|epoch| epoch != workspace.epoch()) {
+            return None;
+        }
         held.lease(version).deny();
         workspace.denied();
         self.take_away(workspace, &mut held, WhyPurged::Denied, |_, under| under == Some(version));
         let version = held.version(version);
         let pace = if self.bugs.has(SeededBug::NeverAskedAgain) { Pace::HOURLY } else { self.pace };
         version.probing.failed(now, pace, None);
-        Self::is_news(&mut version.denial, why, now)
+        Some(Self::is_news(&mut version.denial, why, now))
     }
 
     /// Another replica recorded that the version was denied: about the key itself it is a fact, and holds here as well;

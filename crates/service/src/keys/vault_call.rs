@@ -74,8 +74,27 @@ impl Core {
         given
     }
 
-    /// As [`Core::ask_unwrap`], by somebody who has a place.
+    /// As [`Core::ask_unwrap`], by somebody who has a place. Asked once more where another credential came into use meanwhile.
     pub(crate) async fn unwrap_in_place(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        blob: &[u8],
+        purpose: Purpose,
+        budget: &Budget<'_>,
+    ) -> Result<(Secret<65>, Proof), KeyUnavailable> {
+        let given = self.unwrap_as(workspace, at, blob, purpose, budget).await;
+        let Err(why) = &given else { return given };
+        let Some(at) = self.not_given(workspace, at, why, budget).await else { return given };
+        self.charge(&at);
+        let given = self.unwrap_as(workspace, &at, blob, purpose, budget).await;
+        if let Err(why) = &given {
+            self.not_given(workspace, &at, why, budget).await;
+        }
+        given
+    }
+
+    async fn unwrap_as(
         &self,
         workspace: &WorkspaceState,
         at: &At,
@@ -95,19 +114,14 @@ impl Core {
         }
         let proof =
             Proof { version: at.version, lease: KeyLease::from_proof(asked_at, self.lease_within(at.lease)), asked_in };
-        match answer {
-            Ok(unwrapped) => Ok((unwrapped.payload, proof)),
-            Err(why) => {
-                if self.bugs.has(SeededBug::OutageRenews) && why.class() == Class::Transient {
-                    let _ = self.table.renew(workspace, proof);
-                }
-                self.not_given(workspace, at.version, &why).await;
-                Err(why)
-            }
+        let outage = |why: &KeyUnavailable| why.class() == Class::Transient;
+        if self.bugs.has(SeededBug::OutageRenews) && answer.as_ref().is_err_and(outage) {
+            let _ = self.table.renew(workspace, proof);
         }
+        answer.map(|unwrapped| (unwrapped.payload, proof))
     }
 
-    /// Wraps with exactly this version.
+    /// Wraps with exactly this version. Asked once more where another credential came into use meanwhile.
     pub(crate) async fn ask_wrap(
         &self,
         workspace: &WorkspaceState,
@@ -117,6 +131,24 @@ impl Core {
     ) -> Result<WrappedBlob, KeyUnavailable> {
         let _place = self.place(workspace, budget).await?;
         self.turn(at, budget).await?;
+        let wrapped = self.wrap_as(workspace, at, payload, budget).await;
+        let Err(why) = &wrapped else { return wrapped };
+        let Some(at) = self.no_wrapping(workspace, at, why, budget).await else { return wrapped };
+        self.charge(&at);
+        let wrapped = self.wrap_as(workspace, &at, payload, budget).await;
+        if let Err(why) = &wrapped {
+            self.no_wrapping(workspace, &at, why, budget).await;
+        }
+        wrapped
+    }
+
+    async fn wrap_as(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        payload: &Secret<65>,
+        budget: &Budget<'_>,
+    ) -> Result<WrappedBlob, KeyUnavailable> {
         let left = budget.left();
         let call = self.journal.call(&workspace.id, at.version, Purpose::Wrap);
         let answer = self.customer_keys.wrap(&at.key, at.version, payload, left);
@@ -131,18 +163,26 @@ impl Core {
                 let trace = vault::Trace::default();
                 Err(KeyUnavailable::AnswerInvalid { fault: vault::AnswerFault::OtherKey, trace })
             }
-            // Permitted to unwrap and not to wrap: the keys under the version stay, and a probe looks whether that is so.
-            Err(why @ KeyUnavailable::OperationForbidden(_)) => {
-                if self.wrapping_denied(workspace, at.version, &why).await {
-                    lock(&workspace.held).version(at.version).probing.now();
-                }
-                Err(why)
-            }
-            Err(why) => {
-                self.not_given(workspace, at.version, &why).await;
-                Err(why)
-            }
+            Err(why) => Err(why),
         }
+    }
+
+    /// As [`Core::not_given`], of a wrap.
+    async fn no_wrapping(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        why: &KeyUnavailable,
+        budget: &Budget<'_>,
+    ) -> Option<At> {
+        // Permitted to unwrap and not to wrap: the keys under the version stay, and a probe looks whether that is so.
+        if matches!(why, KeyUnavailable::OperationForbidden(_)) {
+            if self.wrapping_denied(workspace, at.version, why).await {
+                lock(&workspace.held).version(at.version).probing.now();
+            }
+            return None;
+        }
+        self.not_given(workspace, at, why, budget).await
     }
 
     /// Waits for this replica's turn at the vault (I-27). One that would not come in time is not taken.
@@ -189,29 +229,41 @@ impl Core {
         }
     }
 
-    /// What an answer other than the one asked for does to keys in memory, to the audit chain and to the log.
-    pub(crate) async fn not_given(&self, workspace: &WorkspaceState, version: KeyVersionId, why: &KeyUnavailable) {
-        let (reason, request_id, now) = (why.reason(), why.request_id(), self.clock.now());
+    /// What an answer other than the one asked for does to keys in memory, to the audit chain and to the log. Where it is a no to
+    /// a credential that is not in use any more it does nothing: answered is as whom the version is to be asked instead.
+    pub(crate) async fn not_given(
+        &self,
+        workspace: &WorkspaceState,
+        at: &At,
+        why: &KeyUnavailable,
+        budget: &Budget<'_>,
+    ) -> Option<At> {
+        let (reason, request_id, now, version) = (why.reason(), why.request_id(), self.clock.now(), at.version);
         match why.class() {
             // An expired version refuses to wrap and goes on unwrapping: the keys under it stay.
             Class::Denied | Class::Gone if why.stops_wrapping_only() => {
                 self.wrapping_denied(workspace, version, why).await;
             }
             Class::Denied | Class::Gone => {
-                let news = self.table.deny(workspace, version, why, now);
+                let Some(news) = self.deny(workspace, at, why).await else {
+                    tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "the customer's side denied a credential that is not in use any more");
+                    return self.as_in_use(workspace, at, budget).await;
+                };
                 tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "the customer's side denied a key");
                 if news && !self.bugs.has(SeededBug::DenialNotRecorded) {
                     self.record_denial(workspace, version, why).await;
                 }
             }
             Class::Transient => {
-                let _ = self.bugs.has(SeededBug::OutageWipes) && self.table.deny(workspace, version, why, now);
+                let _ = self.bugs.has(SeededBug::OutageWipes)
+                    && self.table.deny(workspace, version, why, now, None).is_some();
                 tracing::warn!(workspace = %workspace.id, %version, %reason, request_id, "a vault gave no answer that counts");
             }
             Class::Ours => {
                 tracing::error!(workspace = %workspace.id, %version, %reason, request_id, "a vault call failed by our own fault");
             }
         }
+        None
     }
 
     /// A version does not wrap any more; what is under it goes on. Whether that is news.

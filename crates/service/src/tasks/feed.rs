@@ -175,7 +175,9 @@ impl Core {
             }
         }
         for denial in &change.denials {
-            let fact = fact(denial.reason);
+            // About the application that another replica asked as, and not this one's any more, it is a hint like any other.
+            let overtaken = |why: &KeyUnavailable| change.credentials && why.is_about_who_asked();
+            let fact = fact(denial.reason).filter(|why| !overtaken(why));
             self.table.heard_of_denial(workspace, denial, fact.as_ref(), self.clock.now());
         }
     }

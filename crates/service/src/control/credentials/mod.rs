@@ -9,12 +9,14 @@ use domain::credential::{CredentialEvent, CredentialRefused, Integration};
 use domain::permission::{self, Permit};
 use domain::{CredentialId, Reason, WorkspaceId};
 use store::{StoreError, Transaction};
+use vault::KeyRef;
 
 pub use self::add::{AddSecret, MadeHere, MakeCertificate};
 pub use self::test::CredentialTest;
 use super::{event, live_workspace, not_found, to_the_end, workspace_of};
 use crate::core::Core;
 use crate::keys::table::Change;
+use crate::seeded_bug::{Bugs, SeededBug};
 use crate::{Refusal, Service};
 use domain::audit::AuditKind;
 
@@ -84,6 +86,16 @@ pub(super) fn refused(why: CredentialRefused) -> Refusal {
         Reason::NotFound => refusal,
         _ => refusal.detail(why.to_string()),
     }
+}
+
+/// Refuses a key of another directory than that of the registration in use: nobody could ask for it.
+pub(super) fn within_reach(integration: Option<&Integration>, key: &KeyRef, bugs: Bugs) -> Result<(), Refusal> {
+    let reaches = integration.is_none_or(|found| found.reaches(key.location.cloud(), &key.tenant));
+    if reaches || bugs.has(SeededBug::KeyOutOfReachTaken) {
+        return Ok(());
+    }
+    Err(Refusal::because(Reason::RegistrationElsewhere)
+        .detail("the app registration in use is of another directory than the key that is named"))
 }
 
 impl Core {

@@ -1,74 +1,25 @@
 //! Credentials of a customer's own app registration: nothing becomes active untested, nobody else is asked in its place, no secret
 //! is shown, and their expiry is told once.
 
-use std::sync::Arc;
+mod admin;
+mod denials;
+mod reach;
+
 use std::time::Duration;
 
-use domain::credential::{CredentialState, Integration};
-use domain::permission::{Action, Caller, ChangeCredentials, Permit, ReadCredentials, Target, permit};
-use domain::{Cloud, CredentialId, Reason, Timestamp, WorkspaceId};
-use service::{AddSecret, MakeCertificate, PlatformCertificate, Refusal, SeededBug, Service};
+use domain::credential::CredentialState;
+use domain::permission::ChangeCredentials;
+use domain::{Cloud, Reason};
+use service::{MakeCertificate, PlatformCertificate, SeededBug, Service};
 use testkit::World;
 use vault::memory::{Fault, Operation};
 use vault::{CustomerKeys, KeyUnavailable, RegistrationFault, Trace};
-use zeroize::Zeroizing;
 
-const CLIENT: &str = "11111111-2222-4333-8444-555555555555";
-const SECRET: &str = "canary8Q~0123456789abcdefWXYZ";
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-fn allow<A: Action>(workspace: &WorkspaceId) -> Permit<A> {
-    permit(&Caller::platform("tester"), Target::Workspace(workspace.clone())).unwrap()
-}
-
-struct Admin<'a> {
-    service: &'a Arc<Service>,
-    workspace: &'a WorkspaceId,
-}
-
-impl Admin<'_> {
-    async fn add(&self, value: &str, expires_at: Timestamp) -> Result<CredentialId, Refusal> {
-        let value = Zeroizing::new(value.to_owned());
-        let request = AddSecret { client_id: CLIENT.into(), tenant: None, value, expires_at };
-        self.service.add_secret(&allow(self.workspace), request).await.map(|(_, id)| id)
-    }
-
-    async fn test(&self, id: CredentialId) -> Result<(), Reason> {
-        let test = self.service.test_credential(&allow(self.workspace), id).await.unwrap();
-        test.refused.map_or(Ok(()), |why| Err(why.reason()))
-    }
-
-    async fn activate(&self, id: CredentialId) -> Result<Integration, Reason> {
-        self.service.activate_credential(&allow(self.workspace), id).await.map_err(|why| why.reason())
-    }
-
-    async fn remove(&self, id: CredentialId) -> Result<Integration, Reason> {
-        self.service
-            .remove_credential(&allow::<ChangeCredentials>(self.workspace), id)
-            .await
-            .map_err(|why| why.reason())
-    }
-
-    async fn list(&self) -> Integration {
-        self.service.list_credentials(&allow::<ReadCredentials>(self.workspace)).await.unwrap()
-    }
-
-    async fn state(&self, id: CredentialId) -> CredentialState {
-        let all = self.list().await;
-        let found = all.credentials.iter().find(|found| found.id == id).unwrap();
-        all.state_of(found)
-    }
-}
-
-fn in_days(world: &World, days: u32) -> Timestamp {
-    world.now().saturating_add(DAY * days)
-}
+use admin::{Admin, CLIENT, DAY, SECRET, allow, customer, in_days};
 
 /// Whether a credential that nobody tested can be made active.
 async fn untested_becomes_active(world: World) -> bool {
-    let acme = world.workspace("acme").await;
-    acme.connect_key().await;
-    let admin = Admin { service: &world.service, workspace: &acme.id };
+    let (_, admin) = customer(&world, "acme").await;
     let id = admin.add(SECRET, in_days(&world, 300)).await.unwrap();
     admin.activate(id).await.is_ok()
 }
@@ -85,11 +36,9 @@ async fn nothing_becomes_active_untested() {
 #[tokio::test]
 async fn a_rotation_takes_every_step_in_turn() {
     let world = World::start();
-    let acme = world.workspace("acme").await;
-    acme.connect_key().await;
+    let (acme, admin) = customer(&world, "acme").await;
     let bot = acme.app("bot").await;
     let ciphertext = bot.encrypt(b"before").await.unwrap();
-    let admin = Admin { service: &world.service, workspace: &acme.id };
     let first = admin.add(SECRET, in_days(&world, 300)).await.unwrap();
     assert_eq!(admin.state(first).await, CredentialState::Added);
     assert_eq!(admin.activate(first).await, Err(Reason::CredentialNotTested));
@@ -148,7 +97,7 @@ async fn a_rotation_takes_every_step_in_turn() {
 async fn what_is_pasted_by_mistake_is_told_apart() {
     let world = World::start();
     let acme = world.workspace("acme").await;
-    let admin = Admin { service: &world.service, workspace: &acme.id };
+    let admin = Admin::of(&world, &acme);
     let later = in_days(&world, 300);
     let reason = async |value: &str, at| admin.add(value, at).await.unwrap_err().reason();
     assert_eq!(reason(SECRET, later).await, Reason::TenantInvalid, "no key, and no tenant named");
@@ -166,7 +115,7 @@ async fn what_is_pasted_by_mistake_is_told_apart() {
     assert_eq!(reason(SECRET, later).await, Reason::CredentialSlotsFull);
     // Another workspace's credential is not there.
     let other = world.workspace("other").await;
-    let theirs = Admin { service: &world.service, workspace: &other.id };
+    let theirs = Admin::of(&world, &other);
     assert_eq!(theirs.activate(id).await, Err(Reason::NotFound));
     assert_eq!(theirs.remove(id).await, Err(Reason::NotFound));
 }
@@ -174,13 +123,9 @@ async fn what_is_pasted_by_mistake_is_told_apart() {
 /// Whether data is served while the workspace's own credential cannot be opened: its row holds what was sealed for another's.
 async fn served_as_somebody_else(bug: Option<SeededBug>) -> bool {
     let world = World::start();
-    let (acme, other) = (world.workspace("acme").await, world.workspace("other").await);
-    for workspace in [&acme, &other] {
-        workspace.connect_key().await;
-        let admin = Admin { service: &world.service, workspace: &workspace.id };
-        let id = admin.add(SECRET, in_days(&world, 300)).await.unwrap();
-        admin.test(id).await.unwrap();
-        admin.activate(id).await.unwrap();
+    let ((acme, admin), (other, theirs)) = (customer(&world, "acme").await, customer(&world, "other").await);
+    for admin in [admin, theirs] {
+        admin.active(in_days(&world, 300)).await;
     }
     let bot = acme.app("bot").await;
     let ciphertext = bot.encrypt(b"x").await.unwrap();
@@ -213,16 +158,11 @@ async fn nobody_is_asked_in_place_of_the_registration() {
 #[tokio::test]
 async fn other_replicas_follow() {
     let world = World::start();
-    let acme = world.workspace("acme").await;
-    acme.connect_key().await;
+    let (acme, admin) = customer(&world, "acme").await;
     let bot = acme.app("bot").await;
     bot.encrypt(b"x").await.unwrap();
     world.service.run_due_tasks().await;
-    let other = world.another_service();
-    let admin = Admin { service: &other, workspace: &acme.id };
-    let id = admin.add(SECRET, in_days(&world, 300)).await.unwrap();
-    admin.test(id).await.unwrap();
-    admin.activate(id).await.unwrap();
+    admin.through(&world.another_service()).active(in_days(&world, 300)).await;
     bot.encrypt(b"x").await.unwrap();
     world.clock.advance(Duration::from_secs(1));
     world.service.run_due_tasks().await;
@@ -238,12 +178,8 @@ async fn other_replicas_follow() {
 #[tokio::test]
 async fn a_secret_is_written_nowhere() {
     let world = World::start();
-    let acme = world.workspace("acme").await;
-    acme.connect_key().await;
-    let admin = Admin { service: &world.service, workspace: &acme.id };
-    let id = admin.add(SECRET, in_days(&world, 300)).await.unwrap();
-    admin.test(id).await.unwrap();
-    admin.activate(id).await.unwrap();
+    let (acme, admin) = customer(&world, "acme").await;
+    let id = admin.active(in_days(&world, 300)).await;
     let canary = &SECRET[..20];
     let told = format!("{:?} {:?}", admin.list().await, world.audit(&acme.id).await);
     assert!(told.contains("WXYZ") && !told.contains(canary), "the last four are told, and no more");
@@ -269,12 +205,8 @@ async fn a_secret_is_written_nowhere() {
 #[tokio::test]
 async fn expiry_is_told_once_each_time() {
     let world = World::start();
-    let acme = world.workspace("acme").await;
-    acme.connect_key().await;
-    let admin = Admin { service: &world.service, workspace: &acme.id };
-    let id = admin.add(SECRET, in_days(&world, 61)).await.unwrap();
-    admin.test(id).await.unwrap();
-    admin.activate(id).await.unwrap();
+    let (acme, admin) = customer(&world, "acme").await;
+    admin.active(in_days(&world, 61)).await;
     assert_eq!(world.service.credential_notice(&allow(&acme.id)).await.unwrap(), None);
     let (other, own) =
         (world.another_service(), PlatformCertificate { thumbprint: [7; 32], expires_at: in_days(&world, 61) });
@@ -305,11 +237,8 @@ async fn expiry_is_told_once_each_time() {
 #[tokio::test]
 async fn a_vault_is_asked_for_its_workspace_alone() {
     let world = World::start();
-    let acme = world.workspace("acme").await;
-    acme.connect_key().await;
-    let admin = Admin { service: &world.service, workspace: &acme.id };
-    let id = admin.add(SECRET, in_days(&world, 300)).await.unwrap();
-    admin.test(id).await.unwrap();
+    let (acme, admin) = customer(&world, "acme").await;
+    let id = admin.tested(in_days(&world, 300)).await;
     let of = |application: &str| {
         let asked = world.vault.asked();
         assert!(asked.iter().any(|asked| asked.application == application), "{asked:?}");
@@ -326,12 +255,8 @@ async fn a_vault_is_asked_for_its_workspace_alone() {
 /// As whom directories are asked for the workspace's list, of which its own is the first; what is told of its application; and by which
 /// command each lets it in.
 async fn told_of_the_application(world: World) -> (Vec<String>, String, Vec<bool>, [String; 2]) {
-    let acme = world.workspace("acme").await;
-    acme.connect_key().await;
-    let admin = Admin { service: &world.service, workspace: &acme.id };
-    let id = admin.add(SECRET, in_days(&world, 300)).await.unwrap();
-    admin.test(id).await.unwrap();
-    admin.activate(id).await.unwrap();
+    let (acme, admin) = customer(&world, "acme").await;
+    admin.active(in_days(&world, 300)).await;
     let own = acme.key().tenant.to_string();
     let begin = async |tenant: &str| {
         world.service.start_consent(&acme.may_connect(), Cloud::Public, tenant).await.unwrap().command
