@@ -10,6 +10,8 @@ mod document;
 mod entra;
 mod fault;
 mod issuers;
+mod keys;
+mod listen;
 mod metrics;
 mod read;
 mod service;
