@@ -73,6 +73,24 @@ async fn every_call_to_a_vault_is_in_the_ledger_by_the_vaults_own_id() {
     assert!(!every_call_is_recorded(World::with_bug(SeededBug::RequestIdForgotten)).await);
 }
 
+/// What a forged chain does not take keeps nothing out of the others: it waits apart, and is there when the chain is in order again.
+#[tokio::test]
+async fn a_forged_chain_keeps_nothing_out_of_the_others() {
+    let world = World::start();
+    let bell = world.workspace("bell").await;
+    bell.connect_key().await;
+    bell.app("crm").await.encrypt(b"x").await.unwrap();
+    world.store.forge(Some(&bell.id));
+    let (acme, _, _) = in_use(&world).await;
+    let of_bell = async || events(&world, &bell, CalledVault::EVENT).await.len();
+    for _ in 0..3 {
+        assert_eq!(of_bell().await, 0);
+        assert_eq!(events(&world, &acme, CalledVault::EVENT).await.len(), 1);
+    }
+    world.store.forge(None);
+    assert_eq!(of_bell().await, 1);
+}
+
 /// A warm request writes nothing into the database, and what it leads to is written in a few events, however many there are.
 #[tokio::test]
 async fn warm_requests_write_nothing() {
@@ -167,8 +185,9 @@ async fn export(service: &Service, acme: &TestWorkspace) -> Vec<String> {
             LedgerPage::Events(events) => {
                 lines.extend(events.into_iter().map(|event| Line::Event(read(event)).write()))
             }
-            LedgerPage::End(signed) => {
-                let end = End { events: lines.len() as u64 - 1, checkpoint: CheckpointJson::from(&signed) };
+            LedgerPage::End { signed, behind } => {
+                let checkpoint = CheckpointJson::from(&signed);
+                let end = End { events: lines.len() as u64 - 1, checkpoint, behind };
                 lines.push(Line::End(end).write());
             }
         }

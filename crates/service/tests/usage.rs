@@ -154,6 +154,25 @@ async fn a_flush_whose_answer_was_lost_counts_once() {
     assert!(!a_lost_answer_counts_once(bug).await, "the seeded bug was not found");
 }
 
+/// One workspace's forged rows hold up nobody else's counts; its own wait, and are added once when its rows are in order again.
+#[tokio::test]
+async fn forged_rows_hold_up_nobody_elses_counts() {
+    let world = World::start();
+    let (acme, bell) = (world.workspace("acme").await, world.workspace("bell").await);
+    let (bot, crm) = (acme.app("bot").await, bell.app("crm").await);
+    world.store.forge(Some(&bell.id));
+    for expected in 1..=3 {
+        bot.encrypt(b"x").await.unwrap();
+        crm.encrypt(b"x").await.unwrap();
+        world.service.flush_usage().await.unwrap();
+        assert_eq!((seals(&world.service, &acme).await, seals(&world.service, &bell).await), (expected, 0));
+    }
+    world.store.forge(None);
+    world.service.flush_usage().await.unwrap();
+    assert_eq!((seals(&world.service, &acme).await, seals(&world.service, &bell).await), (3, 3));
+    assert_eq!(coverage(&world, &crm).await.under(Protection::PlatformKey).1.seals, 3);
+}
+
 /// Whether two replicas' counts of the same key in the same hour add up.
 async fn replicas_add_up(bug: Option<SeededBug>) -> bool {
     let world = World::start();

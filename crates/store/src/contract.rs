@@ -1,5 +1,6 @@
 //! What a database has to do for the service: the traits and the shapes of their answers.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -60,6 +61,19 @@ pub struct Verified {
     pub events: u64,
 }
 
+/// What a look at every row found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// What was looked at.
+    pub looked_at: Verified,
+    /// How many rows, sets and chains are not as they were written.
+    pub wrongs: u64,
+    /// The workspaces of which no row is believed from now on.
+    pub distrusted: BTreeSet<WorkspaceId>,
+    /// What was found first; absent: everything is as it was written.
+    pub first: Option<StoreError>,
+}
+
 /// What changed about a workspace of what decides over keys in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlChange {
@@ -75,7 +89,7 @@ pub struct ControlChange {
     pub denials: Vec<RecordedDenial>,
     /// Its key's life changed, or which apps are under the key; whether the key is switched off now.
     pub switched_off: Option<bool>,
-    /// Something of it changed and fails its authentication.
+    /// Something of it changed and fails its authentication, or none of its rows is believed since a look at the whole.
     pub unreadable: bool,
     /// Data keys that were destroyed.
     pub destroyed: Vec<(AppId, DataKeyId)>,
@@ -123,6 +137,20 @@ pub struct RecordedDenial {
 /// Writes come in two kinds. The small ones (`insert_data_key`, `activate_data_key`, `retire_data_key`, `record`) may share one commit with
 /// others, and one that fails fails alone. Everything else is a named [`Transaction`]. Both answer only when what they
 /// wrote survives a power loss. A future that is dropped midway may or may not have written.
+///
+/// # What is forged
+///
+/// Rows that somebody else wrote are the trouble of the workspace whose name they bear, and of nobody else:
+///
+/// - Whoever asks for that workspace is refused: with `RowForged` where a row's own code is wrong; with `SetForged` or `ChainBroken`
+///   for all of its rows, from the [`verify`](Self::verify) that found them not to add up to the next one that finds them in order.
+/// - What goes over the rows of all workspaces passes over what is forged, with an error in the log, and answers for the others: the lists
+///   (`workspaces`, `chains`, `open_operations`, `undecided_lives`), `changed_since`, `callers_changed`, `add_usage` and `drop_usage`.
+/// - [`changed_since`](Self::changed_since) tells `unreadable` of a workspace that `verify` distrusts each time it is asked, whatever the
+///   revision: being found out is no commit. Of a row that is forged by itself it tells once, if the row was to be told; another
+///   one is met by whoever reads it, and by `verify`. Who asks for the first time holds nothing that it could have read before.
+/// - What is the platform's own, or cannot be told whose it is, stops everything: `RolledBack` from the `verify` that finds the sets not
+///   to be those that the database speaks of; callers are refused together (`callers_changed`).
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The installation it belongs to.
@@ -136,7 +164,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The present revision, and what changed since `revision` of what decides over keys in memory: everything that was
     /// committed up to the answer's revision, and perhaps some of what came after (it is then told again). Costs one row
-    /// while nothing was committed.
+    /// while nothing was committed. Who is distrusted is told every time.
     async fn changed_since(&self, revision: u64) -> Result<(u64, Vec<ControlChange>), StoreError>;
 
     /// One workspace. Tombstones too: they have `deleted_at`.
@@ -269,7 +297,18 @@ pub trait Store: Send + Sync + 'static {
     async fn app_selections(&self, workspace: &WorkspaceId) -> Result<Vec<AppSelection>, StoreError>;
 
     /// Reads everything: every row's code, every workspace's set, every chain. Takes time in proportion to the database.
-    async fn verify(&self) -> Result<Verified, StoreError>;
+    async fn verify(&self) -> Result<Verified, StoreError> {
+        let Examined { looked_at, first, .. } = self.examine().await?;
+        first.map_or(Ok(looked_at), Err)
+    }
+
+    /// As [`verify`](Self::verify), and tells how much of it is forged and whose it is. An error: the look did not come to its end.
+    async fn examine(&self) -> Result<Examined, StoreError>;
+
+    /// Whether somebody else may have written into the database since this was last asked: whoever writes through the same database
+    /// engine shows at once, and nothing that this store does. Asked for the first time, and wherever it cannot be known: yes.
+    /// Bytes that are changed in the file past the engine show only in [`verify`](Self::verify).
+    async fn written_by_others(&self) -> Result<bool, StoreError>;
 
     /// Stores a `Pending` data key with its first wrapping. Under a customer key it fails with `Conflict::WrapEpoch` if the
     /// configuration moved on since it was wrapped.
@@ -300,8 +339,9 @@ pub trait Store: Send + Sync + 'static {
     async fn begin(&self, name: &'static str) -> Result<Box<dyn Transaction>, StoreError>;
 
     /// Adds what was counted to what is there, by data key, hour and boot. What has been added with the same or a later number
-    /// of a flush adds nothing, so that asking again counts once. `Conflict::NoDataKey`: nothing of it was added.
-    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError>;
+    /// of a flush adds nothing, so that asking again counts once. `Conflict::NoDataKey`: nothing of it was added. Answers the
+    /// workspaces whose rows are forged: not all of theirs was added, and asking again with the same numbers adds what is missing.
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<BTreeSet<WorkspaceId>, StoreError>;
 
     /// What a workspace (or one app of it) sealed and opened in these hours, by hour, app and protection, from after `after`.
     /// `limit` of them or somewhat more, unless there are no more.
@@ -317,7 +357,8 @@ pub trait Store: Send + Sync + 'static {
     /// What was ever done under each of a workspace's data keys, in the order of their ids; those without traffic are left out.
     async fn usage_by_key(&self, workspace: &WorkspaceId) -> Result<Vec<(DataKeyId, Traffic)>, StoreError>;
 
-    /// Drops at most `limit` counts of hours before `before`, and answers how many; what was done in all stays.
+    /// Drops at most `limit` counts of hours before `before`, and answers how many; what was done in all stays, and so does what is
+    /// forged, with the rest of its workspace's.
     async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError>;
 
     /// The credential that an app's last validation stored.

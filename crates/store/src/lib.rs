@@ -25,7 +25,9 @@ pub mod conformance;
 pub mod sqlite;
 
 pub use callers::CallerSet;
-pub use contract::{Activation, ClusterId, ControlChange, Inserted, RecordedDenial, Store, Transaction, Verified};
+pub use contract::{
+    Activation, ClusterId, ControlChange, Examined, Inserted, RecordedDenial, Store, Transaction, Verified,
+};
 pub use error::{Conflict, Outage, StoreError};
 pub use event::RecordedEvent;
 pub use head::{Head, HeadRefused, Outside};

@@ -69,6 +69,11 @@ impl RowCodes {
         anew
     }
 
+    /// The workspaces of which no row is believed now.
+    pub(crate) fn distrusted(&self) -> std::collections::BTreeSet<String> {
+        self.distrusted.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
     fn distrusts(&self, workspace: &str) -> bool {
         self.distrusted.read().unwrap_or_else(std::sync::PoisonError::into_inner).contains(workspace)
     }

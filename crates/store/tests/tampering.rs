@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::row_seal::{RowMac, RowSeal};
+use domain::{Hour, KeyUsage};
 use rusqlite::Connection;
-use store::conformance::sample::{app_id, at, data_key_id, event, furnish, workspace_id};
+use store::conformance::sample::{app_id, at, customer_key, data_key_id, event, furnish, usage, workspace_id};
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
-use store::{Store, StoreError};
+use store::{ControlChange, Store, StoreError};
 
 use self::fixture::SqliteFile;
 use self::whole::fill;
@@ -188,4 +189,88 @@ async fn a_workspace_put_back_whole_stops_the_database() {
     store.verify().await.unwrap();
     assert!(store.key_life(&bell).await.unwrap().is_some());
     store.record(event(Some("acme"), 4)).await.unwrap();
+}
+
+/// What is counted and dropped for all workspaces together goes past the one whose rows are forged, and answers whose they are. In order
+/// again, the same flush adds what was left out, once.
+#[tokio::test]
+async fn forged_counts_stop_nobody_elses() {
+    for (forgery, back) in [
+        (
+            "UPDATE usage SET opens = opens + 1 WHERE workspace = 'bell'; UPDATE data_keys SET wrap_epoch = 9 WHERE workspace = 'bell'",
+            "UPDATE usage SET opens = opens - 1 WHERE workspace = 'bell'; UPDATE data_keys SET wrap_epoch = 1 WHERE workspace = 'bell'",
+        ),
+        (
+            "UPDATE sets SET rows = rows + 1 WHERE workspace = 'bell'",
+            "UPDATE sets SET rows = rows - 1 WHERE workspace = 'bell'",
+        ),
+        // A set that is not there is not begun anew.
+        (
+            "CREATE TABLE s AS SELECT * FROM sets WHERE workspace = 'bell'; DELETE FROM sets WHERE workspace = 'bell'",
+            "INSERT INTO sets SELECT * FROM s; DROP TABLE s",
+        ),
+    ] {
+        let file = SqliteFile::new();
+        let store = file.open().await;
+        furnish(&*store, &["acme", "bell"], &["bot"]).await;
+        for name in ["acme", "bell"] {
+            let (key, wrapping) = customer_key(name, "bot", 1);
+            store.insert_data_key(key, wrapping).await.unwrap();
+            store.add_usage(vec![counted(name, 1), counted(name, 2)]).await.unwrap();
+        }
+        file.tamper(forgery).await;
+        let bell = workspace_id("bell");
+        let flush = || vec![counted("bell", 3), counted("acme", 3), counted("bell", 4), counted("acme", 4)];
+        assert_eq!(store.add_usage(flush()).await, Ok([bell.clone()].into()), "{forgery}");
+        assert_eq!(hours(&*store, "acme").await, 4, "{forgery}");
+        // A page is as full as it was asked for, past whatever is left out.
+        let before = Hour::of_number(490_003);
+        assert_eq!([store.drop_usage(before, 1).await, store.drop_usage(before, 9).await], [Ok(1), Ok(1)], "{forgery}");
+        assert_eq!(hours(&*store, "acme").await, 2, "{forgery}");
+        let refused = Err(StoreError::SetForged { workspace: Some(bell) });
+        assert!(!forgery.starts_with("CREATE") || store.record(event(Some("bell"), 1)).await == refused);
+        store.record(event(Some("acme"), 1)).await.unwrap();
+
+        file.tamper(back).await;
+        assert_eq!(store.add_usage(flush()).await, Ok([].into()), "{forgery}");
+        assert_eq!((hours(&*store, "acme").await, hours(&*store, "bell").await), (2, 4), "{forgery}");
+        assert_eq!(store.drop_usage(before, 9).await, Ok(2));
+        store.verify().await.unwrap();
+    }
+}
+
+/// A row of one hour, from 490,001 on.
+fn counted(name: &str, hour: u32) -> KeyUsage {
+    KeyUsage { hour: Some(Hour::of_number(490_000 + hour)), ..usage(name, "bot", 1, 1) }
+}
+
+async fn hours(store: &dyn Store, name: &str) -> usize {
+    let all = Hour::of_number(490_000)..Hour::of_number(490_100);
+    store.usage_by_hour(&workspace_id(name), None, all, None, 100).await.unwrap().len()
+}
+
+/// I-13: that a workspace is found out is no commit. Whoever follows the database is told all the same, from whatever revision on, for as
+/// long as it is so; then what they know of it is read anew, and is refused.
+#[tokio::test]
+async fn who_is_distrusted_is_told_from_any_revision_on() {
+    let file = SqliteFile::new();
+    let store = file.open().await;
+    fill(&*store).await;
+    let known = store.revision().await.unwrap();
+    assert_eq!(store.changed_since(known).await, Ok((known, Vec::new())));
+    file.tamper("CREATE TABLE s AS SELECT * FROM app_selections; DELETE FROM app_selections WHERE workspace = 'bell'")
+        .await;
+    store.verify().await.unwrap_err();
+    assert_eq!(store.revision().await, Ok(known), "nothing was committed");
+    let told = ControlChange { unreadable: true, ..ControlChange::none(workspace_id("bell")) };
+    for _ in 0..2 {
+        assert_eq!(store.changed_since(known).await, Ok((known, vec![told.clone()])));
+    }
+    for since in [0, known - 1] {
+        let (_, changes) = store.changed_since(since).await.unwrap();
+        assert_eq!(changes.iter().filter(|change| change.unreadable).collect::<Vec<_>>(), [&told], "{since}");
+    }
+    file.tamper("INSERT INTO app_selections SELECT * FROM s WHERE workspace = 'bell'; DROP TABLE s").await;
+    store.verify().await.unwrap();
+    assert_eq!(store.changed_since(known).await, Ok((known, Vec::new())));
 }

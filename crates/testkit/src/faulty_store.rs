@@ -1,6 +1,6 @@
 //! A store that does what it is asked until it is told to break, lie or die.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use domain::{
     Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use store::{
-    Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified,
+    Activation, CallerSet, ClusterId, ControlChange, Examined, Inserted, RecordedEvent, Store, StoreError, Transaction,
 };
 
 /// A point in the life of a new data key at which something can happen to the process or to an answer.
@@ -71,6 +71,7 @@ struct Plan {
     credential: Option<StoredCredential>,
     integration: Option<Integration>,
     failing_reads: Option<StoreError>,
+    forged: Option<WorkspaceId>,
 }
 
 impl FaultyStore {
@@ -132,6 +133,11 @@ impl FaultyStore {
     /// Every read fails like this until `None`.
     pub fn fail_reads(&self, error: Option<StoreError>) {
         self.plan().failing_reads = error;
+    }
+
+    /// From now on, until `None`, this workspace's chain and counts take nothing: its rows are not what was written.
+    pub fn forge(&self, workspace: Option<&WorkspaceId>) {
+        self.plan().forged = workspace.cloned();
     }
 
     /// How many reads and writes have arrived.
@@ -389,9 +395,14 @@ impl Store for FaultyStore {
         self.inner().app_selections(workspace).await
     }
 
-    async fn verify(&self) -> Result<Verified, StoreError> {
+    async fn examine(&self) -> Result<Examined, StoreError> {
         self.read()?;
-        self.inner().verify().await
+        self.inner().examine().await
+    }
+
+    async fn written_by_others(&self) -> Result<bool, StoreError> {
+        self.read()?;
+        self.inner().written_by_others().await
     }
 
     async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError> {
@@ -427,6 +438,9 @@ impl Store for FaultyStore {
 
     async fn record(&self, event: AuditEvent) -> Result<(), StoreError> {
         self.read()?;
+        if event.workspace.is_some() && event.workspace == self.plan().forged {
+            return Err(StoreError::SetForged { workspace: event.workspace });
+        }
         self.inner().record(event).await
     }
 
@@ -440,10 +454,15 @@ impl Store for FaultyStore {
         Ok(transaction)
     }
 
-    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError> {
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<BTreeSet<WorkspaceId>, StoreError> {
         self.step(Step::BeforeAddUsage)?;
-        self.inner().add_usage(usage).await?;
-        self.step(Step::AfterAddUsage)
+        let forged = self.plan().forged.clone();
+        let (forged, others): (Vec<_>, Vec<_>) =
+            usage.into_iter().partition(|row| Some(&row.workspace) == forged.as_ref());
+        let mut left_out = self.inner().add_usage(others).await?;
+        left_out.extend(forged.into_iter().map(|row| row.workspace));
+        self.step(Step::AfterAddUsage)?;
+        Ok(left_out)
     }
 
     async fn usage_by_hour(

@@ -30,6 +30,10 @@ const MOST_CALLS: usize = 20_000;
 const MOST_EVENTS: usize = 4_096;
 /// Uses of data by persons that wait to be written, or are under way: more are not begun.
 const MOST_PERSONAL: usize = 1_024;
+/// Events on chains that are not what was written: the oldest of more are lost.
+const MOST_HELD: usize = 1_024;
+/// How long the oldest of them waits before all are tried again.
+const HELD_FOR: Duration = Duration::from_secs(60);
 /// Data keys whose hour waits to be written, of all workspaces together.
 const MOST_USES: usize = 200_000;
 /// How long after an hour its counts are written: they come in with each flush of usage.
@@ -65,6 +69,10 @@ struct Pages {
     personal: VecDeque<AuditEvent>,
     /// Places for what they are doing now.
     personal_under_way: usize,
+    /// Events that a chain did not take because it is not what was written: apart, so that they are in nobody else's way.
+    held: VecDeque<AuditEvent>,
+    /// By boot time: when they are tried again.
+    held_until: Duration,
     /// Events that found no room.
     lost: u64,
     /// Data keys whose hour found none.
@@ -95,7 +103,7 @@ impl Journal {
     /// How many events and calls wait to be written.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let pages = lock(&self.pages);
-        (pages.events.len(), pages.call_count)
+        (pages.events.len() + pages.held.len(), pages.call_count)
     }
 
     /// A call to a vault begins. However it ends, and be it by being dropped, it is recorded.
@@ -129,10 +137,11 @@ impl Journal {
         self.put(AuditEvent { workspace: workspace.cloned(), at, actor: SERVICE.to_owned(), what });
     }
 
-    /// Takes a place for the record of a person's use. `false`: too many wait to be written.
-    pub(super) fn take_place(&self) -> bool {
+    /// Takes a place for the record of a person's use. `false`: too many wait to be written, or the workspace's chain takes none.
+    pub(super) fn take_place(&self, workspace: &WorkspaceId) -> bool {
         let mut pages = lock(&self.pages);
-        let room = pages.personal.len() + pages.personal_under_way < MOST_PERSONAL;
+        let takes_none = pages.held.iter().any(|event| event.workspace.as_ref() == Some(workspace));
+        let room = !takes_none && pages.personal.len() + pages.personal_under_way < MOST_PERSONAL;
         pages.personal_under_way += usize::from(room);
         room
     }
@@ -173,6 +182,15 @@ impl Journal {
         let mut pages = lock(&self.pages);
         let mut due = std::mem::take(&mut pages.events);
         due.extend(std::mem::take(&mut pages.personal));
+        let tried_again = |event: &AuditEvent| match extent {
+            Extent::Due => false,
+            Extent::ForReading(read) => event.workspace.as_ref() == Some(read),
+            Extent::Everything => true,
+        };
+        let all = pages.held_until <= now.boot;
+        let (again, held) = std::mem::take(&mut pages.held).into_iter().partition(|event| all || tried_again(event));
+        pages.held = held;
+        due.extend::<VecDeque<_>>(again);
         let event = |workspace: &WorkspaceId, at, what| {
             let (workspace, actor) = (Some(workspace.clone()), SERVICE.to_owned());
             AuditEvent { workspace, at, actor, what }
@@ -243,6 +261,24 @@ impl Journal {
             figures::event_lost();
         }
         pages.events.push_back(event);
+    }
+
+    /// An event's chain is not what was written: it is tried again later, and takes nobody else's room. What a person did with data is
+    /// not given up: there is no more of it than was under way, since no more is begun.
+    pub(crate) fn hold(&self, event: AuditEvent) {
+        let until = self.clock.now().boot.saturating_add(HELD_FOR);
+        let mut pages = lock(&self.pages);
+        if pages.held.len() >= MOST_HELD {
+            let given_up = pages.held.iter().position(|event| !matches!(event.what, AuditKind::DataUsed(_)));
+            if given_up.and_then(|at| pages.held.remove(at)).is_some() {
+                pages.lost += 1;
+                figures::event_lost();
+            }
+        }
+        if pages.held.is_empty() {
+            pages.held_until = until;
+        }
+        pages.held.push_back(event);
     }
 
     fn called(&self, workspace: &WorkspaceId, version: KeyVersionId, call: VaultCall, asked: Moment) {
@@ -416,6 +452,26 @@ mod tests {
         let of_globex = due.iter().find(|event| event.workspace.as_ref() == Some(&globex));
         let Some(AuditEvent { what: AuditKind::VaultCalled(called), .. }) = of_globex else { panic!("{of_globex:?}") };
         assert_eq!((called.calls.len(), called.left_out), (0, 1));
+    }
+
+    /// What a chain does not take waits apart and is tried again later: it takes nobody else's room. No more of what persons do is begun
+    /// where it could not be recorded, and what is given up is counted.
+    #[test]
+    fn what_a_chain_does_not_take_is_in_nobody_elses_way() {
+        let (clock, journal) = journal();
+        let (acme, globex) = ("acme".parse().unwrap(), "globex".parse().unwrap());
+        journal.purged(&acme, None, WhyPurged::Lapsed, 1);
+        let event = journal.take(&Extent::Due).pop_front().unwrap();
+        (0..MOST_HELD + 3).for_each(|_| journal.hold(event.clone()));
+        assert!(!journal.take_place(&acme) && journal.take_place(&globex));
+        let due = journal.take(&Extent::Due);
+        let Some(AuditEvent { what: AuditKind::EventsLost { count: 3, .. }, .. }) = due.front() else {
+            panic!("{due:?}")
+        };
+        assert_eq!((due.len(), journal.take(&Extent::ForReading(globex)).len()), (1, 0));
+        clock.0.store(HELD_FOR.as_secs(), Ordering::Relaxed);
+        assert_eq!(journal.take(&Extent::Due).len(), MOST_HELD);
+        assert!(journal.take_place(&acme) && journal.take(&Extent::Everything).is_empty());
     }
 
     /// Who reads one chain has nothing written into another's before its time.

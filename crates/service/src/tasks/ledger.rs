@@ -3,7 +3,7 @@
 //! Nothing here is waited for by a request. What cannot be written is written later; an event whose commit was in doubt may
 //! stand twice. A chain is signed when it has grown, at most once an hour by whichever replica comes first.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,6 +116,22 @@ struct Waiting<'a> {
     events: VecDeque<AuditEvent>,
 }
 
+impl Waiting<'_> {
+    /// Nothing more is tried on these chains now.
+    fn hold_those_of(&mut self, forged: &BTreeSet<Option<WorkspaceId>>) {
+        if forged.is_empty() {
+            return;
+        }
+        for event in std::mem::take(&mut self.events) {
+            if forged.contains(&event.workspace) {
+                self.journal.hold(event);
+            } else {
+                self.events.push_back(event);
+            }
+        }
+    }
+}
+
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.events.drain(..).for_each(|event| self.journal.put(event));
@@ -125,7 +141,9 @@ impl Drop for Waiting<'_> {
 impl Core {
     async fn write_journal(&self, extent: &Extent) -> Result<(), StoreError> {
         let mut waiting = Waiting { journal: &self.journal, events: self.journal.take(extent) };
+        let mut forged = BTreeSet::new();
         while !waiting.events.is_empty() {
+            waiting.hold_those_of(&forged);
             let lot: Vec<AuditEvent> = waiting.events.iter().take(WRITTEN_TOGETHER).cloned().collect();
             let written = join_all(lot.into_iter().map(|event| self.store.record(event))).await;
             let mut failed = None;
@@ -135,6 +153,15 @@ impl Core {
                     Ok(()) => {}
                     // It will not be better the next time: there is no such workspace.
                     Err(StoreError::Conflict(why)) => tracing::error!(%why, "an event for the ledger fits no chain"),
+                    // That workspace's trouble, and nobody else's: it is tried again later.
+                    Err(why) if why.is_forged() => {
+                        if !forged.contains(&event.workspace) {
+                            let workspace = event.workspace.as_ref().map(WorkspaceId::as_str);
+                            tracing::error!(workspace, %why, "events wait: their chain is not what was written");
+                            forged.insert(event.workspace.clone());
+                        }
+                        self.journal.hold(event);
+                    }
                     Err(why) => {
                         self.journal.put(event);
                         failed = Some(why);
@@ -148,15 +175,16 @@ impl Core {
         Ok(())
     }
 
-    /// So that whoever reads a workspace's chain sees what this replica did until now. Where it cannot be written in time, they see
-    /// the rest.
-    pub(crate) async fn write_journal_for_reading(&self, chain: Option<&WorkspaceId>) {
-        let Some(workspace) = chain else { return };
+    /// So that whoever reads a workspace's chain sees what this replica did until now. `false`: it could not be written in time, and
+    /// they see the rest.
+    pub(crate) async fn write_journal_for_reading(&self, chain: Option<&WorkspaceId>) -> bool {
+        let Some(workspace) = chain else { return true };
         match timeout(PATIENCE, self.write_journal(&Extent::ForReading(workspace.clone()))).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => return true,
             Ok(Err(why)) => tracing::warn!(%why, "a chain is read without this replica's latest events"),
             Err(_) => tracing::warn!("a chain is read without this replica's latest events: the database is busy"),
         }
+        false
     }
 
     async fn sign_if_due(&self, chain: Option<&WorkspaceId>) -> Result<(), StoreError> {

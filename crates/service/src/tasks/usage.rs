@@ -5,12 +5,12 @@
 //! a minute's counts, and no data. Hours are UTC's; a message can be counted in the next hour if it was made in the last
 //! [`LOOK_EVERY`] of one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{BootId, Hour, KeyUsage, Protection, Timestamp, Traffic};
+use domain::{BootId, Hour, KeyUsage, Protection, Timestamp, Traffic, WorkspaceId};
 use store::StoreError;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -41,13 +41,16 @@ struct Book {
     pending: HashMap<(DataKeyName, Option<Hour>), (Protection, Traffic)>,
     /// What is left of the last one. It keeps its number: the database adds each row of a flush once, however often it is sent.
     sent: Vec<KeyUsage>,
+    /// What was not added of the last flush because rows of its workspace are forged: sent again with the next one, under its number. No
+    /// more of that workspace is begun before, since a later number would make this one count for nothing.
+    held: Vec<KeyUsage>,
 }
 
 impl Ledger {
     /// `now`: nothing was sealed or opened before.
     pub(crate) fn new(now: Timestamp) -> Self {
-        let (pending, sent) = (HashMap::new(), Vec::new());
-        Self(tokio::sync::Mutex::new(Book { looked_at: now, flush: 0, pending, sent }))
+        let (pending, sent, held) = (HashMap::new(), Vec::new(), Vec::new());
+        Self(tokio::sync::Mutex::new(Book { looked_at: now, flush: 0, pending, sent, held }))
     }
 }
 
@@ -98,12 +101,13 @@ impl Core {
     async fn flush_usage(&self) -> Result<(), StoreError> {
         let mut book = self.ledger.0.lock().await;
         book.look(self);
+        book.send_held();
         let mut together = WRITTEN_TOGETHER;
         loop {
             while !book.sent.is_empty() {
                 let rest = book.sent.len().saturating_sub(together);
                 match self.store.add_usage(book.sent[rest..].to_vec()).await {
-                    Ok(()) => {}
+                    Ok(left_out) => book.hold(rest, &left_out),
                     // One of them fits no data key: the others must not be lost with it.
                     Err(StoreError::Conflict(_)) if together > 1 => {
                         together = 1;
@@ -124,10 +128,9 @@ impl Core {
                 }
                 book.sent.truncate(rest);
             }
-            if book.pending.is_empty() {
+            if !book.begin_flush(self) {
                 return Ok(());
             }
-            book.begin_flush(self);
         }
     }
 
@@ -156,12 +159,29 @@ impl Book {
         self.looked_at = now;
     }
 
-    fn begin_flush(&mut self, core: &Core) {
+    /// What is held is tried again.
+    fn send_held(&mut self) {
+        self.sent.append(&mut self.held);
+    }
+
+    /// Of what was sent from `rest` on, these workspaces' was not all added.
+    fn hold(&mut self, rest: usize, left_out: &BTreeSet<WorkspaceId>) {
+        let theirs = self.sent[rest..].iter().filter(|row| left_out.contains(&row.workspace));
+        self.held.extend(theirs.cloned());
+    }
+
+    /// Makes what is pending the next thing to send. `false`: there is nothing, but of workspaces of which some is held.
+    fn begin_flush(&mut self, core: &Core) -> bool {
+        let held: BTreeSet<&WorkspaceId> = self.held.iter().map(|row| &row.workspace).collect();
+        let due: Vec<_> = self.pending.extract_if(|(name, _), _| !held.contains(&name.app.workspace)).collect();
+        if due.is_empty() {
+            return false;
+        }
         let boot = match core.bugs.has(SeededBug::ReplicasShareCounts) {
             true => BootId::from_bytes([0; 16]),
             false => core.journal.boot(),
         };
-        for ((name, hour), (_, traffic)) in &self.pending {
+        for ((name, hour), (_, traffic)) in &due {
             if let Some(hour) = hour {
                 core.journal.used(&name.app.workspace, *hour, name.id, &traffic.tally);
             }
@@ -179,6 +199,7 @@ impl Book {
                 flush,
                 traffic,
             };
-        self.sent = self.pending.drain().map(row).collect();
+        self.sent = due.into_iter().map(row).collect();
+        true
     }
 }

@@ -3,6 +3,8 @@
 //! Every commit stamps the sets of the workspaces it touched, so that one look at the sets says whose rows to look at. What
 //! happens all the time and decides nothing here (a data key is born, an app is renamed) is left out.
 
+use std::collections::BTreeSet;
+
 use domain::audit::AuditKind;
 use domain::key_life::KeyLife;
 use domain::{App, KeyConfig, KeyVersionId, Reason, Workspace, WorkspaceId};
@@ -14,7 +16,8 @@ use crate::integration::IntegrationHead;
 use crate::row::{RowCodes, WrappedKey};
 use crate::{ControlChange, RecordedDenial, RecordedEvent, StoreError};
 
-/// The present revision, and the changes after `revision`.
+/// The present revision, and the changes after `revision`. A workspace that is distrusted is told each time: that it was found to be
+/// is no commit, so that no revision says who has heard of it.
 pub(super) fn since(
     conn: &Connection,
     codes: &RowCodes,
@@ -22,21 +25,22 @@ pub(super) fn since(
 ) -> Result<(u64, Vec<ControlChange>), StoreError> {
     // Before the rows: what is committed in between is told now and once more the next time, and never missed.
     let present = read::meta(conn, codes)?.at.revision;
-    if present <= revision {
-        return Ok((present, Vec::new()));
-    }
+    let distrusted: BTreeSet<WorkspaceId> = codes.distrusted().iter().filter_map(|name| name.parse().ok()).collect();
+    let unreadable = |workspace| ControlChange { unreadable: true, ..ControlChange::none(workspace) };
     let after = stored("revision", revision)?;
+    let touched = if present <= revision { Vec::new() } else { touched(conn, after)? };
     let mut changes = Vec::new();
-    for workspace in touched(conn, after)? {
+    for workspace in touched.into_iter().filter(|workspace| !distrusted.contains(workspace)) {
         let change = match of_workspace(conn, codes, &workspace, after) {
             // What is forged is its own workspace's trouble. Whoever uses it next meets it.
-            Err(why) if why.is_forged() => ControlChange { unreadable: true, ..ControlChange::none(workspace) },
+            Err(why) if why.is_forged() => unreadable(workspace),
             change => change?,
         };
         if !change.is_none() {
             changes.push(change);
         }
     }
+    changes.extend(distrusted.into_iter().map(unreadable));
     Ok((present, changes))
 }
 

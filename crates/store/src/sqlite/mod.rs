@@ -36,6 +36,7 @@ mod verify;
 mod write;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,8 +69,8 @@ use self::unit::{Commit, Step};
 use self::writer::{Command, Request, Writer};
 use crate::row::{RowCodes, WrappedKey};
 use crate::{
-    Activation, CallerSet, ClusterId, ControlChange, Inserted, Outside, RecordedEvent, Store, StoreError, Transaction,
-    Verified,
+    Activation, CallerSet, ClusterId, ControlChange, Examined, Inserted, Outside, RecordedEvent, Store, StoreError,
+    Transaction,
 };
 
 /// How many requests may wait for the writer before the next one waits to be let in.
@@ -179,6 +180,7 @@ impl SqliteStore {
             suspended: false,
             anchor,
             unanchored: None,
+            data_version: None,
             _lock: lock,
         };
         let writer = std::thread::Builder::new()
@@ -482,8 +484,14 @@ impl Store for SqliteStore {
         self.read(move |conn, codes| life::app_selections(conn, codes, &workspace)).await
     }
 
-    async fn verify(&self) -> Result<Verified, StoreError> {
-        self.read(verify::verify).await
+    async fn examine(&self) -> Result<Examined, StoreError> {
+        self.read(verify::examine).await
+    }
+
+    async fn written_by_others(&self) -> Result<bool, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::WrittenByOthers { reply }).await?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError> {
@@ -523,7 +531,7 @@ impl Store for SqliteStore {
         Ok(Box::new(SqliteTransaction { name, steps }))
     }
 
-    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError> {
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<BTreeSet<WorkspaceId>, StoreError> {
         self.small(move |step| usage::add(step, &usage)).await
     }
 
@@ -548,7 +556,7 @@ impl Store for SqliteStore {
     }
 
     async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
-        self.small(move |step| usage::drop_before(step, before, page(limit))).await
+        self.small(move |step| usage::drop_before(step, before, limit.min(LONGEST_PAGE))).await
     }
 
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {

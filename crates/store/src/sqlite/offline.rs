@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use super::anchor::Anchor;
 use super::file::Lock;
 use super::open::{self, Against, Opened};
-use super::reseal::{self, Pass};
+use super::reseal::{self, Pass, Reached};
 use super::schema::{self, MIGRATIONS};
 use super::unit::{Ending, Unit};
 use super::writer::commit_durably;
@@ -137,10 +137,10 @@ impl Offline {
     ) -> Result<u64, NotMoved> {
         let of = rows_not_under(&self.conn, primary)?;
         let pass = Pass { primary, epoch: None, sealed: Some(sealed), most: BATCH };
-        let mut done = 0;
+        let (mut done, mut reached) = (0, Reached::default());
         told(Resealed { done, of });
         loop {
-            let rows = self.unit(|unit| in_step(unit, |step| reseal::go_over(step, &pass)))?;
+            let rows = self.unit(|unit| in_step(unit, |step| reseal::go_over(step, &pass, &mut reached)))?;
             if rows == 0 {
                 break;
             }
@@ -358,7 +358,8 @@ impl Acceptance {
         // A start that finds this and the head as it is now knows that the one goes on from the other.
         unit.name_head(self.head.clone().unwrap_or(self.database));
         in_step(&mut unit, |step| {
-            while reseal::go_over(step, &pass)? > 0 {}
+            let mut reached = Reached::default();
+            while reseal::go_over(step, &pass, &mut reached)? > 0 {}
             reseal::rewrite_heads(step)?;
             Ok(write::append_audit(step, &event)?)
         })?;

@@ -1,5 +1,6 @@
 //! Every query that reads rows. Each row's code is checked before anybody sees it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::key_config::VersionChoices;
@@ -93,6 +94,40 @@ pub(super) fn of_all<R: Stored>(
     }
     Ok(found)
 }
+
+/// Hands the rows the clause names of all workspaces to `visit`, with their codes, until it says that it has enough. Of a workspace
+/// of which one row is forged, or whose `visit` meets that, the rest is passed over: told once, and nobody else's trouble.
+pub(super) fn each_of_all<R: Stored>(
+    conn: &Connection,
+    codes: &RowCodes,
+    clause: &str,
+    params: impl Params,
+    mut visit: impl FnMut(Kept<R>) -> Result<Enough, StoreError>,
+) -> Result<(), StoreError> {
+    let mut statement = conn.prepare_cached(&select::<R>(clause))?;
+    let mut rows = statement.query(params)?;
+    let mut passed_over = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        let workspace = name_in(row);
+        if passed_over.contains(&workspace) {
+            continue;
+        }
+        match kept(codes, row).and_then(&mut visit) {
+            Ok(Enough(false)) => {}
+            Ok(Enough(true)) => return Ok(()),
+            Err(why) if why.is_forged() => {
+                let name = workspace.as_ref().map(WorkspaceId::as_str);
+                tracing::error!(workspace = name, table = R::TABLE, %why, "the rows of a workspace are passed over");
+                passed_over.insert(workspace);
+            }
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(())
+}
+
+/// Whether whoever is handed rows needs no more of them.
+pub(super) struct Enough(pub(super) bool);
 
 /// Whose name a row bears; nobody's, or one that is none, is the platform's.
 fn name_in(row: &rusqlite::Row<'_>) -> Option<WorkspaceId> {

@@ -157,7 +157,8 @@ impl<'c> Unit<'c> {
                 touched.now.sum.add(&code);
             }
             Change::Removed { before } => {
-                touched.now.rows -= 1;
+                // An older set put back may count fewer than there are: the next look at all rows shows it.
+                touched.now.rows = touched.now.rows.saturating_sub(1);
                 touched.now.sum.remove(&before);
             }
             Change::Numbered { wrapping } => touched.now.wrappings = wrapping,
@@ -360,12 +361,23 @@ impl<'c> Step<'_, 'c> {
             let found = read::set_head(self.conn(), self.codes(), workspace.as_ref())?;
             let touched = match found {
                 Some(Kept { row, code }) => Touched { before: Some(code), now: row, dirty: false },
+                // Somebody took it away: a chain begun anew would be another one.
+                None if is_known(self.conn(), workspace)? => {
+                    return Err(StoreError::SetForged { workspace: workspace.clone() });
+                }
                 None => Touched { before: None, now: SetHead::new(workspace.clone()), dirty: false },
             };
             self.unit.sets.insert(workspace.clone(), touched);
         }
         Ok(&self.unit.sets[workspace].now)
     }
+}
+
+/// Whether there is a row of this workspace, which then has a set.
+fn is_known(conn: &Connection, workspace: &Option<WorkspaceId>) -> Result<bool, StoreError> {
+    let Some(workspace) = workspace else { return Ok(false) };
+    let known = conn.prepare_cached("SELECT 1 FROM workspaces WHERE workspace = ?1")?.exists([workspace.as_str()])?;
+    Ok(known)
 }
 
 /// The last four columns of a row about to be written.

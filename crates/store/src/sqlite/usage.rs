@@ -1,6 +1,6 @@
 //! What is written and read about usage and validations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use domain::{
@@ -10,7 +10,7 @@ use domain::{
 use rusqlite::{Connection, params};
 
 use super::fields::{Fields, stored};
-use super::read::{self, Kept, Stored};
+use super::read::{self, Enough, Kept, Stored};
 use super::unit::{Sealed, Step};
 use super::write;
 use crate::row::{Row, RowCodes};
@@ -60,9 +60,23 @@ impl Stored for StoredCredential {
     }
 }
 
-/// Adds what was counted to what is there. A flush that was added before adds nothing.
-pub(super) fn add(step: &mut Step<'_, '_>, usage: &[KeyUsage]) -> Result<(), StoreError> {
-    usage.iter().try_for_each(|counted| add_one(step, counted))
+/// Adds what was counted to what is there. A flush that was added before adds nothing. What is forged is its own workspace's trouble:
+/// answers whose it is, and nobody else's counts are left out with it.
+pub(super) fn add(step: &mut Step<'_, '_>, usage: &[KeyUsage]) -> Result<BTreeSet<WorkspaceId>, StoreError> {
+    let mut left_out = BTreeSet::new();
+    for counted in usage {
+        if left_out.contains(&counted.workspace) {
+            continue;
+        }
+        match add_one(step, counted) {
+            Err(why) if why.is_forged() => {
+                tracing::error!(workspace = %counted.workspace, %why, "counts are not added to rows that are not what was written");
+                left_out.insert(counted.workspace.clone());
+            }
+            outcome => outcome?,
+        }
+    }
+    Ok(left_out)
 }
 
 fn add_one(step: &mut Step<'_, '_>, counted: &KeyUsage) -> Result<(), StoreError> {
@@ -174,13 +188,17 @@ pub(super) fn by_key(
     Ok(sums.into_iter().collect())
 }
 
-/// Drops at most `limit` rows of hours before `before`. What was done in all stays.
-pub(super) fn drop_before(step: &mut Step<'_, '_>, before: Hour, limit: i64) -> Result<usize, StoreError> {
+/// Drops at most `limit` rows of hours before `before`, of workspaces whose rows are what was written. What was done in all stays.
+pub(super) fn drop_before(step: &mut Step<'_, '_>, before: Hour, limit: usize) -> Result<usize, StoreError> {
+    let (conn, codes) = (step.conn(), step.codes());
     let mut old: Vec<Kept<KeyUsage>> = Vec::new();
-    let clause = "WHERE hour >= 0 AND hour < ?1 LIMIT ?2";
-    read::each(step.conn(), step.codes(), clause, params![before.number(), limit], |kept| {
-        old.push(kept);
-        Ok(())
+    read::each_of_all(conn, codes, "WHERE hour >= 0 AND hour < ?1", [before.number()], |kept: Kept<KeyUsage>| {
+        if old.len() < limit {
+            // The set without the row is written too: it must be one that can be believed.
+            step.head(&Some(kept.row.workspace.clone()))?;
+            old.push(kept);
+        }
+        Ok(Enough(old.len() >= limit))
     })?;
     for Kept { row, code } in &old {
         step.unseal(&row.workspace, *code)?;

@@ -1,4 +1,8 @@
 //! Whether the whole database is what was written: every row, every set, every chain.
+//!
+//! One look is one transaction. It costs time in proportion to the database, and room: while it reads, the log is not begun anew, grows by
+//! whatever is committed meanwhile, and keeps that size. A set could be held against its workspace's rows in a transaction of its own; not
+//! so all sets against what the database says of them, nor the rows that bear the name of no set.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +15,7 @@ use super::read::{self, Kept, Stored, Wrong};
 use super::tables::{EachTable, each_table, set_of};
 use crate::row::{Row as _, RowCodes, SetHead};
 use crate::set::SetSum;
-use crate::{RecordedEvent, StoreError, Verified, event};
+use crate::{Examined, RecordedEvent, StoreError, Verified, event};
 
 /// What the rows of a workspace add up to.
 struct Found {
@@ -33,19 +37,21 @@ type Workspaces = BTreeMap<Option<WorkspaceId>, Found>;
 #[derive(Default)]
 struct Wrongs {
     first: Option<StoreError>,
+    count: u64,
     whose: BTreeSet<Option<WorkspaceId>>,
 }
 
 impl Wrongs {
     fn count(&mut self, wrong: Wrong) {
         self.first.get_or_insert(wrong.why);
+        self.count += 1;
         self.whose.insert(wrong.workspace);
     }
 }
 
 /// Reads everything in one transaction, so that a writer beside it changes nothing about what is compared. What is forged is counted
 /// against its workspace and does not end the check: behind it may be another workspace's older row.
-pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, StoreError> {
+pub(super) fn examine(conn: &Connection, codes: &RowCodes) -> Result<Examined, StoreError> {
     let (told, codes) = (codes, &codes.without_prejudice());
     // Its own transaction, or the one that is open.
     let own = if conn.is_autocommit() { Some(conn.unchecked_transaction()?) } else { None };
@@ -53,7 +59,7 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
     let (mut found, mut wrongs) = (Workspaces::new(), Wrongs::default());
     each_table(&mut Count { conn: snapshot, codes, found: &mut found, wrongs: &mut wrongs })?;
     follow_chains(snapshot, codes, &mut found, &mut wrongs)?;
-    let verified = Verified {
+    let looked_at = Verified {
         rows: found.values().map(|found| found.rows).sum(),
         events: found.values().map(|found| found.audit_seq).sum(),
     };
@@ -76,7 +82,23 @@ pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, St
         Err(_) => {}
         Ok(()) => told.disown(false),
     }
-    wrongs.first.map_or(sets, Err).map(|()| verified)
+    let of_all = sets.err();
+    let counted = u64::from(of_all.as_ref().is_some_and(StoreError::is_forged));
+    let Wrongs { first, count, whose } = wrongs;
+    match first.or(of_all) {
+        // It could not be read to its end.
+        Some(why) if !why.is_forged() => Err(why),
+        first => {
+            let distrusted = whose.into_iter().flatten().collect();
+            Ok(Examined { looked_at, wrongs: count + counted, distrusted, first })
+        }
+    }
+}
+
+/// As [`examine`], and refuses with what was found first.
+pub(super) fn verify(conn: &Connection, codes: &RowCodes) -> Result<Verified, StoreError> {
+    let Examined { looked_at, first, .. } = examine(conn, codes)?;
+    first.map_or(Ok(looked_at), Err)
 }
 
 /// Adds up the rows of a table.

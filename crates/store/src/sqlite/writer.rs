@@ -47,15 +47,8 @@ pub(super) enum Request {
     Small(Box<dyn Small>),
     /// A transaction of its own.
     Begin { name: &'static str, reply: oneshot::Sender<Result<Steps, StoreError>> },
-}
-
-impl Request {
-    fn refuse(self, error: StoreError) {
-        match self {
-            Self::Small(small) => small.answer(Err(error)),
-            Self::Begin { reply, .. } => drop(reply.send(Err(error))),
-        }
-    }
+    /// Whether anybody but the writer may have written since this was last asked.
+    WrittenByOthers { reply: oneshot::Sender<Result<bool, StoreError>> },
 }
 
 /// A small command on its way through a batch.
@@ -107,6 +100,8 @@ pub(super) struct Writer {
     pub(super) anchor: Option<Anchor>,
     /// What was committed, and the head could not follow. Nothing more is committed before it has.
     pub(super) unanchored: Option<Head>,
+    /// What `conn` said of the database when it was last asked who wrote. Absent: it has not been asked.
+    pub(super) data_version: Option<i64>,
     /// Let go of last.
     pub(super) _lock: Lock,
 }
@@ -130,39 +125,52 @@ impl Writer {
     }
 
     fn serve(&mut self, request: Request) -> Option<Request> {
-        if let Some(head) = self.unanchored
-            && self.follow(head).is_err()
-        {
-            request.refuse(StoreError::Unavailable(Outage::Head));
-            return None;
-        }
-        if self.suspended {
-            match self.test_commit() {
-                Ok((_, head)) => {
-                    self.suspended = false;
-                    if self.follow(head).is_err() {
-                        request.refuse(StoreError::Unavailable(Outage::Head));
-                        return None;
-                    }
-                }
-                Err(cause) => {
-                    tracing::error!(%cause, "writing is still suspended");
-                    request.refuse(match cause {
-                        StoreError::Unavailable(outage) => StoreError::Unavailable(outage),
-                        StoreError::RolledBack => StoreError::RolledBack,
-                        _ => StoreError::Unavailable(Outage::WritesSuspended),
-                    });
-                    return None;
-                }
-            }
-        }
         match request {
-            Request::Small(first) => self.batch(first),
+            Request::Small(first) => match self.may_write() {
+                Ok(()) => self.batch(first),
+                Err(error) => {
+                    first.answer(Err(error));
+                    None
+                }
+            },
             Request::Begin { name, reply } => {
-                self.transaction(name, reply);
+                match self.may_write() {
+                    Ok(()) => self.transaction(name, reply),
+                    Err(error) => drop(reply.send(Err(error))),
+                }
+                None
+            }
+            Request::WrittenByOthers { reply } => {
+                let _ = reply.send(self.written_by_others());
                 None
             }
         }
+    }
+
+    /// Refuses while a commit before is not settled, after another try to settle it.
+    fn may_write(&mut self) -> Result<(), StoreError> {
+        if let Some(head) = self.unanchored {
+            self.follow(head).map_err(|_| StoreError::Unavailable(Outage::Head))?;
+        }
+        if self.suspended {
+            let (_, head) = self.test_commit().map_err(|cause| {
+                tracing::error!(%cause, "writing is still suspended");
+                match cause {
+                    StoreError::Unavailable(outage) => StoreError::Unavailable(outage),
+                    StoreError::RolledBack => StoreError::RolledBack,
+                    _ => StoreError::Unavailable(Outage::WritesSuspended),
+                }
+            })?;
+            self.suspended = false;
+            self.follow(head).map_err(|_| StoreError::Unavailable(Outage::Head))?;
+        }
+        Ok(())
+    }
+
+    /// SQLite counts for each connection what others committed, and leaves out its own commits.
+    fn written_by_others(&mut self) -> Result<bool, StoreError> {
+        let now = self.conn.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        Ok(self.data_version.replace(now) != Some(now))
     }
 
     /// Runs this command and whatever else waits or arrives meanwhile, commits once, then answers. A request that cannot
@@ -187,7 +195,7 @@ impl Writer {
             }
             match next_in_crowd(&mut self.requests, done.len() < self.crowd) {
                 Some(Request::Small(small)) => next = Some(small),
-                Some(begin @ Request::Begin { .. }) => left_over = Some(begin),
+                Some(other @ (Request::Begin { .. } | Request::WrittenByOthers { .. })) => left_over = Some(other),
                 None => {}
             }
         }
@@ -262,6 +270,8 @@ impl Writer {
     /// Makes the connection anew and commits nothing. Answers the revision found before that commit, and the head after it.
     fn test_commit(&mut self) -> Result<(u64, Head), StoreError> {
         self.conn = connection::writer(&self.path, self.durability)?;
+        // The new one counts from anew.
+        self.data_version = None;
         begin(&self.conn, &self.codes, self.anchor.as_ref(), true)?.commit_nothing(&mut *self.commit)
     }
 

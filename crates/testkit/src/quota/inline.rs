@@ -3,6 +3,7 @@
 //! SQLite works on threads of its own. Simulated time would run ahead while a task waits for one; here nobody waits: the whole
 //! simulation stands still until the answer is there.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use domain::{
     Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use store::{
-    Activation, CallerSet, ClusterId, ControlChange, Inserted, RecordedEvent, Store, StoreError, Transaction, Verified,
+    Activation, CallerSet, ClusterId, ControlChange, Examined, Inserted, RecordedEvent, Store, StoreError, Transaction,
 };
 
 /// A database, asked at once.
@@ -184,8 +185,12 @@ impl Store for Inline {
         at_once(self.0.succeed_data_key(workspace, app, old, new, at))
     }
 
-    async fn verify(&self) -> Result<Verified, StoreError> {
-        at_once(self.0.verify())
+    async fn examine(&self) -> Result<Examined, StoreError> {
+        at_once(self.0.examine())
+    }
+
+    async fn written_by_others(&self) -> Result<bool, StoreError> {
+        at_once(self.0.written_by_others())
     }
 
     async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError> {
@@ -232,7 +237,7 @@ impl Store for Inline {
         at_once(self.0.app_selections(workspace))
     }
 
-    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError> {
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<BTreeSet<WorkspaceId>, StoreError> {
         at_once(self.0.add_usage(usage))
     }
 

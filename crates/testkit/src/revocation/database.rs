@@ -1,6 +1,6 @@
 //! The rows that the replicas share, and each replica's line to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,8 +18,8 @@ use domain::{
 };
 use service::ScheduleEnforcement;
 use store::{
-    Activation, CallerSet, ClusterId, Conflict, ControlChange, Inserted, Outage, RecordedDenial, RecordedEvent, Store,
-    StoreError, Transaction, Verified,
+    Activation, CallerSet, ClusterId, Conflict, ControlChange, Examined, Inserted, Outage, RecordedDenial,
+    RecordedEvent, Store, StoreError, Transaction,
 };
 use tokio::sync::{OwnedMutexGuard, watch};
 use vault::platform::PlatformRoot;
@@ -345,8 +345,12 @@ impl Store for StoreLine {
         self.others().audit(workspace, after, limit).await
     }
 
-    async fn verify(&self) -> Result<Verified, StoreError> {
-        self.others().verify().await
+    async fn examine(&self) -> Result<Examined, StoreError> {
+        self.others().examine().await
+    }
+
+    async fn written_by_others(&self) -> Result<bool, StoreError> {
+        self.others().written_by_others().await
     }
 
     async fn insert_data_key(&self, key: DataKey, wrapping: Wrapping) -> Result<Inserted, StoreError> {
@@ -464,7 +468,7 @@ impl Store for StoreLine {
         MemoryTransaction::begin(self).await
     }
 
-    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<(), StoreError> {
+    async fn add_usage(&self, usage: Vec<KeyUsage>) -> Result<BTreeSet<WorkspaceId>, StoreError> {
         self.others().add_usage(usage).await
     }
 
