@@ -361,6 +361,8 @@ fn a_root_goes_over_to_another_key() {
     PlatformRoot::remove_key(&path, old, &entropy).unwrap();
     let alone = PlatformRoot::open_file(&path).unwrap();
     assert_eq!(alone.check_value(), after.primary_check_value());
+    let shown = after.ownership_nonces(b"acme");
+    assert_eq!(alone.ownership_nonces(b"acme"), shown[..1], "what followed from the removed key is not known any more");
     assert!(matches!(alone.open_blob(&blob, b"aad"), Err(NotOpened::KeyUnknown)));
     assert!(!alone.row_seal().verify(b"row", &row));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
