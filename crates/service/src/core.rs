@@ -30,6 +30,7 @@ use crate::tasks::hints::Hints;
 use crate::tasks::ledger::CutOff;
 use crate::tasks::rotation::Operations;
 use crate::tasks::usage::Ledger;
+use crate::tasks::verifying::Looks;
 
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
@@ -73,6 +74,8 @@ pub(crate) struct Core {
     pub(crate) consents: Consents,
     /// What was refused and is not written down yet.
     pub(crate) refusals: Refusals,
+    /// When the whole database was last looked at.
+    pub(crate) looks: Looks,
     pub(crate) bugs: Bugs,
     /// Used by a seeded fault only: places at vaults that all workspaces share.
     pub(crate) shared_places: Semaphore,

@@ -10,6 +10,7 @@ use domain::credential::SLOTS;
 use domain::ledger::Purpose;
 use domain::{OperationState, Reason, Timestamp, WorkspaceId};
 use metrics::{counter, gauge, histogram};
+use store::{Examined, StoreError};
 use vault::Class;
 
 use crate::Service;
@@ -54,6 +55,10 @@ figures! {
     OPERATIONS_STUCK "byokd_operations_blocked" "gauge" "" "operations under way that wait for something to be mended";
     REVISION "byokd_store_revision" "gauge" "" "commits of the database so far";
     FEED_AGE "byokd_feed_age_seconds" "gauge" "" "seconds since this replica last read what changed in the database; +Inf before the first time";
+    ROLLED_BACK "byokd_database_rolled_back" "gauge" "" "1: the database is an older copy of itself or another one, and nothing is served from it; 0: it is not";
+    DISTRUSTED "byokd_workspaces_distrusted" "gauge" "" "workspaces of which nothing is served, because their rows are not what was written";
+    WRONGS "byokd_database_wrongs" "gauge" "" "rows, sets and chains that the last look at the whole database found not to be as they were written";
+    GOOD_AGE "byokd_database_good_age_seconds" "gauge" "" "seconds since the last look at the whole database that found all of it in order; +Inf before the first one";
     LOCKED "byokd_locked_memory_bytes" "gauge" "" "bytes of locked pages for keys";
     UNLOCKED "byokd_unlocked_memory_bytes" "gauge" "" "bytes of pages for keys that may be swapped";
     SECRETS "byokd_secrets" "gauge" "" "secrets in that memory";
@@ -131,6 +136,12 @@ pub(crate) fn platform_certificate_ends(ends: Timestamp, now: Timestamp) {
     gauge!(PLATFORM_LEFT).set(seconds_left(ends, now));
 }
 
+/// Somebody looked at the whole database.
+pub(crate) fn database_examined(examined: &Examined) {
+    gauge!(DISTRUSTED).set(number(examined.distrusted.len()));
+    gauge!(WRONGS).set(number(usize::try_from(examined.wrongs).unwrap_or(usize::MAX)));
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "a difference of years in microseconds has 52 bits; a figure needs fewer"
@@ -172,8 +183,14 @@ impl Service {
         gauge!(LOCKED).set(number(memory.locked));
         gauge!(UNLOCKED).set(number(memory.unlocked));
         gauge!(SECRETS).set(number(memory.secrets));
-        if let Ok(revision) = core.store.revision().await {
-            gauge!(REVISION).set(number(usize::try_from(revision).unwrap_or(usize::MAX)));
+        gauge!(GOOD_AGE).set(infinite(core.looks.good_for(now)));
+        match core.store.revision().await {
+            Ok(revision) => {
+                gauge!(REVISION).set(number(usize::try_from(revision).unwrap_or(usize::MAX)));
+                gauge!(ROLLED_BACK).set(0.0);
+            }
+            Err(StoreError::RolledBack) => gauge!(ROLLED_BACK).set(1.0),
+            Err(_) => {}
         }
         if let Ok(open) = core.store.open_operations().await {
             for (state, name) in OPEN {

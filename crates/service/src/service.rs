@@ -32,6 +32,7 @@ use crate::tasks::feed::Feed;
 use crate::tasks::hints::Hints;
 use crate::tasks::ledger::CutOff;
 use crate::tasks::usage::Ledger;
+use crate::tasks::verifying::Looks;
 
 /// What the service is made of. Every part is handed in: it reads no clock, no environment and no file by itself.
 pub struct Parts {
@@ -146,6 +147,7 @@ impl Service {
             entra: Entra::default(),
             consents: Consents::new(bugs),
             refusals: Refusals::default(),
+            looks: Looks::default(),
             shared_places: tokio::sync::Semaphore::new((options.vault_calls_per_workspace / 2).max(1)),
             store,
             customer_keys,

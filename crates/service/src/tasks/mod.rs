@@ -13,6 +13,7 @@ mod refusals;
 pub(crate) mod rotation;
 mod staging;
 pub(crate) mod usage;
+pub(crate) mod verifying;
 
 use std::convert::Infallible;
 use std::sync::Arc;
