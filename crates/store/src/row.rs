@@ -1,26 +1,19 @@
-//! Which bytes of a row are authenticated, and which number stands for which variant: the same in every database.
-//!
-//! A row's code covers (table, workspace, cluster id, epoch, revision, every column). Cluster id and epoch keep rows of
-//! another installation or of a restored backup apart; the revision says at which commit the row was written.
+//! Which bytes of a row are authenticated.
 
-use std::time::Duration;
+mod codes;
+mod numbers;
 
-use domain::operation::{Operation, OperationKind, OperationState};
-use domain::row_seal::{RowBytes, RowMac, RowSeal};
-use domain::{
-    App, AppKind, DataKey, DataKeyState, KeyConfig, KeyTest, KeyVersion, Protection, Timestamp, Workspace, WorkspaceId,
-    WrapScheme, Wrapping, WrappingKey,
+use domain::operation::Operation;
+use domain::row_seal::RowBytes;
+use domain::{App, DataKey, KeyConfig, KeyTest, KeyVersion, Timestamp, Workspace, WorkspaceId, Wrapping};
+
+pub(crate) use self::codes::{RowCodes, Stamp};
+pub(crate) use self::numbers::{
+    KindColumns, app_kind, app_kind_code, lease_micros, operation_kind_columns, operation_state, operation_state_code,
+    scheme, scheme_code, state, state_code, wrapping_key, wrapping_key_code,
 };
-
 use crate::set::SetSum;
-use crate::{ClusterId, Head, RecordedEvent, StoreError, key_test_steps};
-
-/// When a row was written: part of its code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) epoch: u64,
-    pub(crate) revision: u64,
-}
+use crate::{Head, RecordedEvent, key_test_steps};
 
 /// A row that carries a code.
 pub(crate) trait Row {
@@ -30,102 +23,6 @@ pub(crate) trait Row {
     fn workspace(&self) -> &str;
     /// Appends every other column, the key's first.
     fn columns(&self, row: RowBytes) -> RowBytes;
-}
-
-/// Makes and checks the codes of one database's rows.
-pub(crate) struct RowCodes {
-    seal: std::sync::Arc<dyn RowSeal>,
-    cluster: ClusterId,
-    /// The epoch all rows are of; 0 while that is not known.
-    epoch: std::sync::atomic::AtomicU64,
-    /// Workspaces whose rows do not add up to their sets: no row of theirs is believed, however authentic by itself.
-    distrusted: std::sync::RwLock<std::collections::BTreeSet<String>>,
-    /// The sets are not the ones that the database speaks of, and which of them is wrong cannot be told: no row is believed.
-    disowned: std::sync::atomic::AtomicBool,
-}
-
-impl RowCodes {
-    pub(crate) fn new(seal: std::sync::Arc<dyn RowSeal>, cluster: ClusterId) -> Self {
-        let epoch = std::sync::atomic::AtomicU64::new(0);
-        let disowned = std::sync::atomic::AtomicBool::new(false);
-        Self { seal, cluster, epoch, distrusted: std::sync::RwLock::default(), disowned }
-    }
-
-    /// From now on no row of these workspaces is believed, and of no others.
-    pub(crate) fn distrust(&self, workspaces: std::collections::BTreeSet<String>) {
-        *self.distrusted.write().unwrap_or_else(std::sync::PoisonError::into_inner) = workspaces;
-    }
-
-    /// From now on no row at all is believed, that of the database itself included: some of it is of an older copy. Or, once it is
-    /// in order again, they are.
-    pub(crate) fn disown(&self, disowned: bool) {
-        self.disowned.store(disowned, std::sync::atomic::Ordering::Release);
-    }
-
-    /// The same codes without any distrust: for a check of all rows, which decides anew.
-    pub(crate) fn without_prejudice(&self) -> Self {
-        let anew = Self::new(std::sync::Arc::clone(&self.seal), self.cluster);
-        anew.expect_epoch(self.epoch.load(std::sync::atomic::Ordering::Acquire));
-        anew
-    }
-
-    /// The workspaces of which no row is believed now.
-    pub(crate) fn distrusted(&self) -> std::collections::BTreeSet<String> {
-        self.distrusted.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
-
-    fn distrusts(&self, workspace: &str) -> bool {
-        self.distrusted.read().unwrap_or_else(std::sync::PoisonError::into_inner).contains(workspace)
-    }
-
-    /// From now on a row of another epoch is refused: it was written before an older copy of the database was accepted, in a
-    /// history that is not this one's, or by a raised one that this is not.
-    pub(crate) fn expect_epoch(&self, epoch: u64) {
-        self.epoch.store(epoch, std::sync::atomic::Ordering::Release);
-    }
-
-    pub(crate) fn cluster(&self) -> ClusterId {
-        self.cluster
-    }
-
-    /// The platform key that codes are made under now.
-    pub(crate) fn primary(&self) -> domain::PlatformKeyId {
-        self.seal.seal(&[]).key
-    }
-
-    /// The head of a database with this row.
-    pub(crate) fn head_of(&self, meta: &Meta) -> Head {
-        Head::of(&self.bytes(meta, meta.at), meta)
-    }
-
-    /// The row's code.
-    pub(crate) fn make<R: Row>(&self, row: &R, stamp: Stamp) -> RowMac {
-        self.seal.seal(self.bytes(row, stamp).as_bytes())
-    }
-
-    /// Refuses a row whose code is not this one, or whose workspace is not believed.
-    pub(crate) fn check<R: Row>(&self, row: &R, stamp: Stamp, code: &RowMac) -> Result<(), StoreError> {
-        let expected = self.epoch.load(std::sync::atomic::Ordering::Acquire);
-        let of_this_epoch = expected == 0 || expected == stamp.epoch;
-        let authentic = self.seal.verify(self.bytes(row, stamp).as_bytes(), code);
-        if self.disowned.load(std::sync::atomic::Ordering::Acquire) {
-            return Err(StoreError::RolledBack);
-        }
-        if self.distrusts(row.workspace()) {
-            let workspace = row.workspace().parse().ok();
-            return Err(StoreError::SetForged { workspace });
-        }
-        if of_this_epoch && authentic { Ok(()) } else { Err(StoreError::RowForged { table: R::TABLE }) }
-    }
-
-    fn bytes<R: Row>(&self, row: &R, stamp: Stamp) -> RowBytes {
-        let bytes = RowBytes::of(R::TABLE)
-            .field(row.workspace().as_bytes())
-            .field(&self.cluster.0)
-            .field(&stamp.epoch.to_be_bytes())
-            .field(&stamp.revision.to_be_bytes());
-        row.columns(bytes)
-    }
 }
 
 /// The one row about the database itself: where it stands, and the sum over the sets of all workspaces. This is the head
@@ -364,173 +261,5 @@ impl Row for RecordedEvent {
     }
     fn columns(&self, row: RowBytes) -> RowBytes {
         row.field(&self.seq.to_be_bytes()).field(&self.hash)
-    }
-}
-
-/// A lease in the microseconds kept in its row.
-pub(crate) fn lease_micros(lease: Duration) -> u64 {
-    u64::try_from(lease.as_micros()).unwrap_or(u64::MAX)
-}
-
-pub(crate) const fn app_kind_code(kind: AppKind) -> i64 {
-    match kind {
-        AppKind::App => 1,
-        AppKind::Bot => 2,
-    }
-}
-
-pub(crate) const fn app_kind(code: i64) -> Option<AppKind> {
-    match code {
-        1 => Some(AppKind::App),
-        2 => Some(AppKind::Bot),
-        _ => None,
-    }
-}
-
-pub(crate) const fn state_code(state: DataKeyState) -> i64 {
-    match state {
-        DataKeyState::Pending => 1,
-        DataKeyState::Staged => 2,
-        DataKeyState::Active => 3,
-        DataKeyState::Retired => 4,
-        DataKeyState::Abandoned => 5,
-    }
-}
-
-pub(crate) const fn state(code: i64) -> Option<DataKeyState> {
-    match code {
-        1 => Some(DataKeyState::Pending),
-        2 => Some(DataKeyState::Staged),
-        3 => Some(DataKeyState::Active),
-        4 => Some(DataKeyState::Retired),
-        5 => Some(DataKeyState::Abandoned),
-        _ => None,
-    }
-}
-
-/// The number of its protection and the 16 bytes that name the key.
-pub(crate) const fn wrapping_key_code(key: WrappingKey) -> (i64, [u8; 16]) {
-    match key {
-        WrappingKey::Platform(id) => (Protection::PlatformKey.byte() as i64, *id.as_bytes()),
-        WrappingKey::Customer(id) => (Protection::CustomerKey.byte() as i64, *id.as_bytes()),
-    }
-}
-
-pub(crate) fn wrapping_key(code: i64, key: [u8; 16]) -> Option<WrappingKey> {
-    Some(match Protection::from_byte(u8::try_from(code).ok()?)? {
-        Protection::PlatformKey => WrappingKey::Platform(domain::PlatformKeyId::from_bytes(key)),
-        Protection::CustomerKey => WrappingKey::Customer(domain::KeyVersionId::from_bytes(key)),
-    })
-}
-
-pub(crate) const fn scheme_code(scheme: WrapScheme) -> i64 {
-    match scheme {
-        WrapScheme::RsaOaep256 => 1,
-        WrapScheme::PlatformAesGcm => 2,
-    }
-}
-
-pub(crate) const fn scheme(code: i64) -> Option<WrapScheme> {
-    match code {
-        1 => Some(WrapScheme::RsaOaep256),
-        2 => Some(WrapScheme::PlatformAesGcm),
-        _ => None,
-    }
-}
-
-/// The columns that say what an operation does.
-#[derive(Default)]
-pub(crate) struct KindColumns {
-    pub(crate) kind: i64,
-    pub(crate) from: Option<domain::KeyVersionId>,
-    pub(crate) to: Option<domain::KeyVersionId>,
-    pub(crate) app: Option<domain::AppId>,
-    pub(crate) active_before: Option<Timestamp>,
-    pub(crate) key: Option<domain::KeyLocation>,
-    pub(crate) tenant: Option<domain::TenantId>,
-    pub(crate) data_key: Option<domain::DataKeyId>,
-}
-
-pub(crate) fn operation_kind_columns(kind: &OperationKind) -> KindColumns {
-    let (none, versions) = (KindColumns::default(), kind.versions());
-    let none = KindColumns { from: versions.map(|(from, _)| from), to: versions.map(|(_, to)| to), ..none };
-    match kind {
-        OperationKind::RotateKey { .. } => KindColumns { kind: 1, ..none },
-        OperationKind::RotateDataKeys { app, active_before } => {
-            KindColumns { kind: 2, app: app.clone(), active_before: Some(*active_before), ..none }
-        }
-        OperationKind::ReplaceKey { key, tenant, .. } => {
-            KindColumns { kind: 3, key: Some(key.clone()), tenant: Some(tenant.clone()), ..none }
-        }
-        OperationKind::LeaveCustomerKey => KindColumns { kind: 4, ..none },
-        OperationKind::DestroyDataKey { app, data_key } => {
-            KindColumns { kind: 5, app: Some(app.clone()), data_key: Some(*data_key), ..none }
-        }
-    }
-}
-
-pub(crate) const fn operation_state_code(state: OperationState) -> i64 {
-    match state {
-        OperationState::Planned => 1,
-        OperationState::Running => 2,
-        OperationState::Done => 3,
-        OperationState::Cancelled => 4,
-        OperationState::Failed => 5,
-        OperationState::AwaitingApproval => 6,
-        OperationState::Waiting => 7,
-        OperationState::Rejected => 8,
-        OperationState::Expired => 9,
-    }
-}
-
-pub(crate) const fn operation_state(code: i64) -> Option<OperationState> {
-    match code {
-        1 => Some(OperationState::Planned),
-        2 => Some(OperationState::Running),
-        3 => Some(OperationState::Done),
-        4 => Some(OperationState::Cancelled),
-        5 => Some(OperationState::Failed),
-        6 => Some(OperationState::AwaitingApproval),
-        7 => Some(OperationState::Waiting),
-        8 => Some(OperationState::Rejected),
-        9 => Some(OperationState::Expired),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A stored number means one variant for ever: these are what databases in the field hold.
-    #[test]
-    fn stored_numbers_keep_their_meaning() {
-        use DataKeyState::{Abandoned, Active, Pending, Retired, Staged};
-        for (number, expected) in (1..).zip([Pending, Staged, Active, Retired, Abandoned]) {
-            assert_eq!((state(number), state_code(expected)), (Some(expected), number));
-        }
-        for (number, expected) in [(1, AppKind::App), (2, AppKind::Bot)] {
-            assert_eq!((app_kind(number), app_kind_code(expected)), (Some(expected), number));
-        }
-        for (number, expected) in [(1, WrapScheme::RsaOaep256), (2, WrapScheme::PlatformAesGcm)] {
-            assert_eq!((scheme(number), scheme_code(expected)), (Some(expected), number));
-        }
-        let states = [
-            OperationState::Planned,
-            OperationState::Running,
-            OperationState::Done,
-            OperationState::Cancelled,
-            OperationState::Failed,
-            OperationState::AwaitingApproval,
-            OperationState::Waiting,
-            OperationState::Rejected,
-            OperationState::Expired,
-        ];
-        for (number, expected) in (1..).zip(states) {
-            assert_eq!((operation_state(number), operation_state_code(expected)), (Some(expected), number));
-        }
-        assert_eq!((operation_state(0), operation_state(10)), (None, None));
-        assert_eq!((state(0), state(6), scheme(3), app_kind(3)), (None, None, None, None));
-        assert_eq!((wrapping_key(0, [0; 16]), wrapping_key(257, [0; 16])), (None, None));
     }
 }
