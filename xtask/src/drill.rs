@@ -101,6 +101,10 @@ enum Name {
         /// Without the wait for a lease to end, which takes five minutes.
         #[arg(long)]
         reduced: bool,
+        /// Only a process that leaks on purpose, without the daemon: each of its leaks must be found, or the drill proves nothing. Every
+        /// run begins with it.
+        #[arg(long, conflicts_with = "reduced")]
+        seeded_bug: bool,
     },
     /// Leak keys on purpose until the input ends: what the memory drill proves itself with.
     #[command(hide = true)]
@@ -152,8 +156,13 @@ pub(crate) fn run(drill: Drill) -> Result<()> {
         }
         Name::Kill { options } => (Death::Kill, options, 1_000),
         Name::PowerLoss { options, seeded_bug } => (Death::PowerLoss { synchronous_off: seeded_bug }, options, 500),
-        Name::Memory { options, reduced } => {
-            return tokio::runtime::Runtime::new()?.block_on(memory::run(&options, reduced));
+        Name::Memory { options, reduced, seeded_bug } => {
+            let extent = match (reduced, seeded_bug) {
+                (_, true) => memory::Extent::SeededBugs,
+                (true, false) => memory::Extent::Reduced,
+                (false, false) => memory::Extent::Full,
+            };
+            return tokio::runtime::Runtime::new()?.block_on(memory::run(&options, extent));
         }
         Name::Leak { seed } => return memory::leak(seed),
         Name::Revoke { seeds, seed } => return revoke::run(seeds, seed),

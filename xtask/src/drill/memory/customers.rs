@@ -1,6 +1,6 @@
 //! A daemon whose customer has a key in an emulated vault: each kind of call, and each way in which a key is let go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use client::{Client, Endpoint, Options, pb};
 use super::super::checker::Checker;
 use super::super::daemon::{Daemon, Ground};
 use super::super::run::{Customer, WORKSPACES, set_up};
-use super::wanted::Kind;
+use super::kind::Kind;
 use super::watch::Watch;
-use super::{derived, files};
+use super::{derived, files, planted};
 use crate::stopwatch::Stopwatch;
 
 /// The longest a key is held after the vault is gone, and a little.
@@ -26,20 +26,48 @@ fn canary(what: &str, number: usize) -> String {
     format!("canary-{what}-{number:04}-6f1d93e07b52c8a4")
 }
 
-struct Site {
+/// What has to be among what was searched for at the end.
+const MADE: [Kind; 12] = [
+    Kind::DataKey,
+    Kind::Subkey,
+    Kind::MessageKey,
+    Kind::PlatformKey,
+    Kind::ClientSecret,
+    Kind::RegistrationSecret,
+    Kind::RegistrationKey,
+    Kind::AccessToken,
+    Kind::BearerToken,
+    Kind::IssuedToken,
+    Kind::Context,
+    Kind::Plaintext,
+];
+
+pub(super) struct Site {
     daemon: Daemon,
     second: Client,
-    customer: Customer,
+    pub(super) customer: Customer,
     checker: Checker,
-    watch: Watch,
+    pub(super) watch: Watch,
+    /// The daemon's own.
+    pub(super) files: PathBuf,
     canaries: usize,
-    messages: Vec<Bytes>,
+    pub(super) messages: Vec<Bytes>,
+    /// Client secrets of the customer's own registration.
+    pub(super) registered: HashSet<String>,
+    /// What was answered where nothing secret belongs.
+    shown: files::Shown,
     /// Only the last look through an image: making one has the kernel fill in everything that was reserved, which every later
     /// look then reads.
     reduced: bool,
 }
 
-pub(super) async fn run(program: &Path, scratch: &Path, cores: Option<PathBuf>, reduced: bool) -> Result<Watch> {
+pub(super) async fn run(
+    program: &Path,
+    scratch: &Path,
+    cores: Option<PathBuf>,
+    reduced: bool,
+    seed: u64,
+) -> Result<Watch> {
     let directory = scratch.join("customers");
     std::fs::create_dir_all(&directory)?;
     let customer = Customer::start(&directory).await?;
@@ -72,25 +100,42 @@ pub(super) async fn run(program: &Path, scratch: &Path, cores: Option<PathBuf>, 
     for (label, key) in derived::of_platform_root(&std::fs::read(ground.files.join("platform.key"))?)? {
         watch.wanted.key(Kind::PlatformKey, &label, &key);
     }
-    let mut site = Site { daemon, second, customer, checker, watch, canaries: 0, messages: Vec::new(), reduced };
+    let mut site = Site {
+        daemon,
+        second,
+        customer,
+        checker,
+        watch,
+        files: ground.files.clone(),
+        canaries: 0,
+        messages: Vec::new(),
+        registered: HashSet::new(),
+        shown: Vec::new(),
+        reduced,
+    };
     site.look("the start", false).await?;
     set_up(&site.daemon.client, &site.customer).await?;
     site.look("ConfigureKey, TestConfiguration, ScheduleEnforcement", false).await?;
     site.data().await?;
     site.keys().await?;
     site.wrong().await?;
+    site.registrations().await?;
+    site.tokens().await?;
     site.evictions().await?;
-    site.watch.at_rest().await?;
+    site.watch.at_rest(&MADE).await?;
     let written = [ground.files.as_path(), &ground.files.with_extension("log")];
-    let searched = files::check(site.daemon.pid(), &site.watch.wanted, &written)?;
+    let searched = files::check(site.daemon.pid(), &site.watch.wanted, &written, &site.shown)?;
     files::no_core_file(site.daemon.pid())?;
-    println!("  nothing in the command line, the environment, the log, the database: {searched} files");
+    println!(
+        "  nothing in the command line, the environment, the log, the database, errors, the ledger: {searched} files and answers"
+    );
+    planted::into_the_daemon(seed, &site.watch).await?;
     Ok(site.watch)
 }
 
 impl Site {
     /// Learns every key there is by now, and looks for all of them.
-    async fn look(&mut self, step: &str, image: bool) -> Result<()> {
+    pub(super) async fn look(&mut self, step: &str, image: bool) -> Result<()> {
         self.checker.open_all().await?;
         let wanted = &mut self.watch.wanted;
         for given in self.customer.emulator.given_out() {
@@ -99,6 +144,9 @@ impl Site {
                 GivenOut::AccessToken(token) => {
                     let signature = token.rsplit('.').next().unwrap_or_default();
                     wanted.value(Kind::AccessToken, "signature", signature.get(..64).unwrap_or(signature).as_bytes());
+                }
+                GivenOut::ClientSecret(secret) if self.registered.contains(&secret) => {
+                    wanted.value(Kind::RegistrationSecret, "secret", secret.as_bytes());
                 }
                 GivenOut::ClientSecret(secret) => wanted.value(Kind::ClientSecret, "secret", secret.as_bytes()),
                 // A data key's payload; what probes send is random and used once.
@@ -121,22 +169,29 @@ impl Site {
         self.watch.after(step, image && !self.reduced).await
     }
 
-    fn plaintext(&mut self, what: &str) -> Bytes {
+    pub(super) fn plaintext(&mut self, what: &str) -> Bytes {
         self.canaries += 1;
         let text = canary(what, self.canaries);
         self.watch.wanted.value(Kind::Plaintext, what, text.as_bytes());
         text.into_bytes().into()
     }
 
-    fn context(&mut self, what: &str) -> HashMap<String, String> {
+    pub(super) fn context(&mut self, what: &str) -> HashMap<String, String> {
         self.canaries += 1;
         let text = canary(what, self.canaries);
         self.watch.wanted.value(Kind::Context, what, text.as_bytes());
         [("for".to_owned(), text)].into()
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         self.daemon.client.clone()
+    }
+
+    /// A connection of its own, as the caller whose token stands in this file.
+    pub(super) async fn connected(&self, token: &str) -> Result<Client> {
+        let token = Some(std::fs::read_to_string(self.files.join(token))?);
+        let options = Options { token, ..Options::default() };
+        Ok(Client::connect(&Endpoint::Loopback(self.daemon.at), options).await?)
     }
 
     /// What apps call.
@@ -221,7 +276,9 @@ impl Site {
         client.coverage(WORKSPACES[0], "").await?;
         client.create_checkpoint(pb::CreateCheckpointRequest { parent: WORKSPACES[0].into() }).await?;
         let mut events = client.export_events(WORKSPACES[0], 0).await?;
-        while events.next().await?.is_some() {}
+        while let Some(page) = events.next().await? {
+            self.shown.push(("the ledger".to_owned(), format!("{page:?}").into_bytes()));
+        }
         self.look("ExportWrappedKeys, GetCoverage, CreateCheckpoint, ExportEvents", false).await?;
         let sealed = client.encrypt(&app, HashMap::new(), self.plaintext("destroyed")).await?;
         let request = pb::RotateDataKeysRequest { name: key.clone(), app: app.clone(), ..Default::default() };
@@ -253,13 +310,16 @@ impl Site {
         let elsewhere = format!("{}/apps/letters", WORKSPACES[1]);
         let name = String::from_utf8(text.to_vec())?;
         let refused = [
-            client.decrypt(&app, context, sealed.clone()).await.is_err(),
-            client.decrypt(&app, HashMap::new(), altered.into()).await.is_err(),
-            client.decrypt(&elsewhere, HashMap::new(), sealed).await.is_err(),
-            client.decrypt(&app, HashMap::new(), text.clone()).await.is_err(),
-            client.encrypt(&name, HashMap::new(), text).await.is_err(),
+            client.decrypt(&app, context, sealed.clone()).await.err(),
+            client.decrypt(&app, HashMap::new(), altered.into()).await.err(),
+            client.decrypt(&elsewhere, HashMap::new(), sealed).await.err(),
+            client.decrypt(&app, HashMap::new(), text.clone()).await.err(),
+            client.encrypt(&name, HashMap::new(), text).await.err(),
         ];
-        ensure!(refused == [true; 5], "something wrong was not refused: {refused:?}");
+        for (number, refused) in refused.iter().enumerate() {
+            let error = refused.as_ref().with_context(|| format!("wrong request {number} was not refused"))?;
+            self.shown.push((format!("error {number}"), format!("{error} {error:?}").into_bytes()));
+        }
         self.look("refused: context, altered, another app, no ciphertext, no name", false).await
     }
 

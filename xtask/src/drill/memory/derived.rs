@@ -3,7 +3,7 @@
 
 use aes::Aes256Enc;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use hkdf::Hkdf;
 use sha2::Sha256;
 
@@ -87,6 +87,9 @@ fn block(cipher: &Aes256Enc, input: [u8; 16]) -> [u8; 16] {
     block.0
 }
 
+/// What the platform root gives keys for.
+const PURPOSES: [&str; 7] = ["wrap", "blob", "row-mac", "ownership", "anchor", "ledger-checkpoint", "secrets"];
+
 /// The platform root's keys as its file holds them in the clear, each with what is derived from it, by name.
 pub(crate) fn of_platform_root(file: &[u8]) -> Result<Vec<(String, [u8; 32])>> {
     let cluster = file.get(12..28).context("the root's file is short")?;
@@ -97,7 +100,7 @@ pub(crate) fn of_platform_root(file: &[u8]) -> Result<Vec<(String, [u8; 32])>> {
         keys.push(("root".to_owned(), root.try_into()?));
         let (extracted, expand) = Hkdf::<Sha256>::extract(Some(cluster), root);
         keys.push(("HKDF's extract".to_owned(), extracted.into()));
-        for purpose in ["wrap", "blob", "row-mac", "ownership", "ledger-checkpoint"] {
+        for purpose in PURPOSES {
             let mut key = [0; 32];
             let info = [b"byokd/platform/v1/", purpose.as_bytes(), &[0], id];
             expand.expand_multi_info(&info, &mut key).ok().context("HKDF gives 32 bytes")?;
@@ -107,9 +110,71 @@ pub(crate) fn of_platform_root(file: &[u8]) -> Result<Vec<(String, [u8; 32])>> {
     Ok(keys)
 }
 
+/// The secret numbers of an RSA key in PKCS#8 (RFC 5958, RFC 8017 appendix A.1.2), by name, without leading zeros.
+pub(crate) fn rsa_numbers(pkcs8: &[u8]) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    const NAMES: [&str; 6] = ["d", "p", "q", "d mod p-1", "d mod q-1", "q⁻¹ mod p"];
+    let mut info = fields(element(pkcs8)?.0)?.into_iter();
+    let octets = info.nth(2).context("the key has no private part")?;
+    let mut numbers = fields(element(octets)?.0)?.into_iter();
+    // The version, the modulus and the public exponent are no secrets.
+    numbers.nth(2).context("the key is short")?;
+    let stripped = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
+    let named: Vec<_> = NAMES.into_iter().zip(numbers.map(stripped)).collect();
+    ensure!(named.len() == NAMES.len() && named.iter().all(|(_, number)| number.len() >= 64), "the key is short");
+    Ok(named)
+}
+
+/// The contents of a DER sequence, one by one.
+fn fields(mut sequence: &[u8]) -> Result<Vec<&[u8]>> {
+    let mut fields = Vec::new();
+    while !sequence.is_empty() {
+        let (field, rest) = element(sequence)?;
+        fields.push(field);
+        sequence = rest;
+    }
+    Ok(fields)
+}
+
+/// The content of the first DER element, and what follows it.
+fn element(der: &[u8]) -> Result<(&[u8], &[u8])> {
+    let (length, rest) = match der {
+        [_, length @ 0..=0x7f, rest @ ..] => (usize::from(*length), rest),
+        [_, 0x81, length, rest @ ..] => (usize::from(*length), rest),
+        [_, 0x82, high, low, rest @ ..] => (usize::from(*high) << 8 | usize::from(*low), rest),
+        _ => bail!("not DER"),
+    };
+    rest.split_at_checked(length).context("the DER is cut off")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The names under which the root's keys are derived are the product's, all of them: one that is missing is not searched for.
+    #[test]
+    fn every_key_of_the_platform_root_is_known() {
+        let source = include_str!("../../../../crates/vault/src/platform/derive.rs");
+        let named = source.split("expand(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        // The check value is no secret: it stands in the database.
+        let named: Vec<&str> = named.filter(|name| *name != "check").collect();
+        assert_eq!(named, PURPOSES);
+    }
+
+    /// What is taken for a key's primes are its primes: each is half as long as the modulus, and no two numbers are the same.
+    #[test]
+    fn the_numbers_of_a_private_key_are_taken_apart() {
+        let made = vault::azure::MadeCertificate::make(
+            "acme",
+            domain::Timestamp::from_micros(1_750_000_000_000_000),
+            std::time::Duration::from_secs(86_400),
+        );
+        let made = made.unwrap();
+        let numbers = made.expose_key(rsa_numbers).unwrap();
+        let lengths: Vec<usize> = numbers.iter().map(|(_, number)| number.len()).collect();
+        assert_eq!(lengths[1..3], [192, 192], "{lengths:?}");
+        assert!(numbers[1].1 != numbers[2].1 && numbers.iter().all(|(_, number)| number[0] != 0));
+        assert!(made.expose_key(|key| rsa_numbers(&key[..key.len() - 1]).is_err()));
+    }
 
     /// FIPS 197, appendix A.3.
     #[test]

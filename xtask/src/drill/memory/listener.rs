@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,15 +18,31 @@ use sha2::{Digest, Sha256};
 use vault::memory::MemoryKeys;
 
 use super::super::checker::Checker;
-use super::wanted::Kind;
+use super::kind::Kind;
 use super::watch::Watch;
-use super::{derived, files};
+use super::{derived, files, planted, registrations};
 use crate::stopwatch::Stopwatch;
 
 const TOKEN: &str = "token-of-the-drill-3f0c6d1b8e92";
 const CLIENT_SECRET: &str = "client-secret-of-the-drill-a71b5c0e44";
 const WEBHOOK_SECRET: &str = "webhook-secret-of-the-drill-5d2e8f6a01";
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection's buffers may outlive it.
+const CLOSED: Duration = Duration::from_secs(5);
+/// What has to be among what was searched for at the end.
+const MADE: [Kind; 11] = [
+    Kind::DataKey,
+    Kind::Subkey,
+    Kind::MessageKey,
+    Kind::PlatformKey,
+    Kind::TlsKey,
+    Kind::ClientSecret,
+    Kind::BearerToken,
+    Kind::IssuedToken,
+    Kind::WebhookSecret,
+    Kind::Context,
+    Kind::Plaintext,
+];
 
 /// Ends the process when it goes.
 struct Serving(Child);
@@ -37,7 +55,7 @@ impl Drop for Serving {
     }
 }
 
-pub(super) async fn run(program: &Path, scratch: &Path, cores: Option<PathBuf>) -> Result<Watch> {
+pub(super) async fn run(program: &Path, scratch: &Path, cores: Option<PathBuf>, seed: u64) -> Result<Watch> {
     let directory = scratch.join("listener");
     fs::create_dir_all(&directory)?;
     let (authority, key) = certificates(&directory)?;
@@ -45,8 +63,8 @@ pub(super) async fn run(program: &Path, scratch: &Path, cores: Option<PathBuf>) 
     private(&directory.join("webhook-secret"), WEBHOOK_SECRET)?;
     let mut made = Command::new(program);
     crate::tool::output(made.args(["platform-key", "init", "--file", "platform.key"]).current_dir(&directory))?;
-    let port = free_port()?;
-    fs::write(directory.join("byokd.toml"), configuration(port, free_port()?))?;
+    let (port, figures) = (free_port()?, free_port()?);
+    fs::write(directory.join("byokd.toml"), configuration(port, free_port()?, figures))?;
     let log = directory.join("log");
     let mut command = Command::new(program);
     command.args(["serve", "--config", "byokd.toml"]).current_dir(&directory);
@@ -69,9 +87,18 @@ pub(super) async fn run(program: &Path, scratch: &Path, cores: Option<PathBuf>) 
     said_at_the_start(&log)?;
     files::no_core_file(watch.pid)?;
     calls(&client, &directory, &mut watch).await?;
-    watch.at_rest().await?;
-    let searched = files::check(watch.pid, &watch.wanted, &[&directory])?;
-    println!("  nothing in the command line, the environment, the log at its finest, the database: {searched} files");
+    registrations::issued(&client, &mut watch).await?;
+    watch.after("CreateCaller, IssueToken over TLS", true).await?;
+    watch.at_rest(&MADE).await?;
+    drop(client);
+    let kinds = [Kind::BearerToken, Kind::IssuedToken, Kind::Plaintext, Kind::Context];
+    watch.gone("gone: every caller's connection", &kinds, CLOSED).await?;
+    let shown = vec![("the metrics".to_owned(), figures_of(figures)?)];
+    let searched = files::check(watch.pid, &watch.wanted, &[&directory], &shown)?;
+    println!(
+        "  nothing in the command line, the environment, the log at its finest, the database, the metrics: {searched} files and answers"
+    );
+    planted::into_the_daemon(seed, &watch).await?;
     Ok(watch)
 }
 
@@ -114,7 +141,7 @@ fn said_at_the_start(log: &Path) -> Result<()> {
     Ok(())
 }
 
-fn configuration(port: u16, webhook: u16) -> String {
+fn configuration(port: u16, webhook: u16, figures: u16) -> String {
     let hash = hex::encode(Sha256::digest(TOKEN));
     format!(
         r#"
@@ -138,10 +165,23 @@ client_secret_file = "client-secret"
 name = "drill"
 token_sha256 = "{hash}"
 grants = ["*"]
+[metrics]
+listen = "127.0.0.1:{figures}"
 [log]
 level = "debug"
 "#
     )
+}
+
+/// What is told of the daemon's calls to whoever collects figures.
+fn figures_of(port: u16) -> Result<Vec<u8>> {
+    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    connection.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut told = Vec::new();
+    connection.read_to_end(&mut told)?;
+    let holds = |text: &[u8]| told.windows(text.len()).any(|part| part == text);
+    ensure!(holds(b"byokd_open_data_keys"), "there are no figures: {}", String::from_utf8_lossy(&told));
+    Ok(told)
 }
 
 async fn connected(port: u16, authority: &str, log: &Path) -> Result<Client> {
@@ -195,5 +235,5 @@ fn private(path: &Path, text: &str) -> Result<()> {
 }
 
 fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -5,7 +5,8 @@ use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
 
-use super::wanted::{Finder, Kind};
+use super::kind::Kind;
+use super::wanted::Finder;
 
 /// Where in a process something stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,23 +1,11 @@
-//! The table: what was searched, what was found, where, why it is there, and what was left once nobody called.
+//! The tables: what was searched, what was found and where, and what was left once nobody called; then of each residue why it is
+//! there, and for how long.
 
 use super::SETTLE;
-use super::wanted::Kind;
+use super::kind::Kind;
+use super::process::Place;
 use super::watch::Watch;
 use crate::table::{Lean, Table};
-
-/// Why something other than a key of data may be found, and for how long.
-fn cause(kind: Kind) -> &'static str {
-    match kind {
-        Kind::DataKey | Kind::Subkey | Kind::MessageKey | Kind::PlatformKey => "a fault: these belong in locked pages",
-        Kind::TlsKey => "rustls signs with it for as long as the listener serves with that certificate",
-        Kind::ClientSecret => "kept to ask the directory for tokens, for the life of the process",
-        Kind::AccessToken => "kept until it is renewed or rejected (60 to 90 min), and in the request's buffers",
-        Kind::BearerToken => "HTTP/2's buffers and header table of a connection, until they are used again or it ends",
-        Kind::WebhookSecret => "read at the start; its hash is kept",
-        Kind::Context => "the request's and the connection's buffers",
-        Kind::Plaintext => "the request's, answer's and connection's buffers",
-    }
-}
 
 pub(crate) fn print(watch: &Watch) {
     let tally = &watch.tally;
@@ -32,7 +20,6 @@ pub(crate) fn print(watch: &Watch) {
         ("after steps", Lean::Right),
         (&left, Lean::Right),
         ("forms found", Lean::Left),
-        ("why", Lean::Left),
     ]);
     for kind in Kind::ALL {
         let (secrets, forms) = watch.wanted.count(kind);
@@ -42,7 +29,7 @@ pub(crate) fn print(watch: &Watch) {
         let (secrets, forms) = (secrets.to_string(), forms.to_string());
         let mut found = tally.found.iter().filter(|((of, _), found)| *of == kind && found.most > 0).peekable();
         if found.peek().is_none() {
-            table.row([kind.name(), &secrets, &forms, "nowhere", "0", "0", "0", "", ""]);
+            table.row([kind.name(), &secrets, &forms, "nowhere", "0", "0", "0", ""]);
         }
         for ((_, place), found) in found {
             let spelled = found.forms.iter().copied().collect::<Vec<_>>().join(", ");
@@ -55,11 +42,12 @@ pub(crate) fn print(watch: &Watch) {
                 found.steps.to_string(),
                 found.left.to_string(),
                 spelled,
-                cause(kind).to_owned(),
             ]);
         }
     }
     print!("{table}");
+    println!();
+    print!("{}", residues(watch));
     println!(
         "secrets × looks: {}; {:.1} GiB read; memfd_secret, which nobody can read: {} KiB",
         tally.searched,
@@ -76,4 +64,34 @@ pub(crate) fn print(watch: &Watch) {
         println!("could not be read: {refused}");
     }
     println!();
+}
+
+/// Of each kind that was found: why it is there and until when, by what is expected of it, and whether that was seen.
+fn residues(watch: &Watch) -> Table {
+    let tally = &watch.tally;
+    let mut table = Table::new(&[
+        ("residue", Lean::Left),
+        ("where", Lean::Left),
+        ("why it is there", Lean::Left),
+        ("until", Lean::Left),
+        ("seen to go", Lean::Left),
+    ]);
+    for ((kind, place), _) in tally.found.iter().filter(|(_, found)| found.most > 0) {
+        let (name, place_name) = (kind.name().to_owned(), place.to_string());
+        let gone = tally.gone.get(kind).filter(|_| *place == Place::Heap);
+        match kind.residue().filter(|_| kind.may_stand(place)) {
+            Some(residue) => table.row([
+                name,
+                place_name,
+                residue.cause.to_owned(),
+                residue.until.to_owned(),
+                gone.map_or_else(String::new, |after| match after.is_zero() {
+                    true => "at once".to_owned(),
+                    false => format!("{:.1} s after", after.as_secs_f64()),
+                }),
+            ]),
+            None => table.row([name, place_name, "FAULT: nothing is expected here".to_owned()]),
+        }
+    }
+    table
 }

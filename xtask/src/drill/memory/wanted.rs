@@ -8,59 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::derived;
-
-/// What kind of secret it is: what is promised about it, and why it may be found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Kind {
-    DataKey,
-    Subkey,
-    MessageKey,
-    PlatformKey,
-    TlsKey,
-    ClientSecret,
-    AccessToken,
-    BearerToken,
-    WebhookSecret,
-    Context,
-    Plaintext,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 11] = [
-        Self::DataKey,
-        Self::Subkey,
-        Self::MessageKey,
-        Self::PlatformKey,
-        Self::TlsKey,
-        Self::ClientSecret,
-        Self::AccessToken,
-        Self::BearerToken,
-        Self::WebhookSecret,
-        Self::Context,
-        Self::Plaintext,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::DataKey => "data keys",
-            Self::Subkey => "their CMAC subkeys",
-            Self::MessageKey => "keys of messages",
-            Self::PlatformKey => "platform root and what it gives",
-            Self::TlsKey => "listener's private key",
-            Self::ClientSecret => "client secret",
-            Self::AccessToken => "vault's access tokens",
-            Self::BearerToken => "callers' bearer tokens",
-            Self::WebhookSecret => "webhook secret",
-            Self::Context => "contexts",
-            Self::Plaintext => "plaintexts",
-        }
-    }
-
-    /// May stand in locked pages and nowhere else.
-    pub(crate) fn must_be_locked(self) -> bool {
-        matches!(self, Self::DataKey | Self::Subkey | Self::MessageKey | Self::PlatformKey)
-    }
-}
+use super::kind::Kind;
 
 /// One spelling of one secret.
 pub(crate) struct Needle {
@@ -101,7 +49,25 @@ impl Wanted {
     pub(crate) fn value(&mut self, kind: Kind, label: &str, value: &[u8]) {
         let Some(secret) = self.add(kind, label, value) else { return };
         self.push(kind, secret, "raw", value.to_vec());
+        let form = form_encoded(value);
+        if form != value {
+            self.push(kind, secret, "as a form's field", form);
+        }
         self.spellings(kind, secret, value);
+    }
+
+    /// A number of a private key as its encoding has it: as it is, and backwards, as a library calculates with it. Half of one gives
+    /// the rest back, so a half counts.
+    pub(crate) fn number(&mut self, kind: Kind, label: &str, number: &[u8]) {
+        let Some(secret) = self.add(kind, label, number) else { return };
+        let backwards: Vec<u8> = number.iter().rev().copied().collect();
+        let (first, last) = number.split_at(number.len() / 2);
+        for half in [first, last] {
+            self.push(kind, secret, "half a number", half.to_vec());
+            self.push(kind, secret, "half a number, backwards", half.iter().rev().copied().collect());
+        }
+        self.spellings(kind, secret, number);
+        self.spellings(kind, secret, &backwards);
     }
 
     fn add(&mut self, kind: Kind, label: &str, value: &[u8]) -> Option<usize> {
@@ -141,6 +107,11 @@ impl Wanted {
         (secrets, self.needles.iter().filter(|needle| needle.kind == kind).count())
     }
 
+    /// Of which of these kinds nothing is known, so that to find nothing means nothing.
+    pub(crate) fn unknown(&self, kinds: &[Kind]) -> Vec<&'static str> {
+        kinds.iter().filter(|kind| self.count(**kind).1 == 0).map(|kind| kind.name()).collect()
+    }
+
     pub(crate) fn label(&self, secret: usize) -> &str {
         self.secrets.get(secret).map_or("", |(_, label)| label)
     }
@@ -151,6 +122,19 @@ impl Wanted {
         let longest = self.needles.iter().map(|needle| needle.bytes.len()).max().unwrap_or(0);
         Ok(Finder { automaton, needles: &self.needles, longest })
     }
+}
+
+/// As a form posts it (WHATWG URL, application/x-www-form-urlencoded).
+fn form_encoded(value: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(value.len() * 3);
+    for byte in value {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => text.push(*byte),
+            b' ' => text.push(b'+'),
+            _ => text.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    text
 }
 
 const PAGE: usize = 4096;
@@ -221,5 +205,27 @@ mod tests {
         let mut other = key;
         (other[3], other[20]) = (0, 0);
         assert!(forms(&around(&other)).is_empty());
+    }
+    /// A secret is found as a form posts it, and each half of a private key's number whichever way round it stands; a kind of
+    /// which nothing was given is told.
+    #[test]
+    fn forms_and_numbers_are_found() {
+        let mut wanted = Wanted::default();
+        wanted.value(Kind::RegistrationSecret, "s", b"abc8Q~0123456789abcdef");
+        let number: Vec<u8> = (0..96).map(|at: u8| at.wrapping_mul(41).wrapping_add(7)).collect();
+        wanted.number(Kind::RegistrationKey, "p", &number);
+        let finder = wanted.finder().unwrap();
+        let forms = |bytes: &[u8]| {
+            let mut forms = Vec::new();
+            finder.find(bytes, |_, needle| forms.push(needle.form));
+            forms
+        };
+        assert_eq!(forms(b"..client_secret=abc8Q%7E0123456789abcdef&.."), ["as a form's field"]);
+        assert_eq!(forms(b"..abc8Q~0123456789abcdef.."), ["raw"]);
+        assert_eq!(forms(&number[48..]), ["half a number"]);
+        let backwards: Vec<u8> = number.iter().rev().copied().collect();
+        assert_eq!(forms(&backwards), ["half a number, backwards"; 2]);
+        assert_eq!(forms(hex::encode(&number).as_bytes()), ["hexadecimal"]);
+        assert_eq!(wanted.unknown(&[Kind::RegistrationKey, Kind::IssuedToken]), ["tokens as they are issued"]);
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::kind::Kind;
 use super::process::{self, Hit, Look, Place};
-use super::wanted::{Kind, Wanted};
+use super::wanted::Wanted;
 use super::{SETTLE, core_file};
 use crate::stopwatch::Stopwatch;
 
@@ -22,6 +23,8 @@ pub(crate) struct Watch {
     pub(crate) wanted: Wanted,
     /// Where images are written, if they can be.
     cores: Option<PathBuf>,
+    /// Faults are there on purpose.
+    pub(crate) seeded: bool,
     pub(crate) tally: Tally,
 }
 
@@ -37,8 +40,10 @@ pub(crate) struct Tally {
     pub(crate) found: BTreeMap<(Kind, Place), Found>,
     /// The longest that an unwrapped key stood in a buffer of a connection to the vault.
     pub(crate) in_passing: Duration,
-    /// What must be locked and was found elsewhere, in words.
-    pub(crate) leaks: BTreeSet<String>,
+    /// How long after its cause had ended the last of a kind was found, where that was looked at: so far gone, as it must be.
+    pub(crate) gone: BTreeMap<Kind, Duration>,
+    /// What was found where nothing of it may be, or when its cause was over, in words.
+    pub(crate) faults: BTreeSet<String>,
 }
 
 /// What was found of one kind in one place.
@@ -55,7 +60,7 @@ pub(crate) struct Found {
 
 impl Watch {
     pub(crate) fn new(name: &'static str, pid: u32, cores: Option<PathBuf>) -> Self {
-        Self { name, pid, wanted: Wanted::default(), cores, tally: Tally::default() }
+        Self { name, pid, wanted: Wanted::default(), cores, seeded: false, tally: Tally::default() }
     }
 
     /// Looks through the memory after this step; with `image`, through a core image too.
@@ -85,14 +90,49 @@ impl Watch {
             told.push_str(&format!(", {seen} in a core image of {} MiB", look.bytes >> 20));
         }
         println!("  {step:<62} {told}");
-        for leak in self.tally.leaks.iter().filter(|leak| leak.starts_with(&format!("{step}:"))).take(8) {
-            println!("    outside locked pages: {leak}");
+        for fault in self.tally.faults.iter().filter(|fault| fault.starts_with(step)).take(8) {
+            println!("    {}: {fault}", self.faults_are());
         }
         Ok(())
     }
 
+    /// Waits for the last of these kinds to go, now that what they were there for is over. What is still on the heap when the time is
+    /// up is a fault; a stack is written over as it comes.
+    pub(crate) async fn gone(&mut self, step: &str, kinds: &[Kind], patience: Duration) -> Result<()> {
+        let unknown = self.wanted.unknown(kinds);
+        ensure!(unknown.is_empty(), "{step}: nothing is known of {unknown:?}, so that it is gone would mean nothing");
+        let waited = Stopwatch::start();
+        loop {
+            let look = process::look(self.pid, &self.wanted.finder()?)?;
+            let left = |hit: &&Hit| kinds.contains(&hit.kind) && hit.place == Place::Heap;
+            let left: Vec<&Hit> = look.hits.iter().filter(left).collect();
+            for kind in kinds {
+                if left.iter().any(|hit| hit.kind == *kind) {
+                    self.tally.gone.insert(*kind, waited.elapsed());
+                } else {
+                    self.tally.gone.entry(*kind).or_default();
+                }
+            }
+            if left.is_empty() {
+                println!("  {step:<62} gone after {:.1} s", waited.elapsed().as_secs_f64());
+                return Ok(());
+            }
+            if waited.elapsed() > patience {
+                for hit in left {
+                    let (name, label) = (hit.kind.name(), self.wanted.label(hit.secret));
+                    let fault = format!("{step}: {name} ({label}): {} on the {}, after its cause", hit.form, hit.place);
+                    println!("    {}: {fault}", self.faults_are());
+                    self.tally.gone.remove(&hit.kind);
+                    self.tally.faults.insert(fault);
+                }
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
     /// The last look: what is still there although nobody calls.
-    pub(crate) async fn at_rest(&mut self) -> Result<()> {
+    pub(crate) async fn at_rest(&mut self, must_be_known: &[Kind]) -> Result<()> {
         tokio::time::sleep(SETTLE).await;
         self.tally.found.values_mut().for_each(|found| found.left = 0);
         self.after(&format!("nobody calls for {} s", SETTLE.as_secs()), true).await?;
@@ -101,12 +141,19 @@ impl Watch {
             self.tally.found.entry((hit.kind, hit.place.clone())).or_default().left += 1;
         }
         ensure!(look.bytes > 0, "nothing could be read");
+        // Each of these was made on the way: of which there is none, it was not learnt, and not searched for.
+        let unknown = self.wanted.unknown(must_be_known);
+        ensure!(unknown.is_empty(), "{}: of these nothing was searched for: {}", self.name, unknown.join(", "));
         // What could not be read was not searched: to call that clean would be to guess. A mapping that went while it was read is
         // not there the next time.
         let again = process::look(self.pid, &self.wanted.finder()?)?;
         let unread = unread(&look, &again);
         ensure!(unread.is_empty(), "{}: readable memory that could not be read: {}", self.name, unread.join(", "));
         Ok(())
+    }
+
+    const fn faults_are(&self) -> &'static str {
+        if self.seeded { "found, as it must be" } else { "FAULT" }
     }
 
     fn judge(&mut self, step: &str, look: &Look) -> usize {
@@ -119,9 +166,9 @@ impl Watch {
         for hit in look.hits.iter().filter(|hit| hit.place != Place::Locked) {
             *here.entry((hit.kind, hit.place.clone())).or_default() += 1;
             tally.found.entry((hit.kind, hit.place.clone())).or_default().forms.insert(hit.form);
-            if hit.kind.must_be_locked() {
+            if !hit.kind.may_stand(&hit.place) {
                 let label = self.wanted.label(hit.secret);
-                tally.leaks.insert(format!(
+                tally.faults.insert(format!(
                     "{}: {} ({label}): {} on the {}",
                     step,
                     hit.kind.name(),
