@@ -8,6 +8,7 @@ mod page;
 mod query;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -20,7 +21,8 @@ use http::header::{
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderValue, StatusCode};
-use service::{ConsentAnswer, Refusal, Service, SignInAnswer, Started, WhatNext};
+use service::{ConsentAnswer, Refusal, Service, SignInAnswer, Started, WhatNext, consent_of};
+use tokio::time::timeout;
 
 use self::query::Query;
 
@@ -32,12 +34,15 @@ pub const CONSENT: &str = "/entra/consent";
 pub const SIGN_IN: &str = "/entra/sign-in";
 const STYLE: &str = "/entra/style.css";
 
-/// The cookie that ties a browser to the consent it began. The prefix has browsers hold it to this very host and to TLS.
-const COOKIE_NAME: &str = "__Host-byokd-entra";
+/// The cookie that ties a browser to a consent it began; the consent's own name follows, so that two at once do not overwrite each other's.
+/// The prefix has browsers hold it to this very host and to TLS.
+const COOKIE_NAME: &str = "__Host-byokd-entra-";
 /// The cookie that shows that a form was sent by the page that we gave this browser. No other site's form brings it along.
 const FORM_COOKIE: &str = "__Host-byokd-entra-form";
 /// The most bytes of a form: two texts of 43 letters.
 const LONGEST_FORM: usize = 1024;
+/// How long the form may take once its head is here: as long as a head.
+const FORM_WAIT: Duration = Duration::from_secs(5);
 /// As long as a consent lives.
 const COOKIE_SECONDS: u32 = 15 * 60;
 /// Nothing but our own style; no script, no frame, and no form but the first page's own.
@@ -55,17 +60,23 @@ pub fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
+/// The first page's policy. Chromium holds every address that a form's answer is redirected to against `form-action`, to the end of the chain:
+/// first the directory's sign-in, and from there the tenant's own identity provider, which stands on a host that nobody here knows. With
+/// the sign-in's host alone such a tenant's admin would press the button and see nothing happen. Hence any host over TLS; what is posted to
+/// is written into the page by us alone.
+fn start_policy() -> String {
+    POLICY.replace("form-action 'none'", "form-action 'self' https:")
+}
+
 /// What is about to be connected, and to whom. Whoever only looks (a link preview, somebody to whom the address was sent) uses no ticket up.
 async fn start(State(service): State<Arc<Service>>, request: Request) -> Response {
     let ticket = Query::of(&request).take("ticket").unwrap_or_default();
-    match service.look_at_consent(&ticket).await {
+    // Another start page may be open in this browser: its form stays good.
+    match service.look_at_consent(&ticket, cookie(&request, FORM_COOKIE)).await {
         Ok(shown) => {
             let mut response = html(StatusCode::OK, page::start(&shown.workspace, &shown.tenant, &ticket, &shown.form));
-            // Browsers hold what a form's answer leads on to against this as well.
-            let policy =
-                POLICY.replace("form-action 'none'", &format!("form-action 'self' https://{}", shown.login_host));
             response.headers_mut().remove(CONTENT_SECURITY_POLICY);
-            add(&mut response, CONTENT_SECURITY_POLICY, &policy);
+            add(&mut response, CONTENT_SECURITY_POLICY, &start_policy());
             let form = shown.form;
             let cookie =
                 format!("{FORM_COOKIE}={form}; Path=/; Max-Age={COOKIE_SECONDS}; Secure; HttpOnly; SameSite=Strict");
@@ -79,19 +90,27 @@ async fn start(State(service): State<Arc<Service>>, request: Request) -> Respons
 /// Somebody read that and goes on.
 async fn begin(State(service): State<Arc<Service>>, request: Request) -> Response {
     let cookie = cookie(&request, FORM_COOKIE).map(str::to_owned);
-    let body = axum::body::to_bytes(request.into_body(), LONGEST_FORM).await.unwrap_or_default();
-    let form = Query::parse(std::str::from_utf8(&body).unwrap_or_default());
+    let form = form(request.into_body()).await;
     let ticket = form.take("ticket").unwrap_or_default();
     match service.open_consent(&ticket, form.take("form").as_deref(), cookie.as_deref()).await {
-        Ok(Started { session, go_to }) => {
+        Ok(Started { session, consent, go_to }) => {
             let mut response = redirect(&go_to);
-            let cookie =
-                format!("{COOKIE_NAME}={session}; Path=/; Max-Age={COOKIE_SECONDS}; Secure; HttpOnly; SameSite=Lax");
-            add(&mut response, SET_COOKIE, &cookie);
+            add(&mut response, SET_COOKIE, &session_cookie(&consent, &session, COOKIE_SECONDS));
             response
         }
         Err(refusal) => refused(&refusal, StatusCode::BAD_REQUEST),
     }
+}
+
+/// What a form says. One that is too long, or does not come in time, says nothing.
+async fn form(body: Body) -> Query {
+    let read = timeout(FORM_WAIT, axum::body::to_bytes(body, LONGEST_FORM)).await;
+    let read = read.map(Result::unwrap_or_default).unwrap_or_default();
+    Query::parse(std::str::from_utf8(&read).unwrap_or_default())
+}
+
+fn session_cookie(consent: &str, session: &str, seconds: u32) -> String {
+    format!("{COOKIE_NAME}{consent}={session}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Lax")
 }
 
 async fn came_back(State(service): State<Arc<Service>>, request: Request) -> Response {
@@ -101,7 +120,7 @@ async fn came_back(State(service): State<Arc<Service>>, request: Request) -> Res
         error: query.error(),
         tenant: query.take("tenant"),
     };
-    match service.consent_came_back(session(&request), answer).await {
+    match service.consent_came_back(session(&request, &answer.state), answer).await {
         Ok(WhatNext::SignIn { go_to }) => redirect(&go_to),
         Ok(WhatNext::ReadBack { workspace, code }) => html(StatusCode::OK, page::read_back(&workspace, &code)),
         Err(refusal) => refused(&refusal, StatusCode::BAD_REQUEST),
@@ -112,12 +131,15 @@ async fn signed_in(State(service): State<Arc<Service>>, request: Request) -> Res
     let query = Query::of(&request);
     let answer =
         SignInAnswer { state: query.take("state").unwrap_or_default(), error: query.error(), code: query.take("code") };
-    let mut response = match service.owner_signed_in(session(&request), answer).await {
+    let (consent, session) = (consent_of(&answer.state).map(str::to_owned), session(&request, &answer.state));
+    let mut response = match service.owner_signed_in(session, answer).await {
         Ok(proven) => html(StatusCode::OK, page::proven(&proven.workspace, &proven.tenant)),
         Err(refusal) => refused(&refusal, StatusCode::BAD_REQUEST),
     };
     // It is over, one way or the other.
-    add(&mut response, SET_COOKIE, &format!("{COOKIE_NAME}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax"));
+    if let Some(consent) = consent {
+        add(&mut response, SET_COOKIE, &session_cookie(&consent, "", 0));
+    }
     response
 }
 
@@ -127,9 +149,9 @@ async fn style() -> Response {
     response
 }
 
-/// The session a browser shows, if it shows one.
-fn session(request: &Request) -> Option<&str> {
-    cookie(request, COOKIE_NAME)
+/// The session that a browser shows for the consent of this state, if it shows one.
+fn session<'a>(request: &'a Request, state: &str) -> Option<&'a str> {
+    cookie(request, &format!("{COOKIE_NAME}{}", consent_of(state)?))
 }
 
 fn cookie<'a>(request: &'a Request, wanted: &str) -> Option<&'a str> {
@@ -175,5 +197,21 @@ fn guarded(status: StatusCode, body: Body) -> Response {
 fn add(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().append(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Somebody who announces a form and never sends it holds a connection no longer than one who never sends a head.
+    #[tokio::test(start_paused = true)]
+    async fn a_form_that_does_not_come_is_not_waited_for() {
+        let began = tokio::time::Instant::now();
+        let never = futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        assert_eq!(form(Body::from_stream(never)).await.take("ticket"), None);
+        assert_eq!(began.elapsed(), FORM_WAIT);
+        assert_eq!(form(Body::from("ticket=a&form=b")).await.take("ticket").as_deref(), Some("a"));
+        assert_eq!(form(Body::from(format!("ticket=a&form={}", "b".repeat(1_024)))).await.take("ticket"), None);
     }
 }

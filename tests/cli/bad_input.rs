@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::byok::v1 as pb;
+use domain::tenant_input::PERSONAL_ACCOUNTS;
 use serde_json::Value;
 use testkit::HandClock;
 use tonic_types::StatusExt;
@@ -233,7 +234,7 @@ const NO_KEY_IDENTIFIERS: [&str; 28] = [
 ];
 
 /// Every key identifier that is none is refused by every call that takes one, before any vault or directory is asked anything; and so are
-/// a key store that is not supported and a tenant that is no GUID.
+/// a key store that is not supported, a tenant that is everybody's or none, and a domain where none is looked up.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_key_identifier_reaches_no_vault() {
     let admin = Admin::new().await;
@@ -245,6 +246,9 @@ async fn what_is_no_key_identifier_reaches_no_vault() {
         ("https://pool.managedhsm.azure.net/keys/k", TENANT, pb::Reason::ProviderUnsupported),
         (KEY, "contoso.onmicrosoft.com", pb::Reason::TenantInvalid),
         (KEY, "", pb::Reason::TenantInvalid),
+        (KEY, "common", pb::Reason::TenantInvalid),
+        (KEY, PERSONAL_ACCOUNTS, pb::Reason::TenantInvalid),
+        (KEY, "https://contoso.sharepoint.com/", pb::Reason::TenantInvalid),
     ];
     for (identifier, tenant, reason) in invalid.chain(more) {
         let (name, key_identifier, tenant_id) =
@@ -273,4 +277,12 @@ async fn what_is_no_key_identifier_reaches_no_vault() {
         .refused(&configure("https://contoso.vault.azure.net.evil.example/keys/k"), "KEY_IDENTIFIER_INVALID", CALLER)
         .await;
     admin.refused(&configure("https://pool.managedhsm.azure.net/keys/k"), "PROVIDER_UNSUPPORTED", CALLER).await;
+    for verb in ["configure", "test", "replace"] {
+        for typed in ["contoso.com", PERSONAL_ACCOUNTS] {
+            let line = format!("key {verb} acme --key-identifier {KEY} --tenant {typed}");
+            admin.refused(&line, "TENANT_INVALID", CALLER).await;
+            let said = admin.run(&line).await.stderr;
+            assert!(said.contains("type the Tenant ID") && said.contains("byokctl tenant look-up"), "{said}");
+        }
+    }
 }

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use crate::program::Byokctl;
+use domain::credential::CERTIFICATE_LASTS;
+use domain::tenant_input::PERSONAL_ACCOUNTS;
+use domain::usage::parse_time;
+
+use crate::program::{Byokctl, ended, names};
 use crate::site::{Site, TENANT};
 
 const CLIENT: &str = "11111111-2222-4333-8444-555555555555";
@@ -39,7 +43,8 @@ async fn what_is_pasted_by_mistake_is_told_apart() {
         (&add("--expires 2001-01-01"), SECRET, "CREDENTIAL_EXPIRED", "expired"),
         (&usual.replace(CLIENT, "my-app"), SECRET, "REQUEST_INVALID", "Application (client) ID"),
         (&usual.replace(TENANT, "contoso.com"), SECRET, "TENANT_INVALID", "domain"),
-        (&usual.replace(TENANT, "https://example.com/x"), SECRET, "TENANT_INVALID", "Directory (tenant) ID"),
+        (&usual.replace(TENANT, "https://example.com/x"), SECRET, "TENANT_INVALID", "type the Tenant ID"),
+        (&usual.replace(TENANT, PERSONAL_ACCOUNTS), SECRET, "TENANT_INVALID", "personal Microsoft accounts"),
         (&usual.replace(&format!("--tenant {TENANT}"), ""), SECRET, "TENANT_INVALID", "name the tenant"),
     ] {
         let ended = ctl.feed(&words(line), input.as_bytes()).await;
@@ -86,10 +91,15 @@ async fn a_rotation_with_two_slots() {
     let in_use = ctl.run(&["tenant", "credential", "remove", &first]).await.bad(2);
     assert!(in_use.stderr.contains("[CREDENTIAL_IN_USE"), "{}", in_use.stderr);
 
+    // Where nothing else is said, the public part goes where the admin is, under the workspace's name; it lasts twelve months.
     let pem = out.path().join("byokd-acme.pem");
-    let path = pem.to_str().unwrap();
-    let make = ["tenant", "credential", "make-certificate", "acme", "--client-id", CLIENT, "-o", path];
-    let made = ctl.run(&[&make[..], &["--output", "json"]].concat()).await.good().json();
+    let make = ["tenant", "credential", "make-certificate", "acme", "--client-id", CLIENT];
+    let here = ctl.command(&[&make[..], &["--output", "json"]].concat()).current_dir(out.path()).spawn().unwrap();
+    let made = ended(here).await.good().json();
+    assert_eq!(names(out.path()), ["byokd-acme.pem"]);
+    let [made_at, until] = ["create_time", "expire_time"].map(|time| parse_time(made[time].as_str().unwrap()).unwrap());
+    assert_eq!(until, made_at.saturating_add(CERTIFICATE_LASTS));
+    let make = [&make[..], &["-o", pem.to_str().unwrap()]].concat();
     let text = std::fs::read_to_string(&pem).unwrap();
     assert!(text.starts_with("-----BEGIN CERTIFICATE-----\n") && !text.contains("PRIVATE"), "{text}");
     assert_eq!(made["kind"], "CERTIFICATE");

@@ -81,3 +81,27 @@ async fn a_disconnected_key_says_so() {
     let restored = ctl.run(&["key", "restore", "acme"]).await.bad(3);
     assert!(restored.stderr.contains("RECONNECT_FIRST"), "{}", restored.stderr);
 }
+
+/// Where domains are looked up, a key's directory and a registration's are named by one as well, or by an id however it was copied; the
+/// directory of personal accounts is nobody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keys_directory_is_named_as_one_types_it() {
+    let site = site().await;
+    site.vault.create_key(&Site::key());
+    let ctl = Byokctl::of(&site);
+    let add = |tenant| {
+        let line =
+            ["tenant", "credential", "add-secret", "acme", "--client-id", "11111111-2222-4333-8444-555555555555"];
+        [&line[..], &["--expires", "2030-01-01", "--tenant", tenant, "--output", "json"]].concat()
+    };
+    let braces = format!("{{{TENANT}}}");
+    for typed in ["contoso.com", &braces] {
+        let line = ["key", "configure", "acme", "--key-identifier", KEY, "--tenant", typed, "--output", "json"];
+        assert_eq!(ctl.run(&line).await.good().json()["tenant_id"], TENANT, "{typed}");
+        let added = ctl.feed(&add(typed), b"canary8Q~0123456789abcdefWXYZ").await.good().json();
+        assert_eq!(added["tenant_id"], TENANT, "{typed}");
+    }
+    let refused =
+        ctl.feed(&add(domain::tenant_input::PERSONAL_ACCOUNTS), b"canary8Q~0123456789abcdefWXYZ").await.bad(2);
+    assert!(refused.stderr.contains("[TENANT_INVALID"), "{}", refused.stderr);
+}

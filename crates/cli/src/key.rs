@@ -25,7 +25,7 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
                 name: name::key(&workspace),
                 key_identifier,
                 key_name: key_name.unwrap_or_default(),
-                tenant_id: tenant.to_string(),
+                tenant_id: tenant,
                 lease: lease.map(client::whole_seconds),
                 follow_new_versions,
                 newest_version_counts,
@@ -138,7 +138,7 @@ pub(crate) async fn run(global: &Global, verb: KeyVerb) -> Result<(), Failure> {
                 name: name::key(&workspace),
                 key_identifier,
                 key_name: key_name.unwrap_or_default(),
-                tenant_id: tenant.to_string(),
+                tenant_id: tenant,
                 validate_only: dry_run,
             };
             guarded::replace(global, request, no_wait).await

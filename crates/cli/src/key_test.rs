@@ -20,7 +20,7 @@ pub(crate) async fn run(global: &Global, workspace: &WorkspaceId, candidate: Can
         name: name::key(workspace),
         key_identifier: candidate.key_identifier.unwrap_or_default(),
         key_name: candidate.key_name.unwrap_or_default(),
-        tenant_id: candidate.tenant.map(|tenant| tenant.to_string()).unwrap_or_default(),
+        tenant_id: candidate.tenant.unwrap_or_default(),
     };
     let client = connect(global).await?;
     let mut teller = Teller::new(global.output);

@@ -33,7 +33,7 @@ pub use control::{
     ReplaceKey, ReplacementStarted, RotateDataKeys, RotateKey, RotationStarted, ScheduleEnforcement, Selected,
     SelectedApp, SelectionState, SelectionWatch, SignInAnswer, Stage, Started, StillNeeded, TenantStatus,
     TestConfiguration, TestEvent, TestRun, UpdateCaller, UsagePage, Validation, VersionInUse, WhatNext, WorkspacePage,
-    WrappedKey,
+    WrappedKey, consent_of,
 };
 pub use data::{BatchSealed, DecryptStream, EncryptStream, ItemToOpen, ItemToSeal, Opened, ReEncrypted, Sealed};
 pub use keys::control::LATE as LONGEST_NAP;

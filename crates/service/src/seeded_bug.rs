@@ -169,12 +169,18 @@ pub enum SeededBug {
     AnyBrowser,
     /// The browser that comes back from consent has proven the tenant.
     ComingBackProves,
+    /// The code that an admin is shown is of the newest consent, whichever they came back from.
+    CodeOfTheNewest,
     /// Any code is the one that the admin was shown.
     AnyCode,
     /// A disconnected key is restored by the switch alone.
     RestoredUnproven,
     /// A sign-in that was under way when its workspace was disconnected proves the directory all the same.
     DisconnectionOvertaken,
+    /// A sign-in that was under way when its workspace was disconnected proves the directory once somebody has named it again.
+    NamingAgainOverlooked,
+    /// Of two start pages that a browser has open, only the one that it opened last goes on.
+    NewestPageAlone,
     /// Who only asks what a replacement would take claims the keys by that.
     PlanProves,
     /// A workspace on its own registration is told about the platform's app.

@@ -43,7 +43,7 @@ impl Site {
 
     async fn open(&self, start_url: &str) -> Result<Started, Refusal> {
         let ticket = parameter(start_url, "ticket");
-        let form = self.world.service.look_at_consent(&ticket).await?.form;
+        let form = self.world.service.look_at_consent(&ticket, None).await?.form;
         self.world.service.open_consent(&ticket, Some(&form), Some(&form)).await
     }
 
@@ -74,7 +74,7 @@ impl Site {
     /// Owner's consent and sign-in, to the end.
     async fn prove(&self) {
         let begun = self.begin(TENANT).await;
-        let Started { session, go_to } = self.open(&begun.start_url).await.unwrap();
+        let Started { session, go_to, .. } = self.open(&begun.start_url).await.unwrap();
         let to = signs_in(self.back(Some(&session), &go_to).await);
         assert_eq!(self.sign_in(&session, &to, TENANT).await.map(|proven| proven.tenant).unwrap(), TENANT);
     }
@@ -111,7 +111,7 @@ async fn an_owner_proves_a_directory_by_consent_and_sign_in() {
     assert!(begun.start_url.starts_with("https://keys.example/entra/start?ticket="), "{}", begun.start_url);
     assert!(begun.command.starts_with("az ad sp create --id "));
     assert_eq!(site.state().await, [(TENANT.to_owned(), "NAMED")]);
-    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let Started { session, go_to, .. } = site.open(&begun.start_url).await.unwrap();
     let to = signs_in(site.back(Some(&session), &go_to).await);
     assert_eq!(site.state().await, [(TENANT.to_owned(), "CAME_BACK")]);
     let proven = site.sign_in(&session, &to, TENANT).await.map(|proven| proven.workspace);
@@ -136,9 +136,22 @@ async fn another_admins_consent_is_read_back() {
     let link = complete(&code.to_lowercase().replace('-', " ")).await.unwrap();
     assert_eq!((link.standing.as_str(), link.proof()), ("CAME_BACK", None));
     assert_eq!(why(complete(&code).await), Reason::ConsentNotUnderWay, "once");
-    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let Started { session, go_to, .. } = site.open(&begun.start_url).await.unwrap();
     site.sign_in(&session, &go_to, TENANT).await.map(drop).unwrap();
     assert_eq!(site.state().await, [(TENANT.to_owned(), "PROVEN")]);
+}
+
+/// Of two consents for one directory each admin is shown the code of the one they came back from, whichever was begun first.
+#[tokio::test]
+async fn a_code_is_of_the_consent_that_came_back() {
+    for (site, mixed) in [(Site::new().await, false), (Site::with_bug(SeededBug::CodeOfTheNewest).await, true)] {
+        let (first, second) = (site.begin(TENANT).await, site.begin(TENANT).await);
+        let (_, of_second) = reads_back(site.back(None, &second.consent_url).await);
+        let (_, of_first) = reads_back(site.back(None, &first.consent_url).await);
+        let complete = async |code: &str| site.world.service.complete_consent(&site.acme.may_connect(), code).await;
+        assert_eq!(complete(&of_second).await.is_err(), mixed, "the seeded bug gives the newest another code");
+        assert!(complete(&of_first).await.is_ok());
+    }
 }
 
 /// A code is eight letters and five tries: nobody guesses it.
@@ -191,7 +204,7 @@ async fn a_forged_answer_is_refused_and_counted() {
 async fn a_replayed_answer_is_refused() {
     for (site, again) in [(Site::new().await, false), (Site::with_bug(SeededBug::ConsentReplayed).await, true)] {
         let begun = site.begin(TENANT).await;
-        let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+        let Started { session, go_to, .. } = site.open(&begun.start_url).await.unwrap();
         signs_in(site.back(Some(&session), &go_to).await);
         assert_eq!(site.back(Some(&session), &go_to).await.is_ok(), again);
         assert_eq!(why(site.open(&begun.start_url).await), Reason::ConsentStateUnknown, "a ticket, too");
@@ -204,7 +217,7 @@ async fn an_answer_in_another_browser_is_refused() {
     for session in [None, Some("made up")] {
         let site = Site::new().await;
         let begun = site.begin(TENANT).await;
-        let Started { session: owners, go_to } = site.open(&begun.start_url).await.unwrap();
+        let Started { session: owners, go_to, .. } = site.open(&begun.start_url).await.unwrap();
         assert_eq!(why(site.back(session, &go_to).await), Reason::ConsentOtherBrowser);
         assert_eq!(why(site.back(Some(&owners), &go_to).await), Reason::ConsentStateUnknown, "it ended");
         assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
@@ -222,13 +235,13 @@ async fn an_answer_in_another_browser_is_refused() {
 async fn only_the_owners_own_sign_in_proves() {
     let site = Site::new().await;
     let begun = site.begin(TENANT).await;
-    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let Started { session, go_to, .. } = site.open(&begun.start_url).await.unwrap();
     let to = signs_in(site.back(Some(&session), &go_to).await);
     assert_eq!(why(site.sign_in("another", &to, TENANT).await), Reason::ConsentOtherBrowser);
     assert_eq!(why(site.sign_in(&session, &to, TENANT).await), Reason::ConsentStateUnknown);
 
     let begun = site.begin(TENANT).await;
-    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let Started { session, go_to, .. } = site.open(&begun.start_url).await.unwrap();
     let to = signs_in(site.back(Some(&session), &go_to).await);
     assert_eq!(why(site.sign_in(&session, &to, OTHER).await), Reason::ConsentOtherTenant);
     assert_eq!(site.state().await, [(TENANT.to_owned(), "CAME_BACK")]);
@@ -243,7 +256,7 @@ async fn coming_back_proves_nothing() {
         [(Site::new().await, "CAME_BACK"), (Site::with_bug(SeededBug::ComingBackProves).await, "PROVEN")]
     {
         let begun = site.begin(TENANT).await;
-        let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+        let Started { session, go_to, .. } = site.open(&begun.start_url).await.unwrap();
         signs_in(site.back(Some(&session), &go_to).await);
         assert_eq!(site.state().await, [(TENANT.to_owned(), state)]);
     }
@@ -257,7 +270,7 @@ async fn a_refusal_and_another_directory_are_told_as_such() {
         [(Some("access_denied"), TENANT, Reason::ConsentDeclined), (None, OTHER, Reason::ConsentOtherTenant)]
     {
         let begun = site.begin(TENANT).await;
-        let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+        let Started { session, go_to, .. } = site.open(&begun.start_url).await.unwrap();
         let answer = ConsentAnswer {
             error: error.map(str::to_owned),
             tenant: Some(tenant.to_owned()),
@@ -278,10 +291,11 @@ async fn a_start_address_begins_nothing_by_being_opened() {
         let begun = site.begin(TENANT).await;
         let ticket = parameter(&begun.start_url, "ticket");
         for _ in 0..2 {
-            let shown = site.world.service.look_at_consent(&ticket).await.map(|shown| (shown.workspace, shown.tenant));
+            let shown =
+                site.world.service.look_at_consent(&ticket, None).await.map(|shown| (shown.workspace, shown.tenant));
             assert_eq!(shown.unwrap(), ("A customer".to_owned(), TENANT.to_owned()));
         }
-        let ours = site.world.service.look_at_consent(&ticket).await.map(|shown| shown.form).unwrap();
+        let ours = site.world.service.look_at_consent(&ticket, None).await.map(|shown| shown.form).unwrap();
         let sent = site.world.service.open_consent(&ticket, form, form.map(|_| ours.as_str())).await;
         assert_eq!(why(sent), Reason::ConsentOtherBrowser);
         assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
@@ -293,12 +307,69 @@ async fn a_start_address_begins_nothing_by_being_opened() {
     assert!(sent.is_ok(), "the seeded fault");
 }
 
+/// Whether a browser with two start pages open goes on from the older one, after the newer one's cookie took the place of its own.
+async fn the_older_page_goes_on(site: &Site) -> bool {
+    let tickets =
+        [site.begin(TENANT).await, site.begin(TENANT).await].map(|begun| parameter(&begun.start_url, "ticket"));
+    let look = async |ticket: &str, shown: Option<&str>| {
+        site.world.service.look_at_consent(ticket, shown).await.map(|shown| shown.form).unwrap()
+    };
+    let older = look(&tickets[0], None).await;
+    let newer = look(&tickets[1], Some(&older)).await;
+    site.world.service.open_consent(&tickets[0], Some(&older), Some(&newer)).await.is_ok()
+}
+
+/// Of two start pages in a browser each goes on; what a cookie says that no page of ours gave is not taken over. A form that another page sent
+/// ends the consent of its ticket, and no other of the same workspace and directory.
+#[tokio::test]
+async fn two_start_pages_leave_each_other_alone() {
+    let site = Site::new().await;
+    assert!(the_older_page_goes_on(&site).await);
+    let bug = Site::with_bug(SeededBug::NewestPageAlone).await;
+    assert!(!the_older_page_goes_on(&bug).await, "the seeded bug was not found");
+
+    let (first, second) = (site.begin(TENANT).await, site.begin(TENANT).await);
+    let ticket = parameter(&first.start_url, "ticket");
+    for made_up in ["theirs", "", &"<".repeat(43)] {
+        let form = site.world.service.look_at_consent(&ticket, Some(made_up)).await.map(|shown| shown.form).unwrap();
+        assert!(form != made_up && form.len() == 43, "{form}");
+    }
+    assert_eq!(why(site.world.service.open_consent(&ticket, None, None).await), Reason::ConsentOtherBrowser);
+    assert_eq!(why(site.open(&first.start_url).await), Reason::ConsentStateUnknown, "it ended");
+    let Started { session, go_to, consent } = site.open(&second.start_url).await.unwrap();
+    assert_eq!(service::consent_of(&parameter(&go_to, "state")), Some(consent.as_str()), "its answer finds its cookie");
+    let to = signs_in(site.back(Some(&session), &go_to).await);
+    assert_eq!(service::consent_of(&parameter(&to, "state")), Some(consent.as_str()));
+    site.sign_in(&session, &to, TENANT).await.map(drop).unwrap();
+}
+
+/// A client that hangs up changes nothing about it: what ended its consent is recorded.
+#[tokio::test]
+async fn a_refusal_is_recorded_without_its_client() {
+    let site = Site::new().await;
+    let begun = site.begin(TENANT).await;
+    let ticket = parameter(&begun.start_url, "ticket");
+    tokio::select! {
+        biased;
+        _ = site.world.service.open_consent(&ticket, Some("theirs"), None) => panic!("it does not wait for the ledger"),
+        () = std::future::ready(()) => {}
+    }
+    for _ in 0..1_000 {
+        if site.names().await.last().unwrap() == "tenant.consent_refused" {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
+    assert_eq!(why(site.open(&begun.start_url).await), Reason::ConsentStateUnknown, "it ended");
+}
+
 /// A consent lives for a quarter of an hour, by a clock that nobody sets back.
 #[tokio::test]
 async fn a_consent_ends_after_a_quarter_of_an_hour() {
     let site = Site::new().await;
     let (begun, later) = (site.begin(TENANT).await, site.begin(TENANT).await);
-    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let Started { session, go_to, .. } = site.open(&begun.start_url).await.unwrap();
     site.world.clock.advance(Duration::from_secs(15 * 60));
     assert_eq!(why(site.back(Some(&session), &go_to).await), Reason::ConsentStateUnknown);
     assert_eq!(why(site.open(&later.start_url).await), Reason::ConsentStateUnknown);
@@ -366,38 +437,94 @@ async fn what_was_disconnected_is_proven_anew() {
     }
 }
 
+/// What is done after a disconnection, while a sign-in that was begun before it is under way still.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    NamedAgain,
+    ProvenByTag,
+}
+
 /// Whether a directory is proven by a sign-in that was under way when its workspace was disconnected.
-async fn disconnection_is_overtaken(site: Site) -> bool {
+async fn disconnection_is_overtaken(site: Site, then: Then) -> bool {
+    site.acme.connect_key().await;
     let begun = site.begin(TENANT).await;
-    let Started { session, go_to } = site.open(&begun.start_url).await.unwrap();
+    let Started { session, go_to, .. } = site.open(&begun.start_url).await.unwrap();
     let to = signs_in(site.back(Some(&session), &go_to).await);
     let held = site.directory.hold_codes().await;
     let disconnected = async {
         site.directory.code_is_shown().await;
         site.world.service.disconnect(&site.acme.may_disconnect()).await.unwrap();
+        match then {
+            Then::Nothing => {}
+            Then::NamedAgain => drop(site.begin(TENANT).await),
+            Then::ProvenByTag => {
+                site.acme.prove_ownership().await;
+                assert!(site.acme.test_key().await.unwrap().passed());
+            }
+        }
         drop(held);
     };
     let (signed_in, ()) = tokio::join!(site.sign_in(&session, &to, TENANT), disconnected);
-    let state = site.state().await;
-    match signed_in {
-        Ok(_) => assert_eq!(state, [(TENANT.to_owned(), "PROVEN")]),
-        Err(ref refusal) => {
-            assert_eq!(refusal.reason(), Reason::ConsentStateUnknown);
-            assert_eq!(state, [(TENANT.to_owned(), "DISCONNECTED")]);
-            assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
-            site.prove().await;
-            assert_eq!(site.state().await, [(TENANT.to_owned(), "PROVEN")], "begun anew, it proves");
-        }
+    let status = site.world.service.read_connection(&site.acme.may_read_connection(), false).await.unwrap();
+    assert_eq!(status.tenants[0].link.is_signed_in(), signed_in.is_ok());
+    if let Err(refusal) = &signed_in {
+        assert_eq!(refusal.reason(), Reason::ConsentStateUnknown);
+        let stands = match then {
+            Then::Nothing => "DISCONNECTED",
+            Then::NamedAgain => "NAMED",
+            Then::ProvenByTag => "PROVEN",
+        };
+        assert_eq!(site.state().await, [(TENANT.to_owned(), stands)]);
+        assert_eq!(site.names().await.last().unwrap(), "tenant.consent_refused");
+        site.prove().await;
+        assert_eq!(site.state().await, [(TENANT.to_owned(), "PROVEN")], "begun anew, it proves");
     }
     signed_in.is_ok()
 }
 
-/// What was begun before a disconnection proves nothing after it, however long the directory took.
+/// What was begun before a disconnection proves nothing after it, however long the directory took, and whoever named the directory again or
+/// proved it by the key's tag meanwhile: that was not for what was begun before.
 #[tokio::test]
 async fn a_sign_in_does_not_overtake_a_disconnection() {
-    assert!(!disconnection_is_overtaken(Site::new().await).await);
-    let bug = Site::with_bug(SeededBug::DisconnectionOvertaken).await;
-    assert!(disconnection_is_overtaken(bug).await, "the seeded bug was not found");
+    for then in [Then::Nothing, Then::NamedAgain, Then::ProvenByTag] {
+        assert!(!disconnection_is_overtaken(Site::new().await, then).await);
+        let bug = Site::with_bug(SeededBug::DisconnectionOvertaken).await;
+        assert!(disconnection_is_overtaken(bug, then).await, "the seeded bug was not found");
+        let bug = Site::with_bug(SeededBug::NamingAgainOverlooked).await;
+        assert_eq!(disconnection_is_overtaken(bug, then).await, then != Then::Nothing, "the seeded bug was not found");
+    }
+}
+
+/// What names one directory is taken for a key's as it is for a connection's: an id however it was copied, an address that names it, a domain,
+/// which is looked up. What names none, or everybody's, is refused.
+#[tokio::test]
+async fn a_keys_directory_is_named_in_any_words() {
+    let site = Site::new().await;
+    site.world.vault.create_key(&site.acme.key());
+    let configure = async |typed: String| {
+        let request = ConfigureKey { tenant_id: typed, ..site.acme.request() };
+        site.acme.configure(request).await.map(|configured| configured.config.tenant.to_string())
+    };
+    for typed in [
+        TENANT.to_uppercase(),
+        format!(" {{{TENANT}}} "),
+        format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
+        format!("https://portal.azure.com/#@{TENANT}/resource/x"),
+        "Contoso.com".to_owned(),
+    ] {
+        assert_eq!(configure(typed.clone()).await.unwrap(), TENANT, "{typed}");
+    }
+    for (typed, reason) in [
+        ("", Reason::TenantInvalid),
+        ("organizations", Reason::TenantInvalid),
+        (domain::tenant_input::PERSONAL_ACCOUNTS, Reason::TenantInvalid),
+        ("ann@contoso.com", Reason::TenantInvalid),
+        ("https://contoso.com/", Reason::TenantInvalid),
+        ("nobody.example", Reason::EntraTenantUnknown),
+    ] {
+        assert_eq!(why(configure(typed.to_owned()).await), reason, "{typed}");
+    }
 }
 
 /// Where a sign-in is asked for, a key that was let go of comes back after one, and not by the tag alone.

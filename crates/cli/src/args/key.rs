@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
-use domain::{AppId, KeyVersionId, TenantId, WorkspaceId};
+use domain::{AppId, KeyVersionId, WorkspaceId};
 
 use super::names::{AppName, DataKeyName, age, app, data_key, lease, workspace};
 
@@ -21,9 +21,9 @@ pub(crate) enum KeyVerb {
         /// The key's name, if --key-identifier is a vault's URI
         #[arg(long, value_name = "NAME")]
         key_name: Option<String>,
-        /// The Tenant ID of the vault's directory
-        #[arg(long, value_name = "GUID")]
-        tenant: TenantId,
+        /// The vault's directory: its Tenant ID, or one of its domains
+        #[arg(long, value_name = "TENANT")]
+        tenant: String,
         /// The longest time a data key is used after the vault last said yes, 1s to 300s
         #[arg(long, value_name = "SECONDS", value_parser = lease)]
         lease: Option<Duration>,
@@ -167,9 +167,9 @@ pub(crate) enum KeyVerb {
         /// The key's name, if --key-identifier is a vault's URI
         #[arg(long, value_name = "NAME")]
         key_name: Option<String>,
-        /// The Tenant ID of the vault's directory
-        #[arg(long, value_name = "GUID")]
-        tenant: TenantId,
+        /// The vault's directory: its Tenant ID, or one of its domains
+        #[arg(long, value_name = "TENANT")]
+        tenant: String,
         /// Only show what it would take
         #[arg(long)]
         dry_run: bool,
@@ -216,9 +216,9 @@ pub(crate) struct Candidate {
     /// The key's name, if --key-identifier is a vault's URI
     #[arg(long, value_name = "NAME", requires = "key_identifier")]
     pub(crate) key_name: Option<String>,
-    /// The Tenant ID of the vault's directory
-    #[arg(long, value_name = "GUID", requires = "key_identifier")]
-    pub(crate) tenant: Option<TenantId>,
+    /// The vault's directory: its Tenant ID, or one of its domains
+    #[arg(long, value_name = "TENANT", requires = "key_identifier")]
+    pub(crate) tenant: Option<String>,
 }
 
 /// What happens to the selected apps if a date cannot be kept.

@@ -15,8 +15,8 @@ pub(crate) enum CredentialVerb {
         /// The Application (client) ID of the app registration
         #[arg(long, value_name = "GUID")]
         client_id: String,
-        /// The Directory (tenant) ID; that of the configured key if absent
-        #[arg(long, value_name = "GUID")]
+        /// The registration's directory: its Tenant ID, or one of its domains; that of the configured key if absent
+        #[arg(long, value_name = "TENANT")]
         tenant: Option<String>,
         /// When it expires, as the app registration shows it: 2027-03-01 or 2027-03-01T00:00:00Z
         #[arg(long, value_name = "DATE", value_parser = date)]
@@ -30,8 +30,8 @@ pub(crate) enum CredentialVerb {
         /// The Application (client) ID of the app registration
         #[arg(long, value_name = "GUID")]
         client_id: String,
-        /// The Directory (tenant) ID; that of the configured key if absent
-        #[arg(long, value_name = "GUID")]
+        /// The registration's directory: its Tenant ID, or one of its domains; that of the configured key if absent
+        #[arg(long, value_name = "TENANT")]
         tenant: Option<String>,
         /// Where the public part goes; byokd-<workspace>.pem if absent, - for standard output
         #[arg(short = 'o', long = "out", value_name = "FILE")]

@@ -1,8 +1,8 @@
-//! What people paste where an app's id, a directory's or a secret belongs: what is meant is taken where there is one meaning, and
+//! What people paste where an app's id or a secret belongs: what is meant is taken where there is one meaning, and
 //! what is not what was asked for is called what it is.
 
 use super::ClientId;
-use crate::{Cloud, Reason, TenantId};
+use crate::{Reason, TenantId};
 
 /// A secret is not shorter; Entra ID makes them of 40 characters.
 const SHORTEST_SECRET: usize = 16;
@@ -15,14 +15,6 @@ pub enum InvalidPaste {
     /// Not a GUID.
     #[error("the client id is not a GUID; copy the Application (client) ID from the app registration's overview")]
     ClientId,
-    /// Not a GUID, and not a domain either.
-    #[error("the tenant is not a GUID; copy the Directory (tenant) ID from the app registration's overview")]
-    Tenant,
-    /// A domain where a GUID is needed.
-    #[error(
-        "the tenant is given as a domain; copy the Directory (tenant) ID, a GUID, from the app registration's overview"
-    )]
-    TenantDomain,
     /// A GUID where a secret's value is needed.
     #[error("this is the secret's ID: paste its Value; it is shown only right after the secret was made")]
     SecretId,
@@ -45,7 +37,6 @@ impl InvalidPaste {
     pub const fn reason(self) -> Reason {
         match self {
             Self::ClientId | Self::Certificate | Self::SecretLength | Self::SecretCharacters => Reason::RequestInvalid,
-            Self::Tenant | Self::TenantDomain => Reason::TenantInvalid,
             Self::SecretId => Reason::SecretIdPasted,
             Self::PrivateKey => Reason::PrivateKeyPasted,
         }
@@ -68,27 +59,6 @@ fn bare(text: &str) -> &str {
 /// [`InvalidPaste::ClientId`].
 pub fn client_id(text: &str) -> Result<ClientId, InvalidPaste> {
     bare(text).parse().map_err(|_| InvalidPaste::ClientId)
-}
-
-/// Reads a Directory (tenant) ID: a GUID, with or without braces, or an address of a login host that names one. A domain has to be
-/// looked up, and is refused here.
-///
-/// # Errors
-/// [`InvalidPaste::Tenant`], [`InvalidPaste::TenantDomain`].
-pub fn tenant(text: &str) -> Result<TenantId, InvalidPaste> {
-    let text = bare(text);
-    if let Ok(tenant) = text.parse() {
-        return Ok(tenant);
-    }
-    if let Some(rest) = text.strip_prefix("https://") {
-        let (host, path) = rest.split_once('/').ok_or(InvalidPaste::Tenant)?;
-        // Of another host the path says nothing about a directory.
-        let known = Cloud::ALL.iter().any(|cloud| cloud.login_host().eq_ignore_ascii_case(host));
-        let first = path.split(['/', '?', '#']).next().unwrap_or_default();
-        return if known { first.parse().map_err(|_| InvalidPaste::Tenant) } else { Err(InvalidPaste::Tenant) };
-    }
-    let domain = text.contains('.') && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-    Err(if domain { InvalidPaste::TenantDomain } else { InvalidPaste::Tenant })
 }
 
 /// Whether a text holds a private key, whatever else it holds.
@@ -134,11 +104,6 @@ mod tests {
     fn what_is_unambiguous_is_taken() {
         for text in [GUID.to_owned(), format!("{{{GUID}}}"), format!("  {GUID}\n"), GUID.to_uppercase()] {
             assert_eq!(client_id(&text).unwrap().as_str(), GUID, "{text:?}");
-            assert_eq!(tenant(&text).unwrap().as_str(), GUID, "{text:?}");
-        }
-        for path in ["", "/", "/v2.0", "/oauth2/v2.0/token?x=y"] {
-            let text = format!("https://login.microsoftonline.com/{GUID}{path}");
-            assert_eq!(tenant(&text).unwrap().as_str(), GUID, "{text}");
         }
         assert_eq!(check_secret("  abc8Q~0123456789abcdef\r\n"), Ok("abc8Q~0123456789abcdef"));
     }
@@ -147,17 +112,6 @@ mod tests {
     #[test]
     fn what_is_something_else_is_called_what_it_is() {
         use InvalidPaste::*;
-        for (text, why) in [
-            ("", Tenant),
-            ("contoso.onmicrosoft.com", TenantDomain),
-            ("contoso.com", TenantDomain),
-            ("not a tenant", Tenant),
-            (&format!("https://login.example.com/{GUID}"), Tenant),
-            (&format!("https://login.microsoftonline.com.example.com/{GUID}"), Tenant),
-            ("https://login.microsoftonline.com/common/v2.0", Tenant),
-        ] {
-            assert_eq!(tenant(text), Err(why), "{text}");
-        }
         for text in ["", "app", "contoso.com", &GUID[1..], &format!("{{{GUID}")] {
             assert_eq!(client_id(text), Err(ClientId), "{text}");
         }

@@ -6,6 +6,8 @@
 //!             └───────────── named anew ◄── Disconnected ◄───────────────────────────┘
 //! ```
 
+use std::time::Duration;
+
 use crate::{Cloud, KeyTestId, Reason, TenantId, Timestamp, WorkspaceId};
 
 /// A directory that a workspace named as its own.
@@ -21,7 +23,8 @@ pub struct TenantLink {
     pub typed: String,
     /// How it came onto the list.
     pub origin: Origin,
-    /// When it was first named.
+    /// Since when it is named: when it was first, or was again after a disconnection. Never the same twice, so that what was begun
+    /// before a disconnection is told from what was begun after.
     pub named_at: Timestamp,
     /// Where it stands.
     pub standing: Standing,
@@ -129,13 +132,22 @@ impl TenantLink {
     }
 
     /// Named again. What was proven stays proven; what was disconnected begins anew.
-    pub fn named_again(self, origin: Origin) -> Self {
+    pub fn named_again(self, origin: Origin, now: Timestamp) -> Self {
         let origin = if self.origin == Origin::Asked { Origin::Asked } else { origin };
+        let named_at = self.named_since(now);
         let standing = match self.standing {
             Standing::Disconnected { .. } => Standing::Named,
             stays @ (Standing::Named | Standing::CameBack { .. } | Standing::Proven(_)) => stays,
         };
-        Self { origin, standing, ..self }
+        Self { origin, standing, named_at, ..self }
+    }
+
+    /// Since when it is named, if it is named or proven now. After a disconnection that is later than before, whatever the clock says.
+    fn named_since(&self, now: Timestamp) -> Timestamp {
+        match self.standing {
+            Standing::Disconnected { .. } => now.max(self.named_at.saturating_add(Duration::from_micros(1))),
+            Standing::Named | Standing::CameBack { .. } | Standing::Proven(_) => self.named_at,
+        }
     }
 
     /// A browser came back from consent. That takes nothing away from a proof, and lifts no disconnection.
@@ -149,6 +161,7 @@ impl TenantLink {
 
     /// It is proven. A sign-in is not replaced by a tag, which says less about who it was.
     pub fn proven(self, proof: Proof) -> Self {
+        let named_at = self.named_since(proof.at);
         let standing = match (&self.standing, &proof.by) {
             (Standing::Proven(Proof { by: ProvenBy::SignIn { .. }, .. }), ProvenBy::KeyTag { .. }) => self.standing,
             (
@@ -156,7 +169,7 @@ impl TenantLink {
                 ProvenBy::SignIn { .. } | ProvenBy::KeyTag { .. },
             ) => Standing::Proven(proof),
         };
-        Self { standing, ..self }
+        Self { standing, named_at, ..self }
     }
 
     /// What was proven counts no more.
@@ -209,9 +222,27 @@ pub(super) mod tests {
     fn what_was_disconnected_begins_anew() {
         let gone = link(Origin::Asked).proven(signed_in(2)).disconnected(at(3));
         assert_eq!((gone.proof(), gone.is_signed_in()), (None, false));
-        let again = gone.named_again(Origin::Asked);
+        let again = gone.named_again(Origin::Asked, at(4));
         assert_eq!(again.standing, Standing::Named);
         assert!(again.proven(signed_in(4)).is_signed_in());
+    }
+
+    /// What was begun before a disconnection is told from what was begun after it by when the directory was named, also where a tag
+    /// proved it in between, or the clock stands still or was set back. Naming it once more changes nothing.
+    #[test]
+    fn after_a_disconnection_it_is_named_at_another_time() {
+        let before = link(Origin::Asked).named_at;
+        let tag = Proof { at: at(4), by: ProvenBy::KeyTag { test: None } };
+        let gone = link(Origin::Asked).disconnected(at(3));
+        assert_eq!(gone.named_at, before, "nobody named it");
+        for now in [4, 1, 0] {
+            let again = gone.clone().named_again(Origin::Asked, at(now));
+            assert!(again.named_at > before, "{now}");
+            assert_eq!(again.clone().named_again(Origin::Asked, at(9)).named_at, again.named_at);
+            assert_eq!(again.clone().proven(tag.clone()).named_at, again.named_at);
+        }
+        assert!(gone.proven(tag).named_at > before);
+        assert_eq!(link(Origin::Asked).proven(signed_in(2)).named_again(Origin::Asked, at(9)).named_at, before);
     }
 
     /// A tag says that a key's owner meant this workspace, a sign-in says who: the tag does not overwrite it. Naming a directory
@@ -219,7 +250,7 @@ pub(super) mod tests {
     #[test]
     fn a_proof_is_not_replaced_by_less() {
         let tag = Proof { at: at(5), by: ProvenBy::KeyTag { test: None } };
-        let proven = link(Origin::Asked).proven(signed_in(2)).proven(tag.clone()).named_again(Origin::Implied);
+        let proven = link(Origin::Asked).proven(signed_in(2)).proven(tag.clone()).named_again(Origin::Implied, at(9));
         assert_eq!((proven.is_signed_in(), proven.origin), (true, Origin::Asked));
         assert!(link(Origin::Implied).proven(tag).proven(signed_in(6)).is_signed_in());
     }

@@ -57,7 +57,7 @@ pub use select_apps::Selected;
 pub use switch_key::KeyStatus;
 pub use tenants::{
     Beginning, ConnectionStatus, ConsentAnswer, ConsentStarted, LookedUp, Proven, SignInAnswer, Started, TenantStatus,
-    WhatNext,
+    WhatNext, consent_of,
 };
 pub(crate) use tenants::{Consents, Entra};
 pub(crate) use test_configuration::Tests;

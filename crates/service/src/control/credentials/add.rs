@@ -2,7 +2,7 @@
 
 use domain::credential::{
     CERTIFICATE_LASTS, Credential, CredentialEvent, CredentialRefused, Integration, InvalidPaste, Proof, Registration,
-    SLOTS, check_secret, client_id, tenant,
+    SLOTS, check_secret, client_id,
 };
 use domain::entropy::random;
 use domain::permission::{self, Permit};
@@ -21,7 +21,7 @@ const TOLD: usize = 4;
 pub struct AddSecret {
     /// The Application (client) ID.
     pub client_id: String,
-    /// The Directory (tenant) ID; absent for that of the configured key.
+    /// The directory, as a person types it; absent for that of the configured key.
     pub tenant: Option<String>,
     /// The secret's Value.
     pub value: Zeroizing<String>,
@@ -34,7 +34,7 @@ pub struct AddSecret {
 pub struct MakeCertificate {
     /// The Application (client) ID.
     pub client_id: String,
-    /// The Directory (tenant) ID; absent for that of the configured key.
+    /// The directory, as a person types it; absent for that of the configured key.
     pub tenant: Option<String>,
 }
 
@@ -112,12 +112,15 @@ impl Core {
         directory: Option<&str>,
     ) -> Result<Registration, Refusal> {
         let client_id = client_id(client).map_err(paste)?;
-        let named = directory.map(tenant).transpose().map_err(paste)?;
         let config = self.store.key_config(workspace).await?;
         let cloud = config.as_ref().map_or(Cloud::Public, |config| config.location.cloud());
         let missing = || {
             Refusal::because(Reason::TenantInvalid)
                 .detail("no key is configured whose directory could be meant: name the tenant")
+        };
+        let named = match directory {
+            Some(typed) => Some(self.named_tenant(cloud, typed).await?),
+            None => None,
         };
         let tenant = named.or_else(|| config.map(|config| config.tenant)).ok_or_else(missing)?;
         Ok(Registration { cloud, tenant, client_id })

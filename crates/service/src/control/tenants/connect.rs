@@ -11,6 +11,7 @@ use vault::Application;
 
 use super::super::{event, live_workspace, to_the_end, workspace_of};
 use super::consents::{For, LIVES, Refused};
+use super::look_up::none;
 use super::status::is_of;
 use crate::core::Core;
 use crate::{Refusal, Service};
@@ -69,8 +70,7 @@ impl Core {
         actor: &str,
     ) -> Result<ConsentStarted, Refusal> {
         self.is_live(&workspace).await?;
-        let named = domain::tenant_input::parse(typed)
-            .map_err(|why| Refusal::because(Reason::TenantInvalid).detail(why.to_string()))?;
+        let named = domain::tenant_input::parse(typed).map_err(none)?;
         let tenant = self.tenant_of(cloud, &named).await?;
         let application = match self.as_whom(&workspace, &self.budget()).await? {
             Application::Platform => Some(self.customer_keys.approach().application().to_owned()),
@@ -92,7 +92,7 @@ impl Core {
             return Err(Refusal::because(Reason::QuotaExceeded).detail("a workspace has at most 20 tenants"));
         }
         let link = match connection.find(cloud, &tenant) {
-            Some(link) => link.clone().named_again(Origin::Asked),
+            Some(link) => link.clone().named_again(Origin::Asked, now.wall),
             None => TenantLink::named(workspace.clone(), cloud, tenant.clone(), typed, Origin::Asked, now.wall),
         };
         if connection.find(cloud, &tenant) != Some(&link) {
@@ -108,7 +108,7 @@ impl Core {
         let (start_url, consent_url) = match pages {
             None => (String::new(), String::new()),
             Some(pages) => {
-                let of = For { workspace, cloud, tenant: tenant.clone() };
+                let of = For { workspace, cloud, tenant: tenant.clone(), named_at: link.named_at };
                 let (ticket, forwarded) = self.consents.begin(of, now.boot, &*self.entropy);
                 let start = format!("{}/entra/start?ticket={ticket}", pages.public_url);
                 (start, pages.directory.consent_url(cloud, &tenant, &forwarded))

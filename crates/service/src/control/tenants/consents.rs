@@ -12,7 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::entropy::random;
-use domain::{Cloud, Entropy, Reason, TenantId, WorkspaceId};
+use domain::{Cloud, Entropy, Reason, TenantId, Timestamp, WorkspaceId};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -51,6 +51,11 @@ pub(super) fn secret(entropy: &dyn Entropy) -> String {
     URL_SAFE_NO_PAD.encode(random::<32>(entropy))
 }
 
+/// Whether a text is one that [`secret`] may have made.
+pub(super) fn is_secret(text: &str) -> bool {
+    text.len() == 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
 /// What a verifier is asked with: RFC 7636, S256.
 pub(super) fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
@@ -62,6 +67,33 @@ pub(super) struct For {
     pub(super) workspace: WorkspaceId,
     pub(super) cloud: Cloud,
     pub(super) tenant: TenantId,
+    /// Since when the directory was named as it began: a disconnection in between, and whatever came after it, is told by that.
+    pub(super) named_at: Timestamp,
+}
+
+/// Which consent. Its browser's cookie is named after it, and the states that come back to that browser begin with it, so that each answer
+/// finds its own consent's cookie, however many the browser has. No secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct ConsentId([u8; 8]);
+
+impl std::fmt::Display for ConsentId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", hex::encode(self.0))
+    }
+}
+
+impl ConsentId {
+    /// A state that comes back to this consent's browser.
+    fn state(self, entropy: &dyn Entropy) -> String {
+        format!("{self}.{}", secret(entropy))
+    }
+}
+
+/// After which consent the cookie is named that belongs to this state: 16 hexadecimal digits. `None`: it needs no cookie, or is none of ours.
+pub fn consent_of(state: &str) -> Option<&str> {
+    let (id, _) = state.split_once('.')?;
+    let digits = id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    (id.len() == 16 && digits).then_some(id)
 }
 
 /// What has to be said again when the code of a sign-in is redeemed.
@@ -71,6 +103,7 @@ pub(super) struct Asked {
 }
 
 struct Consent {
+    id: ConsentId,
     of: For,
     /// By the clock that stands still for nobody.
     ends: Duration,
@@ -87,9 +120,20 @@ struct Consent {
 /// Who came back from consent.
 pub(super) enum Back {
     /// The browser that began it.
-    Owner(For),
+    Owner(ConsentId, For),
     /// Somebody to whom the address was sent.
-    Another(For),
+    Another(ConsentId, For),
+}
+
+/// What an owner's browser is given that showed its ticket.
+pub(super) struct Opened {
+    pub(super) id: ConsentId,
+    pub(super) of: For,
+    pub(super) session: String,
+    /// The state that its answer from consent needs.
+    pub(super) state: String,
+    /// Whether somebody has come back already, so that only the sign-in is left.
+    pub(super) came_back: bool,
 }
 
 /// Why an answer counts for nothing; with the consent that it was about, where there is one.
@@ -120,6 +164,7 @@ impl Consents {
     pub(super) fn begin(&self, of: For, now: Duration, entropy: &dyn Entropy) -> (String, String) {
         let (ticket, forwarded) = (secret(entropy), secret(entropy));
         let consent = Consent {
+            id: ConsentId(random(entropy)),
             ends: now + LIVES,
             ticket: Some(Hash::of(&ticket)),
             session: None,
@@ -146,30 +191,24 @@ impl Consents {
         (ticket, forwarded)
     }
 
-    /// For whom a ticket is, which stays what it was.
-    pub(super) fn look(&self, ticket: &str, now: Duration) -> Option<For> {
+    /// Whose a ticket is, and for whom. It stays what it was.
+    pub(super) fn look(&self, ticket: &str, now: Duration) -> Option<(ConsentId, For)> {
         let shown = Hash::of(ticket);
         self.with(now, |all| {
             let found = all.iter().find(|consent| consent.ticket.is_some_and(|kept| kept.is(&shown)))?;
-            Some(found.of.clone())
+            Some((found.id, found.of.clone()))
         })
     }
 
-    /// The ticket is shown, once: this browser is the owner's from now on. Its session, and the state that its answer needs; and whether
-    /// somebody has come back already, so that only the sign-in is left.
-    pub(super) fn open(
-        &self,
-        ticket: &str,
-        now: Duration,
-        entropy: &dyn Entropy,
-    ) -> Option<(For, String, String, bool)> {
+    /// The ticket is shown, once: this browser is the owner's from now on.
+    pub(super) fn open(&self, ticket: &str, now: Duration, entropy: &dyn Entropy) -> Option<Opened> {
         let shown = Hash::of(ticket);
         self.with(now, |all| {
             let found = all.iter_mut().find(|consent| consent.ticket.is_some_and(|kept| kept.is(&shown)))?;
             found.ticket = None;
-            let (session, state) = (secret(entropy), secret(entropy));
+            let (session, state) = (secret(entropy), found.id.state(entropy));
             (found.session, found.owner) = (Some(Hash::of(&session)), Some(Hash::of(&state)));
-            Some((found.of.clone(), session, state, found.came_back))
+            Some(Opened { id: found.id, of: found.of.clone(), session, state, came_back: found.came_back })
         })
     }
 
@@ -180,14 +219,14 @@ impl Consents {
         self.with(now, |all| {
             if let Some(found) = all.iter_mut().find(|consent| is(consent.forwarded)) {
                 found.forwarded = found.forwarded.filter(|_| replayed);
-                return Ok(Back::Another(found.of.clone()));
+                return Ok(Back::Another(found.id, found.of.clone()));
             }
             let Some(at) = all.iter().position(|consent| is(consent.owner)) else { return Err(unknown()) };
             self.same_browser(all, at, session)?;
             let found = &mut all[at];
             found.owner = found.owner.filter(|_| replayed);
             found.came_back = true;
-            Ok(Back::Owner(found.of.clone()))
+            Ok(Back::Owner(found.id, found.of.clone()))
         })
     }
 
@@ -205,14 +244,13 @@ impl Consents {
     /// What the owner's browser is sent on to sign in with: a state, a nonce and a verifier. `None`: the consent ended meanwhile.
     pub(super) fn sign_in(
         &self,
-        session: &str,
+        id: ConsentId,
         now: Duration,
         entropy: &dyn Entropy,
     ) -> Option<(String, String, String)> {
-        let shown = Hash::of(session);
         self.with(now, |all| {
-            let found = all.iter_mut().find(|consent| consent.session.is_some_and(|kept| kept.is(&shown)))?;
-            let (state, nonce, verifier) = (secret(entropy), secret(entropy), secret(entropy));
+            let found = all.iter_mut().find(|consent| consent.id == id)?;
+            let (state, nonce, verifier) = (id.state(entropy), secret(entropy), secret(entropy));
             let asked = Asked { nonce: nonce.clone().into(), verifier: verifier.clone().into() };
             found.sign_in = Some((Hash::of(&state), asked));
             Some((state, nonce, challenge(&verifier)))
@@ -231,12 +269,12 @@ impl Consents {
         })
     }
 
-    /// The code that somebody else than the owner is shown, of eight letters.
-    pub(super) fn code(&self, of: &For, now: Duration, entropy: &dyn Entropy) -> Option<String> {
+    /// The code that somebody else than the owner is shown, of eight letters. `None`: the consent ended meanwhile.
+    pub(super) fn code(&self, id: ConsentId, now: Duration, entropy: &dyn Entropy) -> Option<String> {
+        let newest = self.bugs.has(SeededBug::CodeOfTheNewest);
         self.with(now, |all| {
-            let same =
-                |c: &&mut Consent| c.of.workspace == of.workspace && c.of.tenant == of.tenant && c.forwarded.is_none();
-            let found = all.iter_mut().rev().find(same)?;
+            let is = |consent: &&mut Consent| consent.id == id || (newest && consent.forwarded.is_none());
+            let found = all.iter_mut().rev().find(is)?;
             let drawn: [u8; CODE] = std::array::from_fn(|_| letter(entropy));
             (found.code, found.tries) = (Some(drawn), 0);
             let text = std::str::from_utf8(&drawn).expect("letters are ASCII");
@@ -272,10 +310,14 @@ impl Consents {
         })
     }
 
-    /// Ends what is under way for a workspace, or for one of its directories.
-    pub(super) fn end(&self, workspace: &WorkspaceId, tenant: Option<&TenantId>, now: Duration) {
-        let ends = |of: &For| of.workspace == *workspace && tenant.is_none_or(|tenant| of.tenant == *tenant);
-        self.with(now, |all| all.retain(|consent| !ends(&consent.of)));
+    /// Ends one consent, and no other of its workspace.
+    pub(super) fn end(&self, id: ConsentId, now: Duration) {
+        self.with(now, |all| all.retain(|consent| consent.id != id));
+    }
+
+    /// Ends what is under way for a workspace.
+    pub(super) fn end_all(&self, workspace: &WorkspaceId, now: Duration) {
+        self.with(now, |all| all.retain(|consent| consent.of.workspace != *workspace));
     }
 }
 

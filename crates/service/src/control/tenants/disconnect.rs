@@ -72,7 +72,7 @@ impl Core {
                 outcome?;
             }
         }
-        self.consents.end(workspace, None, now.boot);
+        self.consents.end_all(workspace, now.boot);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use domain::permission::{self, Permit};
 use domain::tenancy::typed::entries;
-use domain::{Cloud, Reason, TenantId, TenantInput};
+use domain::{Cloud, InvalidTenantInput, Reason, TenantId, TenantInput, tenant_input};
 use futures::future::join_all;
 use tokio::time::timeout;
 
@@ -34,7 +34,7 @@ impl Service {
         let answers = list.into_iter().map(async |entry| {
             let tenant = match entry.named {
                 Ok(named) => self.0.tenant_of(cloud, &named).await,
-                Err(why) => Err(Refusal::because(Reason::TenantInvalid).detail(why.to_string())),
+                Err(why) => Err(none(why)),
             };
             LookedUp { typed: entry.typed, tenant }
         });
@@ -42,7 +42,24 @@ impl Service {
     }
 }
 
+/// What was typed names no tenant.
+pub(super) fn none(why: InvalidTenantInput) -> Refusal {
+    Refusal::because(Reason::TenantInvalid).detail(why.to_string())
+}
+
 impl Core {
+    /// The directory of a key or a registration, as a person typed it. A domain is looked up, where that is set up.
+    pub(in crate::control) async fn named_tenant(&self, cloud: Cloud, typed: &str) -> Result<TenantId, Refusal> {
+        let named = tenant_input::parse(typed).map_err(none)?;
+        if matches!(named, TenantInput::Domain(_)) && self.entra.get().is_none() {
+            return Err(Refusal::because(Reason::TenantInvalid).detail(
+                "that is a domain, and this installation looks none up; type the Tenant ID, which Microsoft Entra ID shows under \
+                 Overview",
+            ));
+        }
+        self.tenant_of(cloud, &named).await
+    }
+
     /// The directory that is meant.
     pub(super) async fn tenant_of(&self, cloud: Cloud, named: &TenantInput) -> Result<TenantId, Refusal> {
         let domain = match named {

@@ -26,6 +26,7 @@ use store::{StoreError, Transaction};
 
 pub use self::connect::ConsentStarted;
 pub(crate) use self::consents::Consents;
+pub use self::consents::consent_of;
 pub use self::look_up::LookedUp;
 pub use self::pages::{Beginning, ConsentAnswer, Proven, SignInAnswer, Started, WhatNext};
 pub use self::status::{ConnectionStatus, TenantStatus};

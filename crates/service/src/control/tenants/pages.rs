@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::super::{event, to_the_end};
 use super::BROWSER;
-use super::consents::{Back, For, Refused, secret};
+use super::consents::{Back, ConsentId, For, Opened, Refused, is_secret, secret};
 use crate::core::Core;
 use crate::seeded_bug::SeededBug;
 use crate::{Refusal, Service};
@@ -31,16 +31,16 @@ pub struct Beginning {
     pub workspace: String,
     /// The directory's id.
     pub tenant: String,
-    /// Where the directory signs people in, to which the form leads on.
-    pub login_host: &'static str,
     /// What the page's form and a cookie both say, so that no other page sends the form.
     pub form: String,
 }
 
 /// An owner's browser that showed its ticket.
 pub struct Started {
-    /// What it shows from now on, in a cookie.
+    /// What it shows from now on, in a cookie of this consent's own.
     pub session: String,
+    /// Which consent: [`consent_of`](crate::consent_of) finds it again in the states that come back.
+    pub consent: String,
     /// Where it is sent.
     pub go_to: String,
 }
@@ -93,16 +93,18 @@ pub struct Proven {
 
 impl Service {
     /// A browser opens a start address: what is about to be connected. The address may have been sent to somebody who knows nothing of
-    /// it, whose sign-in would prove their directory to be another's: nothing is begun, and the ticket is not used up.
-    pub async fn look_at_consent(&self, ticket: &str) -> Result<Beginning, Refusal> {
+    /// it, whose sign-in would prove their directory to be another's: nothing is begun, and the ticket is not used up. `shown` is what the
+    /// browser's cookie says of a page that it has open already: it goes on counting, so that either page's form is taken.
+    pub async fn look_at_consent(&self, ticket: &str, shown: Option<&str>) -> Result<Beginning, Refusal> {
         let core = &self.0;
         core.pages()?;
-        let Some(of) = core.consents.look(ticket, core.clock.now().boot) else {
+        let Some((_, of)) = core.consents.look(ticket, core.clock.now().boot) else {
             return Err(core.refuse_unknown(Reason::ConsentStateUnknown));
         };
         let workspace = core.name_of(&of.workspace).await?;
-        let (tenant, login_host) = (of.tenant.to_string(), of.cloud.login_host());
-        Ok(Beginning { workspace, tenant, login_host, form: secret(&*core.entropy) })
+        let shown = shown.filter(|shown| is_secret(shown) && !core.bugs.has(SeededBug::NewestPageAlone));
+        let form = shown.map_or_else(|| secret(&*core.entropy), str::to_owned);
+        Ok(Beginning { workspace, tenant: of.tenant.to_string(), form })
     }
 
     /// Whoever was shown that goes on, by the page's form: what it says, and what the cookie says that came with the page. A form that
@@ -113,24 +115,9 @@ impl Service {
         form: Option<&str>,
         cookie: Option<&str>,
     ) -> Result<Started, Refusal> {
-        let core = &self.0;
-        let pages = core.pages()?;
-        let now = core.clock.now().boot;
         let ours = form.zip(cookie).is_some_and(|(form, cookie)| bool::from(form.as_bytes().ct_eq(cookie.as_bytes())));
-        if !ours
-            && !core.bugs.has(SeededBug::AnyBrowser)
-            && let Some(of) = core.consents.look(ticket, now)
-        {
-            return Err(core.ended(of, Reason::ConsentOtherBrowser).await);
-        }
-        let Some((of, session, state, came_back)) = core.consents.open(ticket, now, &*core.entropy) else {
-            return Err(core.refuse_unknown(Reason::ConsentStateUnknown));
-        };
-        let go_to = match came_back {
-            true => core.to_sign_in(&of, &session)?,
-            false => pages.directory.consent_url(of.cloud, &of.tenant, &state),
-        };
-        Ok(Started { session, go_to })
+        let (core, ticket) = (self.0.clone(), ticket.to_owned());
+        to_the_end(async move { core.opened(&ticket, ours).await }).await
     }
 
     /// A browser comes back from the consent page.
@@ -164,14 +151,34 @@ impl Core {
         }
     }
 
-    /// As [`Core::refused`], and nothing more is to come of this consent.
-    async fn ended(&self, of: For, why: Reason) -> Refusal {
-        self.consents.end(&of.workspace, Some(&of.tenant), self.clock.now().boot);
+    /// As [`Core::refused`], and nothing more is to come of this consent; of its workspace's others there may be.
+    async fn ended(&self, id: ConsentId, of: For, why: Reason) -> Refusal {
+        self.consents.end(id, self.clock.now().boot);
         self.refused(Refused { why, of: Some(of) }).await
     }
 
-    fn to_sign_in(&self, of: &For, session: &str) -> Result<String, Refusal> {
-        let asked = self.consents.sign_in(session, self.clock.now().boot, &*self.entropy);
+    /// `ours`: the form was sent by the page that we gave this browser.
+    async fn opened(self: Arc<Self>, ticket: &str, ours: bool) -> Result<Started, Refusal> {
+        let pages = self.pages()?;
+        let now = self.clock.now().boot;
+        if !ours
+            && !self.bugs.has(SeededBug::AnyBrowser)
+            && let Some((id, of)) = self.consents.look(ticket, now)
+        {
+            return Err(self.ended(id, of, Reason::ConsentOtherBrowser).await);
+        }
+        let opened = self.consents.open(ticket, now, &*self.entropy);
+        let opened = opened.ok_or_else(|| self.refuse_unknown(Reason::ConsentStateUnknown))?;
+        let Opened { id, of, session, state, came_back } = opened;
+        let go_to = match came_back {
+            true => self.to_sign_in(id, &of)?,
+            false => pages.directory.consent_url(of.cloud, &of.tenant, &state),
+        };
+        Ok(Started { session, consent: id.to_string(), go_to })
+    }
+
+    fn to_sign_in(&self, id: ConsentId, of: &For) -> Result<String, Refusal> {
+        let asked = self.consents.sign_in(id, self.clock.now().boot, &*self.entropy);
         let (state, nonce, challenge) = asked.ok_or_else(|| self.refuse_unknown(Reason::ConsentStateUnknown))?;
         let ask = SignInAsk { state: &state, nonce: &nonce, challenge: &challenge };
         Ok(self.pages()?.directory.sign_in_url(of.cloud, &of.tenant, &ask))
@@ -183,33 +190,34 @@ impl Core {
             Ok(back) => back,
             Err(refused) => return Err(self.refused(refused).await),
         };
-        let (Back::Owner(of) | Back::Another(of)) = &back;
+        let (Back::Owner(id, of) | Back::Another(id, of)) = &back;
         if answer.error.is_some() {
-            return Err(self.ended(of.clone(), Reason::ConsentDeclined).await);
+            return Err(self.ended(*id, of.clone(), Reason::ConsentDeclined).await);
         }
         let elsewhere = |tenant: &String| !tenant.eq_ignore_ascii_case(of.tenant.as_str());
         if answer.tenant.as_ref().is_some_and(elsewhere) {
-            return Err(self.ended(of.clone(), Reason::ConsentOtherTenant).await);
+            return Err(self.ended(*id, of.clone(), Reason::ConsentOtherTenant).await);
         }
         match back {
-            Back::Owner(of) => {
+            Back::Owner(id, of) => {
                 self.record_coming_back(&of, "owner", BROWSER).await?;
                 if self.bugs.has(SeededBug::ComingBackProves) {
                     let by = ProvenBy::SignIn { object_id: "unknown".to_owned(), admin: true };
                     let _ = self.record_proof(&of, by).await?;
                 }
-                let go_to = self.to_sign_in(&of, session.unwrap_or_default())?;
+                let go_to = self.to_sign_in(id, &of)?;
                 Ok(WhatNext::SignIn { go_to })
             }
-            Back::Another(of) => {
+            Back::Another(id, of) => {
                 let workspace = self.name_of(&of.workspace).await?;
-                let code = self.consents.code(&of, self.clock.now().boot, &*self.entropy);
+                let code = self.consents.code(id, self.clock.now().boot, &*self.entropy);
                 let code = code.ok_or_else(|| self.refuse_unknown(Reason::ConsentStateUnknown))?;
                 Ok(WhatNext::ReadBack { workspace, code })
             }
         }
     }
 
+    /// Whatever comes of it, the consent has ended with this answer.
     async fn signed_in(self: Arc<Self>, session: Option<&str>, answer: SignInAnswer) -> Result<Proven, Refusal> {
         let directory = self.pages()?.directory.clone();
         let (of, asked) = match self.consents.signed_in(&answer.state, session, self.clock.now().boot) {
@@ -218,7 +226,7 @@ impl Core {
         };
         let SignInAnswer { error, code, .. } = answer;
         let Some(code) = code.filter(|_| error.is_none()) else {
-            return Err(self.ended(of, Reason::EntraDenied).await);
+            return Err(self.refused(Refused { why: Reason::EntraDenied, of: Some(of) }).await);
         };
         let redeemed = directory.redeem(of.cloud, &of.tenant, &code, &asked.verifier, &asked.nonce);
         let SignedIn { tenant, object_id, .. } = match timeout(REDEEM, redeemed).await {
@@ -226,13 +234,13 @@ impl Core {
             Ok(Err(why)) => {
                 let reason = why.reason();
                 tracing::warn!(%reason, %why, "a sign-in proves nothing");
-                return Err(self.ended(of, reason).await);
+                return Err(self.refused(Refused { why: reason, of: Some(of) }).await);
             }
-            Err(_) => return Err(self.ended(of, Reason::EntraUnreachable).await),
+            Err(_) => return Err(self.refused(Refused { why: Reason::EntraUnreachable, of: Some(of) }).await),
         };
         // The directory has checked it; whose proof this is hangs on nothing but this.
         if tenant != of.tenant {
-            return Err(self.ended(of, Reason::ConsentOtherTenant).await);
+            return Err(self.refused(Refused { why: Reason::ConsentOtherTenant, of: Some(of) }).await);
         }
         let by = ProvenBy::SignIn { object_id: object_id.to_string(), admin: true };
         if let Err(why) = self.record_proof(&of, by).await? {
@@ -243,7 +251,7 @@ impl Core {
     }
 
     /// The directory is the workspace's, unless it was disconnected while this sign-in was under way, here or in another process: what
-    /// was begun before proves nothing after. Whoever begins anew has named it again. The inner error is what the browser is told.
+    /// was begun before proves nothing after, and nothing either where somebody has named it again meanwhile. The inner error is what the browser is told.
     async fn record_proof(&self, of: &For, by: ProvenBy) -> Result<Result<(), Reason>, StoreError> {
         let now = self.clock.now().wall;
         let mut tx = self.store.begin("prove_tenant").await?;
@@ -251,7 +259,9 @@ impl Core {
         let found = connection.find(of.cloud, &of.tenant).cloned();
         let link = found.ok_or(StoreError::RowForged { table: "tenant_links" })?;
         let disconnected = matches!(link.standing, Standing::Disconnected { .. });
-        if disconnected && !self.bugs.has(SeededBug::DisconnectionOvertaken) {
+        // Named or proven again since: that was not for what was begun before.
+        let anew = link.named_at != of.named_at && !self.bugs.has(SeededBug::NamingAgainOverlooked);
+        if (disconnected || anew) && !self.bugs.has(SeededBug::DisconnectionOvertaken) {
             return Ok(Err(Reason::ConsentStateUnknown));
         }
         tx.put_tenant(&link.proven(Proof { at: now, by: by.clone() })).await?;

@@ -69,7 +69,8 @@ impl Core {
         let counts = connection.counts();
         let looked = connection.tenants.into_iter().map(async |link| match look {
             true => {
-                let of = For { workspace: link.workspace.clone(), cloud: link.cloud, tenant: link.tenant.clone() };
+                let TenantLink { workspace, cloud, tenant, named_at, .. } = link.clone();
+                let of = For { workspace, cloud, tenant, named_at };
                 let unanswered = self.look_for_application(&of).await;
                 TenantStatus { link, unanswered }
             }

@@ -49,7 +49,7 @@ pub struct TestConfiguration {
     pub key_identifier: Option<String>,
     /// With a vault's URI.
     pub key_name: Option<String>,
-    /// The Entra tenant's GUID; with `key_identifier`.
+    /// The Entra tenant, in the words of [`ConfigureKey`](crate::ConfigureKey); with `key_identifier`.
     pub tenant_id: Option<String>,
 }
 

@@ -54,7 +54,7 @@ impl Core {
             tenant_id: tenant_id.clone().unwrap_or_default(),
             ..ConfigureKey::default()
         };
-        let mut wanted = Wanted::parse(workspace, &asked)?;
+        let mut wanted = Wanted::parse(self, workspace, &asked).await?;
         wanted.key.as_whom = as_whom;
         let (cloud, tenant) = (wanted.key.location.cloud(), &wanted.key.tenant);
         let own_tenant = present.as_ref().is_some_and(|own| own.tenant == *tenant && own.location.cloud() == cloud);
