@@ -24,6 +24,7 @@ mod operation;
 mod read;
 mod readers;
 mod reseal;
+mod rows;
 mod schema;
 #[cfg(test)]
 mod schema_tests;

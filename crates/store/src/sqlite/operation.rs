@@ -14,6 +14,7 @@ use rusqlite::{Connection, params};
 
 use super::fields::{Fields, stored};
 use super::read::{self, Kept, Stored};
+use super::rows;
 use super::unit::Step;
 use super::write;
 use crate::row::{self, NumberedWrapping, Row, RowCodes, WrappedKey};
@@ -46,7 +47,7 @@ impl Stored for Operation {
         let (switched_at, finished_at) = (fields.optional_time()?, fields.optional_time()?);
         let key = match fields.optional_text()? {
             None => None,
-            Some(text) => Some(read::location_of(text).ok_or_else(|| fields.forged())?),
+            Some(text) => Some(rows::location_of(text).ok_or_else(|| fields.forged())?),
         };
         let tenant = fields.optional_text()?.map(str::parse::<TenantId>).transpose().map_err(|_| fields.forged())?;
         let data_key = fields.optional_text()?.map(str::parse::<DataKeyId>).transpose().map_err(|_| fields.forged())?;

@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::fields::Fields;
 use super::read::{self, Kept, Stored};
+use super::rows;
 use super::unit::Step;
 use super::write::live_workspace;
 use crate::row::RowCodes;
@@ -305,7 +306,7 @@ impl Stored for TagNonce {
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             workspace: fields.parsed()?,
-            key: read::location(fields)?,
+            key: rows::location(fields)?,
             tenant: fields.spelled()?,
             value: fields.array()?,
             drawn_at: fields.time()?,
@@ -320,7 +321,7 @@ impl Stored for ProvenKey {
     fn read(fields: &mut Fields<'_>) -> Result<Self, StoreError> {
         Ok(Self {
             workspace: fields.parsed()?,
-            key: read::location(fields)?,
+            key: rows::location(fields)?,
             tenant: fields.spelled()?,
             at: fields.time()?,
             test: fields.optional_text()?.map(str::parse).transpose().map_err(|_| fields.forged())?,

@@ -9,6 +9,7 @@ use rusqlite::params;
 
 use super::fields::stored;
 use super::read::{self, Kept};
+use super::rows;
 use super::unit::Step;
 use crate::row::{self, NumberedWrapping, WrappedKey, state_code};
 use crate::{Activation, Conflict, Inserted, RecordedEvent, StoreError, key_test_steps};
@@ -421,7 +422,7 @@ pub(super) fn append_audit(step: &mut Step<'_, '_>, event: &AuditEvent) -> Resul
             recorded.at.micros(),
             recorded.actor,
             recorded.name,
-            read::details_text(&recorded.details),
+            rows::details_text(&recorded.details),
             recorded.previous,
             recorded.hash,
             sealed.epoch,
