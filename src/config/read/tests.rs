@@ -322,7 +322,7 @@ fn issuers_are_read_whole() {
             "line 52: issuers[0].subjects[0].grants: entry 1 is not a grant",
         ]
     );
-    for good in ["https://[2001:db8::1]:8443/t", "https://[fd00::1]/t", "https://[::1]:8443/t"] {
+    for good in ["https://[2603:1020::1]:8443/t", "https://[fd00::1]/t", "https://[::1]:8443/t"] {
         let read = config(&with(&whole.replace("https://issuer.example/t", good)), Path::new("/etc/byokd")).unwrap();
         assert_eq!(read.issuers[0].issuer, good);
     }
@@ -336,7 +336,7 @@ fn issuers_are_read_whole() {
         "https://[fe80::1]/t",
         "https://[fe80::1%25eth0]/t",
         "https://[2001:db8::1/t",
-        "https://2001:db8::1/t",
+        "https://2603:1020::1/t",
         "issuer",
     ] {
         let found = faults(&with(&whole.replace("https://issuer.example/t", bad)));
