@@ -38,13 +38,7 @@ pub fn webhook(config: &config::Webhook) -> Result<(Listener, WebhookSecrets), T
 }
 
 pub(super) fn webhook_tls(config: &config::Webhook) -> Result<Arc<ServerTls>, TlsRefused> {
-    let files = TlsFiles {
-        certificate: config.certificate.clone(),
-        key: config.key.clone(),
-        client_authorities: None,
-        client_certificates: ClientCertificates::Optional,
-    };
-    ServerTls::read_for_http1(files, Arc::new(SystemClock))
+    for_anybody(&config.certificate, &config.key)
 }
 
 /// The place for browsers that a configuration names, bound.
@@ -53,9 +47,14 @@ pub fn entra_pages(config: &config::EntraPages) -> Result<Listener, Trouble> {
 }
 
 pub(super) fn entra_tls(config: &config::EntraPages) -> Result<Arc<ServerTls>, TlsRefused> {
+    for_anybody(&config.certificate, &config.key)
+}
+
+/// HTTP/1.1 for whoever comes: no certificate of theirs is asked for.
+fn for_anybody(certificate: &Path, key: &Path) -> Result<Arc<ServerTls>, TlsRefused> {
     let files = TlsFiles {
-        certificate: config.certificate.clone(),
-        key: config.key.clone(),
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
         client_authorities: None,
         client_certificates: ClientCertificates::Optional,
     };
