@@ -47,6 +47,8 @@ pub enum Falsified {
     SmallKey,
     /// `nextLink` leads to another origin.
     ForeignNextLink,
+    /// A redirect (307) to [`Self::COLLECTOR`], with the path that was asked for; at a login host too.
+    Redirect,
     /// The challenge names another tenant's authority.
     ChallengeTenant,
     /// The challenge names a resource outside the vault's domain.
@@ -113,8 +115,11 @@ impl Disturbance {
 }
 
 impl Falsified {
+    /// The vault that redirects lead to. It is there if somebody made it.
+    pub const COLLECTOR: &str = "collector";
+
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BadJson,
         Self::WrongKid,
         Self::WrongPlaintext,
@@ -122,6 +127,7 @@ impl Falsified {
         Self::OtherKeyType,
         Self::SmallKey,
         Self::ForeignNextLink,
+        Self::Redirect,
         Self::ChallengeTenant,
         Self::ChallengeResource,
     ];

@@ -252,11 +252,11 @@ async fn finish(
     world: &World,
     request: &Request,
     mut call: Call,
-    mut answer: Answer,
+    answer: Answer,
     met: &[Met],
     cutter: &Cutter,
 ) -> Response<Body> {
-    answer = answer
+    let mut answer = wire::falsified(answer, &request.path, met)
         .header("x-ms-request-id", request.request_id.clone())
         .header("cache-control", "no-cache")
         .header("strict-transport-security", "max-age=31536000;includeSubDomains")

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::stream;
 use http::{Response, StatusCode};
 
+use crate::cloud::Cloud;
 use crate::exchange::Answer;
 use crate::faults::{Disturbance, Falsified, Fault, Met};
 use crate::serve::Cutter;
@@ -66,15 +67,24 @@ pub(crate) fn is_told(met: &[Met]) -> bool {
     !has(met, Disturbance::DropAfter)
 }
 
-/// Sends the answer as the faults leave it.
-pub(crate) async fn send(mut answer: Answer, met: &[Met], cutter: &Cutter) -> Response<Body> {
+/// The answer as the faults that are about the whole of it leave it.
+pub(crate) fn falsified(answer: Answer, path: &str, met: &[Met]) -> Answer {
+    let has = |falsified| met.iter().any(|m| m.fault == Fault::Answer(falsified));
+    if has(Falsified::Redirect) {
+        let to = format!("https://{}.{}{path}", Falsified::COLLECTOR, Cloud::Public.vault_domain());
+        return Answer::empty(307).header("location", to);
+    }
+    if has(Falsified::BadJson) {
+        return Answer { status: 200, body: Bytes::from_static(b"{\"kid\":\"https://"), ..answer };
+    }
+    answer
+}
+
+/// Sends the answer as the disturbances leave it.
+pub(crate) async fn send(answer: Answer, met: &[Met], cutter: &Cutter) -> Response<Body> {
     if has(met, Disturbance::DropAfter) {
         cutter.close();
         tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    if met.iter().any(|m| m.fault == Fault::Answer(Falsified::BadJson)) {
-        answer.status = 200;
-        answer.body = Bytes::from_static(b"{\"kid\":\"https://");
     }
     let drip = disturbances(met).find_map(|(d, _)| match d {
         Disturbance::SlowDrip { millis } => Some(Duration::from_millis(millis)),

@@ -108,6 +108,11 @@ async fn falsified_answers_look_like_successes() {
     switch(Falsified::ForeignNextLink, Operation::ListVersions);
     let wrong = world.ask("GET", "/keys/k1/versions", Value::Null).await;
     assert!(wrong.body["nextLink"].as_str().unwrap().starts_with("https://collector.foreign.example/"));
+    switch(Falsified::Redirect, Operation::GetKey);
+    let elsewhere = world.ask("GET", "/keys/k1/", Value::Null).await;
+    assert_eq!((elsewhere.status, elsewhere.body), (307, Value::Null));
+    let logged = world.emulator.calls().last().map(|call| call.status);
+    assert_eq!(logged, Some(307), "the log has what was told");
 
     for (falsified, part) in [
         (Falsified::ChallengeTenant, world.contoso.id().to_owned()),

@@ -259,8 +259,8 @@ fn falsify(body: &mut Value, met: &[Met]) {
                     body["nextLink"] = "https://collector.foreign.example/keys?api-version=7.5".into();
                 }
             }
-            // The challenge's own are applied where the challenge is made; broken JSON where bytes are.
-            Falsified::ChallengeTenant | Falsified::ChallengeResource | Falsified::BadJson => {}
+            // The challenge's own are applied where the challenge is made; those of the whole answer where it is sent.
+            Falsified::ChallengeTenant | Falsified::ChallengeResource | Falsified::BadJson | Falsified::Redirect => {}
         }
     }
 }
