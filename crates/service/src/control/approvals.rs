@@ -45,7 +45,7 @@ impl Service {
     ) -> Result<Operation, Refusal> {
         self.own_operation(permit, id).await?;
         let (core, actor) = (self.0.clone(), permit.actor().to_owned());
-        to_the_end(async move { core.decide(id, &actor, yes).await }).await
+        self.0.watching(to_the_end(async move { core.decide(id, &actor, yes).await }).await)
     }
 }
 

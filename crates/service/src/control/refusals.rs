@@ -31,8 +31,9 @@ impl Refusals {
 }
 
 impl Core {
-    /// Counts a refusal of naming a key or a directory if that is what an attack would meet.
-    pub(super) fn watching<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+    /// Counts a refusal if it is what an attack would meet: of naming a key or a directory, of a vault that leads or answers where
+    /// none should, of deciding about what one asked for oneself.
+    pub(crate) fn watching<T>(&self, outcome: Result<T, Refusal>) -> Result<T, Refusal> {
         outcome.inspect_err(|refusal| {
             let tried = matches!(
                 refusal.reason(),
@@ -45,6 +46,11 @@ impl Core {
                     | Reason::OwnershipNonceExpired
                     | Reason::OwnershipNonceUsed
                     | Reason::KeyBoundElsewhere
+                    | Reason::VaultAddressForbidden
+                    | Reason::VaultAddressNotApproved
+                    | Reason::VaultTenantMismatch
+                    | Reason::VaultAnswerInvalid
+                    | Reason::ApprovalOwnRequest
             );
             if tried {
                 self.refusals.count(refusal.reason());

@@ -91,7 +91,9 @@ impl Core {
         if open.iter().filter(replaces).any(|operation| operation.workspace == *workspace) {
             return Ok(());
         }
-        let Some(newest) = self.newest_version(workspace, &config).await? else { return Ok(()) };
+        // Nobody asked who could be told: what a vault leads to elsewhere is counted.
+        let newest = self.watching(self.newest_version(workspace, &config).await)?;
+        let Some(newest) = newest else { return Ok(()) };
         let rotations = self.store.operations(workspace, None, USED_TO_LOOK_BACK).await?;
         let given_up = rotations.iter().any(|operation| {
             let to_it = matches!(operation.kind, OperationKind::RotateKey { to, .. } if to == newest);
