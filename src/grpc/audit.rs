@@ -65,7 +65,10 @@ impl Audit for Call {
                 let mut answer = pb::ExportEventsResponse::default();
                 match page {
                     LedgerPage::Events(events) => answer.events = events.into_iter().map(event).collect(),
-                    LedgerPage::End(signed) => answer.checkpoint = Some(checkpoint(&signed)),
+                    LedgerPage::End { signed, behind } => {
+                        answer.checkpoint = Some(checkpoint(&signed));
+                        answer.behind = behind;
+                    }
                 }
                 answers.send(answer).await?;
             }

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Verifies an exported ledger, written from docs/ledger.md alone.
 
-    verify_ledger.py EXPORT [CHECKPOINT...]
+    verify_ledger.py [--after NUMBER] EXPORT [CHECKPOINT...]
 
-EXPORT is what `byokctl audit export` wrote, each CHECKPOINT what `byokctl audit checkpoint -o` did. Needs Python 3.9 or newer with
-`cryptography`. Prints each finding and exits with 1, or says that all is well.
+EXPORT is what `byokctl audit export` wrote, each CHECKPOINT what `byokctl audit checkpoint -o` did. An export has to be of the whole
+chain, unless --after says that only what comes after that event was asked for. Needs Python 3.9 or newer with `cryptography`. Prints
+each finding and exits with 1, or says that all is well.
 """
+import argparse
 import datetime
 import hashlib
 import json
@@ -69,8 +71,9 @@ def signature_holds(point):
     return True
 
 
-def verify(lines, kept=()):
-    """The findings of L-40 to L-42. Lines are bytes without their line feed; `kept` are checkpoints."""
+def verify(lines, kept=(), after=0):
+    """The findings of L-40 to L-42. Lines are bytes without their line feed; `kept` are checkpoints; `after` is the event that the
+    export may begin after."""
     findings = []
     head, points, last, previous, hashes, end = None, [], 0, START, {0: START}, None
     for place, line in enumerate(lines, 1):
@@ -81,10 +84,12 @@ def verify(lines, kept=()):
             elif place == 1:
                 if one["byokd_ledger"] != 1:
                     return [f"line 1: format {one['byokd_ledger']} is not known here"]
-                if not isinstance(one["after"], int):
+                if type(one["after"]) is not int or one["after"] < 0:
                     raise TypeError("after is no number")
                 last, previous = one["after"], None if one["after"] else START
                 head = {name: one[name] for name in ("cluster", "chain", "public_key", "after")}
+                if head["after"] > after:
+                    findings.append(f"events {after + 1} to {head['after']} are missing")
             elif "number" in one:
                 if one["number"] != last + 1:
                     findings.append(f"line {place}: event {one['number']} where {last + 1} belongs")
@@ -143,17 +148,30 @@ def verify(lines, kept=()):
 
 
 def main(args):
-    with open(args[0], "rb") as file:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--after", type=int, default=0, metavar="NUMBER", help="expect only events with a number above this one")
+    parser.add_argument("export")
+    parser.add_argument("checkpoint", nargs="*")
+    args = parser.parse_args(args)
+    with open(args.export, "rb") as file:
         lines = file.read().split(b"\n")
     if not lines[-1]:
         lines.pop()
     kept = []
-    for name in args[1:]:
+    for name in args.checkpoint:
         with open(name, encoding="utf-8") as file:
             kept.append(json.load(file, object_pairs_hook=once))
-    findings = verify(lines, kept)
-    print("\n".join(findings) if findings else f"{max(len(lines) - 2, 0)} events are as they were written")
-    return 1 if findings else 0
+    findings = verify(lines, kept, args.after)
+    if findings:
+        print("\n".join(findings))
+        return 1
+    print(f"{max(len(lines) - 2, 0)} events are as they were written")
+    begins = json.loads(lines[0])["after"]
+    if begins:
+        print(f"it begins at event {begins + 1}: what stands before was not looked at")
+    if json.loads(lines[-1]).get("behind"):
+        print("the service could not write its latest events before this export: they will be in a later one")
+    return 0
 
 
 if __name__ == "__main__":

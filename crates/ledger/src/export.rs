@@ -79,6 +79,10 @@ pub struct End {
     pub events: u64,
     /// Where the chain ended when it was exported, signed.
     pub checkpoint: CheckpointJson,
+    /// Whether the service could not write its own latest events before it: they are not here, and will be in a later one. Nobody
+    /// signs this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub behind: bool,
 }
 
 /// A signed checkpoint, as an export ends with it and as it is kept in a file of its own.

@@ -146,6 +146,10 @@ pub struct Report {
     pub chain: Option<ChainName>,
     /// How many events were read.
     pub events: u64,
+    /// The event it begins after, of which and of what stands before it nothing was looked at; 0: from the chain's beginning.
+    pub after: u64,
+    /// Whether the service says that it could not write its latest events before the export, so that they are not in it.
+    pub behind: bool,
     /// The first one's number and the last one's.
     pub range: Option<(u64, u64)>,
     /// Checkpoints whose signature holds, the closing one and the kept one among them.

@@ -6,7 +6,7 @@
 
 mod vault_log;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use domain::ledger::{CalledVault, Purpose};
@@ -18,11 +18,17 @@ pub use vault_log::{Entry, NotALog, VaultLog};
 /// How far the clocks of the vault and of a replica may differ, and how long an entry may be under way.
 pub const SLACK: Duration = Duration::from_secs(60);
 
+/// How far from either end of the time that both cover a call counts: a replica writes its probes of five minutes as one event, so
+/// that those of another than the one that exported may not be here yet; what was under way when either side ended, neither has.
+pub const MARGIN: Duration = Duration::from_secs(300 + SLACK.as_secs());
+
 /// A call as the ledger has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Called {
     /// The event it stands in.
     pub event: u64,
+    /// Which life of which replica called.
+    pub replica: String,
     /// What for.
     pub purpose: Purpose,
     /// When.
@@ -49,7 +55,7 @@ pub enum OneSided {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reconciled {
-    /// From when until when both sides have something to say.
+    /// From when until when both sides have all there is to say: the time that both cover, without a margin at either end.
     pub window: Option<(Timestamp, Timestamp)>,
     /// Calls that both sides have.
     pub matched: u64,
@@ -61,7 +67,7 @@ pub struct Reconciled {
     pub by_others: u64,
     /// Wraps and unwraps that were refused before the vault knew who called: no key was used.
     pub unauthenticated: u64,
-    /// Entries and calls outside the window.
+    /// What one side only has outside the window: before and after the time that both cover, and within the margin of its ends.
     pub outside: u64,
     /// What one side only has, by time.
     pub one_sided: Vec<OneSided>,
@@ -88,10 +94,12 @@ impl Calls {
         }
         let Some((version, calls)) = CalledVault::calls(&event.details) else { return false };
         self.left_out += event.detail("left_out").and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+        let replica = event.detail("replica").unwrap_or_default();
         for call in calls {
             self.range = self.range.map(|(from, to)| (from.min(call.at), to.max(call.at)));
             self.calls.push(Called {
                 event: event.number,
+                replica: replica.to_owned(),
                 purpose: call.purpose,
                 at: call.at,
                 version,
@@ -113,17 +121,14 @@ impl Calls {
         self.calls.is_empty()
     }
 
-    /// Holds them against the vault's log. `application`: our client id, as the customer's directory knows it.
-    pub fn against(mut self, log: VaultLog, application: &str) -> Reconciled {
+    /// Holds them against the vault's log. `application`: our client id, as the customer's directory knows it; `margin`: how far
+    /// from either end of the time that both cover a call counts ([`MARGIN`], unless the caller knows better).
+    pub fn against(mut self, log: VaultLog, application: &str, margin: Duration) -> Reconciled {
         let mut told = Reconciled { left_out: self.left_out, ..Reconciled::default() };
-        told.window = overlap(self.range, log.range);
+        told.window = overlap(self.range, log.range).and_then(|common| within(common, margin));
         let window = told.window;
         let inside = |at: Timestamp| window.is_some_and(|(from, to)| from <= at && at <= to);
-        // A flush that was repeated stands twice; its ids say so.
-        self.calls.sort_by_key(|call| call.at);
-        let mut seen = std::collections::HashSet::new();
-        let ids = |call: &Called| (call.request_id.clone(), call.client_request_id.clone());
-        self.calls.retain(|call| call.request_id.is_none() || seen.insert(ids(call)));
+        self.drop_repeats();
 
         let mut by_id: HashMap<&str, Vec<usize>> = HashMap::new();
         for (index, call) in self.calls.iter().enumerate() {
@@ -192,6 +197,23 @@ impl Calls {
     }
 }
 
+impl Calls {
+    /// A flush that was repeated stands twice: a second copy covers nothing. What it is a copy of says the vault's id; where there
+    /// is none, the same call of the same replica in an earlier event.
+    fn drop_repeats(&mut self) {
+        self.calls.sort_by_key(|call| call.at);
+        let mut answered = HashSet::new();
+        let mut silent = HashMap::new();
+        self.calls.retain(|call| match &call.request_id {
+            Some(id) => answered.insert((id.clone(), call.client_request_id.clone())),
+            None => {
+                let is = (call.replica.clone(), call.version, call.at, call.purpose, call.client_request_id.clone());
+                *silent.entry(is).or_insert(call.event) == call.event
+            }
+        });
+    }
+}
+
 impl OneSided {
     /// When.
     pub fn at(&self) -> Timestamp {
@@ -207,6 +229,12 @@ impl Called {
     fn fits(&self, entry: &Entry) -> bool {
         entry.wraps == self.purpose.wraps() && entry.version.is_none_or(|version| version == self.version)
     }
+}
+
+/// What is left of a time without a margin at either end.
+fn within((from, to): (Timestamp, Timestamp), margin: Duration) -> Option<(Timestamp, Timestamp)> {
+    let (from, to) = (from.saturating_add(margin), to.saturating_sub(margin));
+    (from <= to).then_some((from, to))
 }
 
 /// The time that both cover.

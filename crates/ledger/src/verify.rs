@@ -25,6 +25,7 @@ pub enum Look {
     End,
     Kept,
     Form,
+    Beginning,
 }
 
 /// Reads an export line by line. Keeps 40 bytes of each event.
@@ -32,6 +33,8 @@ pub struct Verifier {
     known_keys: Vec<[u8; 32]>,
     kept: Vec<SignedCheckpoint>,
     left_out: Option<Look>,
+    /// The event that the export may begin after.
+    from: u64,
     findings: Vec<Finding>,
     line: u64,
     head: Option<(Head, ChainName, [u8; 16])>,
@@ -58,6 +61,7 @@ impl Verifier {
             known_keys,
             kept,
             left_out: None,
+            from: 0,
             findings: Vec::new(),
             line: 0,
             head: None,
@@ -72,6 +76,14 @@ impl Verifier {
             closing: None,
             checkpoints: 0,
         }
+    }
+
+    /// Expects a part: the events after this one. Where an export begins is signed by nobody, so it is the caller who knows what was
+    /// asked for; unless they say so, it is the whole chain. One that begins earlier has what is expected, and more.
+    #[must_use]
+    pub fn after(mut self, event: u64) -> Self {
+        self.from = event;
+        self
     }
 
     /// Leaves one look out: for tests of tests.
@@ -139,6 +151,9 @@ impl Verifier {
         match read.filter(|_| head.byokd_ledger == FORMAT) {
             Some(chain) => {
                 (self.first, self.last) = (head.after.saturating_add(1), head.after);
+                if head.after > self.from && self.looks_at(Look::Beginning) {
+                    self.missing.push((self.from + 1, head.after));
+                }
                 self.head = Some((head, chain, cluster));
             }
             None => {
@@ -202,7 +217,8 @@ impl Verifier {
     fn fill(&mut self, number: u64) {
         let Some(at) = self.missing.iter().position(|(from, to)| (*from..=*to).contains(&number)) else { return };
         let (from, to) = self.missing.remove(at);
-        self.missing.extend([(from, number - 1), (number + 1, to)].into_iter().filter(|(from, to)| from <= to));
+        self.missing.extend((from < number).then(|| (from, number - 1)));
+        self.missing.extend((number < to).then(|| (number + 1, to)));
     }
 
     /// The end of the file.
@@ -214,6 +230,7 @@ impl Verifier {
             self.checkpoint(&signed, Place::Event(number));
         }
         let closing = self.closing.take();
+        let behind = closing.as_ref().is_some_and(|end| end.behind);
         let mut public_key = None;
         match &closing {
             Some(end) => {
@@ -240,6 +257,8 @@ impl Verifier {
             self.found(Finding::Line { line: 1, expected: 1, why: "the file is empty".to_owned() });
         }
         Report {
+            after: self.head.as_ref().map_or(0, |(head, ..)| head.after),
+            behind,
             range: (self.events > 0).then_some((self.first, self.last)),
             chain: self.head.map(|(_, chain, _)| chain),
             events: self.events,

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use domain::ledger::SignedCheckpoint;
 use ledger::CheckpointJson;
-use support::{Chain, verify};
+use support::{Chain, cut_at_the_front, verify_after};
 
 /// What is good is good to both, and what is not to neither.
 ///
@@ -27,10 +27,14 @@ fn the_python_verifier_agrees() {
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("reader/verify_ledger.py");
     let chain = Chain::of(50);
     let lines = chain.export();
-    let good_to = |lines: &[String], kept: Option<&SignedCheckpoint>| {
+    let good_after = |after: u64, lines: &[String], kept: Option<&SignedCheckpoint>| {
         std::fs::write(dir.join("export"), lines.join("\n") + "\n").unwrap();
         let mut reads = Command::new(&python);
-        reads.arg("-B").arg(&reader).arg(dir.join("export"));
+        reads.arg("-B").arg(&reader);
+        if after > 0 {
+            reads.args(["--after", &after.to_string()]);
+        }
+        reads.arg(dir.join("export"));
         if let Some(kept) = kept {
             std::fs::write(dir.join("kept"), serde_json::to_string(&CheckpointJson::from(kept)).unwrap()).unwrap();
             reads.arg(dir.join("kept"));
@@ -38,12 +42,26 @@ fn the_python_verifier_agrees() {
         let ran = reads.output().unwrap();
         assert!(ran.stderr.is_empty(), "{}", String::from_utf8_lossy(&ran.stderr));
         let told = String::from_utf8_lossy(&ran.stdout);
-        assert_eq!(ran.status.success(), verify(lines, kept.cloned()).is_good(), "they do not agree: {told}");
+        let ours = verify_after(after, lines, kept.cloned());
+        assert_eq!(ran.status.success(), ours.is_good(), "they do not agree: {told}");
+        if ours.is_good() {
+            assert_eq!(told.contains("not looked at"), ours.after > 0, "{told}");
+            assert_eq!(told.contains("could not write"), ours.behind, "{told}");
+        }
         ran.status.success()
     };
+    let good_to = |lines: &[String], kept: Option<&SignedCheckpoint>| good_after(0, lines, kept);
     let early = Chain::of(40).checkpoint();
     let good = |lines: &[String]| good_to(lines, Some(&early));
-    assert!(good(&lines) && good(&chain.export_after(40)));
+    assert!(good(&lines) && good_after(40, &chain.export_after(40), Some(&early)));
+    // L-41: cut off at its front, and a part that was asked for.
+    let front = cut_at_the_front(&lines, 30);
+    assert!(!good_to(&front, None) && !good(&front) && !good_after(29, &front, None) && good_after(30, &front, None));
+    assert!(good_after(40, &lines, None), "more than was asked for");
+    let mut behind = lines.clone();
+    let last = behind.pop().unwrap();
+    behind.push(format!("{},\"behind\":true}}", last.strip_suffix('}').unwrap()));
+    assert!(good(&behind));
     for at in [1, 25, 40, 50] {
         let mut changed = lines.clone();
         changed[at] = changed[at].replace("\"ann\"", "\"bob\"");
@@ -61,12 +79,12 @@ fn the_python_verifier_agrees() {
     assert!(!good(&rewritten.export()));
 
     // A part that what was kept says nothing of, and a fork where there are no events.
-    assert!(!good(&chain.export_after(41)));
-    assert!(good_to(&chain.export_after(50), Some(&chain.checkpoint())));
+    assert!(!good_after(41, &chain.export_after(41), Some(&early)));
+    assert!(good_after(50, &chain.export_after(50), Some(&chain.checkpoint())));
     let mut fork = Chain::of(50);
     fork.events[49].actor = "bob".to_owned();
     fork.follow_through(49);
-    assert!(!good_to(&fork.export_after(50), Some(&chain.checkpoint())));
+    assert!(!good_after(50, &fork.export_after(50), Some(&chain.checkpoint())));
     // Line ends of other alphabets are characters like any other.
     let mut lined = Chain::of(3);
     lined.push("app.upserted", vec![("app".to_owned(), "a\u{2028}b\u{85}c\u{b}d\re".to_owned())]);

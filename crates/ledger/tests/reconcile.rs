@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::time::Duration;
+
 use domain::ledger::{CalledVault, Purpose, VaultCall};
 use domain::{BootId, KeyVersionId, Timestamp};
-use ledger::reconcile::{Calls, NotALog, OneSided, Reconciled, VaultLog};
+use ledger::reconcile::{Calls, MARGIN, NotALog, OneSided, Reconciled, VaultLog};
 use serde_json::{Value, json};
 use support::Chain;
 
@@ -40,8 +42,13 @@ fn record(n: i64, purpose: Purpose, application: &str) -> Value {
 
 /// The ledger's side: these calls, a hundred an event, as the service writes them.
 fn ledger(calls: Vec<VaultCall>) -> Calls {
+    ledger_of(calls.chunks(100))
+}
+
+/// The ledger's side, event by event.
+fn ledger_of<'a>(events: impl IntoIterator<Item = &'a [VaultCall]>) -> Calls {
     let mut chain = Chain::new(1);
-    for together in calls.chunks(100) {
+    for together in events {
         let called =
             CalledVault { version: VERSION, boot: BootId::from_bytes([1; 16]), calls: together.to_vec(), left_out: 0 };
         let at = together.last().unwrap().at;
@@ -77,9 +84,137 @@ fn in_a_large_log_the_planted_and_the_removed_are_found() {
     lines.extend((0..10).map(|n| record(n, Purpose::Unwrap, OTHERS)));
     assert_eq!(lines.len(), 100_000);
     let text: String = lines.iter().map(|line| line.to_string() + "\n").collect();
-    let found = ledger(calls).against(VaultLog::read(&text).unwrap(), OURS);
+    let found = ledger(calls).against(VaultLog::read(&text).unwrap(), OURS, Duration::ZERO);
     assert_eq!(ids(&found), ["vault planted", "ledger r-70000"]);
     assert_eq!((found.matched, found.by_others), (99_989, 10));
+}
+
+/// What one side only has at the ends of the time that both cover is nobody's fault: it was under way when the export was written, or
+/// stands in an event before it, or was a probe that another replica had not written yet. In between it is somebody's.
+#[test]
+fn at_the_ends_of_the_common_time_nobody_is_accused() {
+    let margin = i64::try_from(MARGIN.as_secs()).unwrap();
+    let end = 4 * margin;
+    let marks = [0, margin - 1, margin, end / 2, end - margin, end - margin + 1, end];
+    let steady: Vec<i64> = (0..=end).step_by(60).filter(|n| !marks.contains(n)).collect();
+    // Both begin and end at the same moments, whatever is missing in between.
+    let both = |without: &[i64]| {
+        let all = steady.iter().chain(&marks).copied().filter(|n| !without.contains(n));
+        all.collect::<Vec<_>>()
+    };
+    let log = |of: &[i64]| {
+        let mut other: Vec<Value> = of.iter().map(|n| record(*n, purpose(0), OURS)).collect();
+        // The log's own times are those of its records of any kind; an entry is logged a little later than it was asked.
+        for n in [0, end] {
+            let mut looked = record(n, Purpose::Unwrap, OURS);
+            looked["operationName"] = json!("KeyGet");
+            looked["time"] = json!(Timestamp::from_micros(FROM + n * 1_000_000).to_string());
+            other.push(looked);
+        }
+        VaultLog::read(&json!(other).to_string()).unwrap()
+    };
+    let calls = |of: &[i64]| {
+        let calls: Vec<_> = of.iter().map(|n| call(*n, purpose(0))).collect();
+        let mut calls = ledger(calls);
+        for n in [0, end] {
+            assert!(calls.take(&something_else(n)));
+        }
+        calls
+    };
+    // In the vault only: it was under way, or its event stands before a part's beginning.
+    let found = calls(&both(&marks)).against(log(&both(&[])), OURS, MARGIN);
+    assert_eq!(ids(&found), [margin, end / 2].map(|n| format!("vault c-{n}")));
+    assert_eq!(found.outside, 5);
+    // In the ledger only: the log was not that far.
+    let found = calls(&both(&[])).against(log(&both(&marks)), OURS, MARGIN);
+    assert_eq!(ids(&found), [margin, end / 2, end - margin].map(|n| format!("ledger r-{n}")));
+    assert_eq!(found.outside, 4);
+    // Without the margin all of them are named.
+    let found = calls(&both(&marks)).against(log(&both(&[])), OURS, Duration::ZERO);
+    assert_eq!((found.one_sided.len(), found.outside), (6, 1));
+    // Where there is nothing but ends, nothing is said of anything.
+    let found = calls(&[0]).against(log(&[0, 1]), OURS, MARGIN * 3);
+    assert_eq!((found.window, found.matched, found.outside), (None, 1, 1));
+}
+
+/// An event of another kind.
+fn something_else(n: i64) -> ledger::Event {
+    let mut chain = Chain::new(1);
+    chain.push_at(FROM + n * 1_000_000, "app.upserted", vec![]);
+    chain.events.remove(0)
+}
+
+/// docs/ledger.md: an event whose commit was in doubt may stand twice. Its second copy explains nothing, or whoever has the
+/// application's credential would have one use for nothing for each call that was never answered.
+#[test]
+fn a_call_without_an_answer_that_stands_twice_explains_one_entry() {
+    let silent = |client: Option<&str>| VaultCall {
+        outcome: None,
+        request_id: None,
+        client_request_id: client.map(Into::into),
+        ..call(500, Purpose::Unwrap)
+    };
+    let log = || {
+        let mut planted = record(530, Purpose::Unwrap, OURS);
+        planted["correlationId"] = json!("planted");
+        let records = [
+            record(0, Purpose::Wrap, OURS),
+            record(500, Purpose::Unwrap, OURS),
+            planted,
+            record(999, Purpose::Wrap, OURS),
+        ];
+        VaultLog::read(&json!(records).to_string()).unwrap()
+    };
+    let (first, last) = ([call(0, Purpose::Wrap)], [call(999, Purpose::Wrap)]);
+    for client in [None, Some("c-500"), Some("nobody-logged-this")] {
+        let once = [silent(client)];
+        let found = ledger_of([&first[..], &once, &once, &last]).against(log(), OURS, Duration::ZERO);
+        assert_eq!(ids(&found), ["vault planted"], "{client:?}");
+        assert_eq!((found.matched + found.unanswered, found.never_arrived), (3, 0), "{client:?}");
+    }
+    // Two calls of one event are two, at whatever time, and stand twice as two.
+    let two = [silent(None), silent(None)];
+    let found = ledger_of([&first[..], &two, &two, &last]).against(log(), OURS, Duration::ZERO);
+    assert_eq!((ids(&found), found.unanswered, found.never_arrived), (vec![], 2, 0));
+}
+
+/// Every shape in which Microsoft documents the log, with all its fields as they are spelt there (`vault_logs/README.md`).
+#[test]
+fn every_documented_shape_of_the_log_is_read() {
+    let calls = || {
+        let with = |n, purpose, id: &str| VaultCall { client_request_id: Some(id.into()), ..call(n, purpose) };
+        ledger(vec![
+            with(0, Purpose::Unwrap, "5e0f7d1c-0a52-4a7a-8d3e-00000000a001"),
+            with(1, Purpose::Wrap, "5e0f7d1c-0a52-4a7a-8d3e-00000000a002"),
+        ])
+    };
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vault_logs");
+    for name in ["storage", "azure_diagnostics", "azkv_audit_logs", "query_answer", "command_line"] {
+        let text = std::fs::read_to_string(dir.join(name).with_extension("json")).unwrap();
+        let log = VaultLog::read(&text).unwrap();
+        assert_eq!((log.len(), log.other_operations), (4, 2), "{name}");
+        let found = calls().against(log, OURS, Duration::ZERO);
+        assert_eq!((found.matched, found.by_others, found.unauthenticated), (2, 1, 1), "{name}: {found:?}");
+        assert_eq!(ids(&found), Vec::<String>::new(), "{name}");
+        // The version is read: the same ids of another version's calls are not these.
+        let other = text.replace(&VERSION.to_string(), &"1".repeat(32));
+        assert_ne!(other, text, "{name}");
+        let found = calls().against(VaultLog::read(&other).unwrap(), OURS, Duration::ZERO);
+        assert_eq!((found.matched, found.one_sided.len() as u64 + found.outside), (0, 4), "{name}");
+    }
+}
+
+/// A use of a key that does not say whose is no use by others: the log is not read before it does.
+#[test]
+fn a_use_that_does_not_say_whose_is_refused() {
+    let mut unnamed = record(0, Purpose::Unwrap, OURS);
+    unnamed["identity"] = json!({});
+    let lacks = NotALog::Incomplete { place: 1, what: "identity.claim.appid" };
+    assert_eq!(VaultLog::read(&unnamed.to_string()), Err(lacks.clone()));
+    unnamed["properties"] = json!({});
+    assert_eq!(VaultLog::read(&unnamed.to_string()), Err(lacks));
+    unnamed["properties"] = json!({ "httpStatusCode": 403 });
+    assert_eq!(VaultLog::read(&unnamed.to_string()).unwrap().len(), 1);
 }
 
 /// One file of records, rows of the table AzureDiagnostics, one a line or in an array: all say the same.
@@ -108,8 +243,11 @@ fn every_form_of_the_log_is_read() {
         json!(rows).to_string(),
     ];
     for form in forms {
-        let found =
-            ledger((0..5).map(|n| call(n, Purpose::Unwrap)).collect()).against(VaultLog::read(&form).unwrap(), OURS);
+        let found = ledger((0..5).map(|n| call(n, Purpose::Unwrap)).collect()).against(
+            VaultLog::read(&form).unwrap(),
+            OURS,
+            Duration::ZERO,
+        );
         assert_eq!((found.matched, ids(&found)), (5, vec![]), "{form}");
     }
 }
@@ -120,7 +258,8 @@ fn the_vaults_own_id_is_matched_too() {
     let mut one = record(0, Purpose::Unwrap, OURS);
     one["correlationId"] = json!("");
     one["properties"]["requestId"] = json!("R-0");
-    let found = ledger(vec![call(0, Purpose::Unwrap)]).against(VaultLog::read(&one.to_string()).unwrap(), OURS);
+    let found =
+        ledger(vec![call(0, Purpose::Unwrap)]).against(VaultLog::read(&one.to_string()).unwrap(), OURS, Duration::ZERO);
     assert_eq!((found.matched, ids(&found)), (1, vec![]));
 }
 
@@ -130,12 +269,12 @@ fn one_call_covers_one_entry_of_its_own_kind() {
     let calls = || vec![call(0, Purpose::Unwrap), call(1, Purpose::Unwrap), call(9, Purpose::Wrap)];
     let twice = [0, 1, 1, 9].map(|n| record(n, if n == 9 { Purpose::Wrap } else { Purpose::Unwrap }, OURS));
     let text = |records: &[Value]| json!({ "records": records }).to_string();
-    let found = ledger(calls()).against(VaultLog::read(&text(&twice)).unwrap(), OURS);
+    let found = ledger(calls()).against(VaultLog::read(&text(&twice)).unwrap(), OURS, Duration::ZERO);
     assert_eq!(ids(&found), ["vault c-1"]);
     let mut other = [0, 1, 9].map(|n| record(n, if n == 9 { Purpose::Wrap } else { Purpose::Unwrap }, OURS));
     other[1]["properties"]["id"] =
         json!("https://contoso-kv.vault.azure.net/keys/byok/11111111111111111111111111111111");
-    let found = ledger(calls()).against(VaultLog::read(&text(&other)).unwrap(), OURS);
+    let found = ledger(calls()).against(VaultLog::read(&text(&other)).unwrap(), OURS, Duration::ZERO);
     assert_eq!(ids(&found), ["ledger r-1", "vault c-1"]);
 }
 
@@ -155,7 +294,11 @@ fn what_can_be_explained_is_explained() {
         record(1_000, Purpose::Wrap, OURS),
         record(5_000, Purpose::Unwrap, OURS),
     ];
-    let found = ledger(calls).against(VaultLog::read(&json!({ "records": records }).to_string()).unwrap(), OURS);
+    let found = ledger(calls).against(
+        VaultLog::read(&json!({ "records": records }).to_string()).unwrap(),
+        OURS,
+        Duration::ZERO,
+    );
     assert_eq!(ids(&found), Vec::<String>::new());
     assert_eq!((found.matched, found.unanswered, found.never_arrived), (2, 1, 1));
     assert_eq!((found.unauthenticated, found.outside), (1, 2));
@@ -168,6 +311,8 @@ fn what_is_no_log_is_refused() {
     assert_eq!(VaultLog::read("[1]"), unreadable(1));
     assert_eq!(VaultLog::read("time,operation\n"), unreadable(1));
     assert_eq!(VaultLog::read("{\"records\": 3}"), unreadable(1));
+    assert_eq!(VaultLog::read("{\"tables\": [{\"rows\": []}]}"), unreadable(1));
+    assert_eq!(VaultLog::read("{\"tables\": [{\"columns\": [], \"rows\": [[1]]}]}"), unreadable(1));
     let text = format!("{}\n{{}}\n", record(0, Purpose::Wrap, OURS));
     assert_eq!(VaultLog::read(&text), Err(NotALog::Incomplete { place: 2, what: "time" }));
     assert!(VaultLog::read("").unwrap().is_empty());

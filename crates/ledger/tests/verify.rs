@@ -9,19 +9,17 @@ use ledger::Finding;
 use ledger::export::Line;
 use ledger::verify::{Look, Place};
 use proptest::prelude::*;
-use support::{Chain, verify, verify_bytes, verify_knowing, verify_without};
+use support::{Chain, cut_at_the_front, verify, verify_after, verify_bytes, verify_knowing, verify_without};
 
 /// What was written is found good, the whole and a part of it, with and without a checkpoint that was kept.
 #[test]
 fn an_untouched_export_is_good() {
     let chain = Chain::of(100);
     let early = Chain::of(60).checkpoint();
-    for (lines, kept) in
-        [(chain.export(), None), (chain.export(), Some(early.clone())), (chain.export_after(60), Some(early))]
-    {
-        let report = verify(&lines, kept);
+    for (after, kept) in [(0, None), (0, Some(early.clone())), (60, Some(early)), (60, None)] {
+        let report = verify_after(after, &chain.export_after(after), kept);
         assert!(report.is_good(), "{:?}", report.findings);
-        assert_eq!(report.range.unwrap().1, 100);
+        assert_eq!((report.after, report.range.unwrap()), (after, (after + 1, 100)));
     }
     assert!(verify(&Chain::of(0).export(), None).is_good(), "a chain without events");
     assert_eq!(verify(&chain.export(), None).checkpoints, 6, "five in the chain, and the closing one");
@@ -32,12 +30,62 @@ fn an_untouched_export_is_good() {
 fn a_part_after_the_kept_checkpoint_is_not_good() {
     let (chain, early) = (Chain::of(100), Chain::of(40).checkpoint());
     for (after, older) in [(80, true), (41, true), (40, false), (0, false)] {
-        let report = verify(&chain.export_after(after), Some(early.clone()));
+        let report = verify_after(after, &chain.export_after(after), Some(early.clone()));
         assert!(report.findings.is_empty(), "{:?}", report.findings);
         assert_eq!((report.kept_is_older, report.is_good()), (older, !older), "after {after}");
     }
-    let report = verify(&chain.export_after(100), Some(early));
+    let report = verify_after(100, &chain.export_after(100), Some(early));
     assert!(report.kept_is_older && !report.is_good(), "a part without events");
+}
+
+/// L-41: an export whose first events were taken out, and whose first line was made to fit, misses them: where an export begins is
+/// signed by nobody, and only the caller knows what was asked for.
+#[test]
+fn an_export_cut_off_at_its_front_is_named() {
+    let chain = Chain::of(100);
+    for cut in [1, 19, 40, 99, 100] {
+        let lines = cut_at_the_front(&chain.export(), cut);
+        assert_eq!(lines, chain.export_after(cut), "nothing in it tells it from what was asked for");
+        let missing = |from| vec![Finding::Missing { from, to: cut }];
+        assert_eq!(verify(&lines, None).findings, missing(1));
+        assert_eq!(verify(&lines, Some(chain.checkpoint())).findings, missing(1), "a newer checkpoint is no excuse");
+        assert_eq!(verify_after(cut - 1, &lines, None).findings, missing(cut));
+        for asked in [cut, 100] {
+            let report = verify_after(asked, &lines, None);
+            assert_eq!((report.findings, report.after), (vec![], cut), "asked for {asked}");
+        }
+        // One from before what was taken out: what is missing is named, and asked for or not, nothing ties the part to it.
+        let early = Chain::of(cut / 2).checkpoint();
+        let report = verify(&lines, Some(early.clone()));
+        assert_eq!((report.findings, report.kept_is_older), (missing(1), true));
+        assert!(!verify_after(cut, &lines, Some(early)).is_good());
+    }
+    // More than was asked for is no less.
+    assert!(verify_after(40, &chain.export_after(20), None).is_good());
+    assert!(verify_after(40, &chain.export(), Some(Chain::of(20).checkpoint())).is_good());
+    // Events that a first line denies are found, and not called missing.
+    let mut denied = chain.export();
+    denied[0] = chain.export_after(2)[0].clone();
+    let findings = verify(&denied, None).findings;
+    assert!(findings.contains(&Finding::Misplaced { number: 1, line: 2 }), "{findings:?}");
+    assert!(!findings.iter().any(|finding| matches!(finding, Finding::Missing { .. })), "{findings:?}");
+}
+
+/// What the service says of an export that came before it could write is told, and is no fault of the file's.
+#[test]
+fn an_export_that_is_behind_says_so() {
+    let mut lines = Chain::of(50).export();
+    assert!(!verify(&lines, None).behind);
+    let last = lines.pop().unwrap();
+    let Line::End(end) = Line::read(&last).unwrap() else { panic!("{last}") };
+    lines.push(Line::End(ledger::End { behind: true, ..end }).write());
+    let report = verify(&lines, None);
+    assert!(report.behind && report.is_good(), "{:?}", report.findings);
+    // One way to write each.
+    let explicit = last.replacen("}}", "},\"behind\":false}", 1);
+    assert_ne!(explicit, last);
+    *lines.last_mut().unwrap() = explicit;
+    assert!(!verify(&lines, None).is_good());
 }
 
 /// Two checkpoints that say different things of one event are told apart even where the event itself is not here.
@@ -46,9 +94,9 @@ fn a_fork_is_seen_where_there_are_no_events() {
     let (ours, mut other) = (Chain::of(42), Chain::of(42));
     other.events[41].actor = "bob".to_owned();
     other.follow_through(41);
-    let findings = verify(&other.export_after(42), Some(ours.checkpoint())).findings;
+    let findings = verify_after(42, &other.export_after(42), Some(ours.checkpoint())).findings;
     assert_eq!(findings, [Finding::Rewritten { number: 42, place: Place::Kept }]);
-    assert!(verify(&ours.export_after(42), Some(ours.checkpoint())).is_good());
+    assert!(verify_after(42, &ours.export_after(42), Some(ours.checkpoint())).is_good());
     // Two that were kept, and the events they are about come before the part.
     let mut longer = Chain::of(42);
     longer.push("app.upserted", vec![]);
@@ -57,7 +105,7 @@ fn a_fork_is_seen_where_there_are_no_events() {
     // What is not signed, or by another, accuses nobody.
     let mut unsigned = other.checkpoint();
     unsigned.signature[0] ^= 1;
-    let findings = verify(&ours.export_after(42), Some(unsigned)).findings;
+    let findings = verify_after(42, &ours.export_after(42), Some(unsigned)).findings;
     assert_eq!(findings, [Finding::BadSignature { place: Place::Kept }]);
 }
 
@@ -255,6 +303,8 @@ fn each_look_is_needed() {
     // Of the form.
     let mut formed = whole.export();
     formed[45] = formed[45].replacen("\"actor\":", "\"actor\": ", 1);
+    // Of the beginning.
+    let front = cut_at_the_front(&whole.export(), 30);
     let cases = [
         (Look::Content, altered, None),
         (Look::Link, joined.export(), None),
@@ -262,6 +312,7 @@ fn each_look_is_needed() {
         (Look::End, cut, None),
         (Look::Kept, Chain::of(40).export(), Some(whole.checkpoint())),
         (Look::Form, formed, None),
+        (Look::Beginning, front, None),
     ];
     for (look, lines, kept) in cases {
         assert!(!verify(&lines, kept.clone()).is_good(), "{look:?}: not noticed");

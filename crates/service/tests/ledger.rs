@@ -252,6 +252,26 @@ async fn chains_are_signed_when_they_grow_and_once_an_hour() {
     assert!(!chains_are_signed(World::with_bug(SeededBug::CheckpointNotSigned)).await);
 }
 
+/// An export before which the service could not write its own latest events says so, and the next one has them.
+#[tokio::test]
+async fn an_export_without_the_latest_events_says_so() {
+    let world = World::start();
+    let (acme, bot, _) = in_use(&world).await;
+    let calls = |lines: &[String]| lines.iter().filter(|line| line.contains(CalledVault::EVENT)).count();
+    let whole = export(&world.service, &acme).await;
+    assert!(!verify(&whole, None).behind);
+    live(&world, &bot, 40).await;
+    world.store.forge(Some(&acme.id));
+    let without = export(&world.service, &acme).await;
+    let report = verify(&without, None);
+    assert!(report.behind && report.is_good(), "{report:?}");
+    assert_eq!(calls(&without), calls(&whole));
+    world.store.forge(None);
+    let with = export(&world.service, &acme).await;
+    assert!(!verify(&with, None).behind);
+    assert!(calls(&with) > calls(&whole));
+}
+
 /// A chain that never was is not there, and neither is what no chain has yet.
 #[tokio::test]
 async fn what_is_not_there_is_not_found() {

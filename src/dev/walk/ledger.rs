@@ -20,7 +20,7 @@ impl Walk<'_> {
             }
             lines.extend(page.events.into_iter().map(|event| Line::Event(read(event)).write()));
             if let Some(checkpoint) = &page.checkpoint {
-                let end = End { events: lines.len() as u64 - 1, checkpoint: written(checkpoint) };
+                let end = End { events: lines.len() as u64 - 1, checkpoint: written(checkpoint), behind: page.behind };
                 lines.push(Line::End(end).write());
             }
         }

@@ -54,12 +54,16 @@ pub(crate) enum AuditVerb {
     Reconcile {
         /// The export of the workspace's chain; - for standard input
         export: PathBuf,
-        /// The vault's log: AuditEvent records of Azure Monitor, or rows of AzureDiagnostics, as JSON or JSON lines
+        /// The vault's log: AuditEvent records of Azure Monitor, or rows of AZKVAuditLogs or AzureDiagnostics, as JSON or JSON lines
         #[arg(long, value_name = "FILE")]
         vault_log: PathBuf,
         /// The service's application (client) id, as the customer's directory shows it
         #[arg(long, value_name = "GUID")]
         application: String,
+        /// What one side only has counts so far from either end of the time that both cover: what was under way then, or not yet
+        /// written by another replica, is nobody's fault
+        #[arg(long, value_name = "SECONDS", default_value_t = ledger::reconcile::MARGIN.as_secs())]
+        margin: u64,
         #[command(flatten)]
         known: Known,
     },
@@ -89,6 +93,10 @@ pub(crate) struct Known {
     /// The key that checkpoints must be signed by, as it was told before: 64 hexadecimal digits
     #[arg(long, value_name = "HEX", value_parser = public_key)]
     pub(super) public_key: Vec<[u8; 32]>,
+    /// Expect only events with a number above this one, as audit export --after wrote them; what stands before is not looked at. An
+    /// export that begins later misses some
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(super) after: u64,
 }
 
 fn chain(text: &str) -> Result<ChainName, String> {

@@ -63,6 +63,10 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// What is said of an export before which the service could not write its latest events.
+pub(super) const BEHIND: &str =
+    "the service could not write its latest events before this export: they will be in a later one";
+
 /// What a broken export left behind.
 #[derive(Default)]
 struct Done {
@@ -170,7 +174,10 @@ impl Pages {
             }
             if let Some(checkpoint) = answer.checkpoint {
                 let checkpoint = CheckpointJson::from(&read_checkpoint(&checkpoint)?);
-                line(Line::End(End { events: count, checkpoint }))?;
+                line(Line::End(End { events: count, checkpoint, behind: answer.behind }))?;
+                if answer.behind {
+                    eprintln_line(BEHIND);
+                }
                 return Ok(count);
             }
         }
@@ -190,7 +197,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// Talk goes to standard error.
-fn eprintln_line(text: &str) {
+pub(super) fn eprintln_line(text: &str) {
     // Nobody is left to be told that telling failed.
     let _ = writeln!(anstream::stderr().lock(), "{}", crate::failure::one_line(text));
 }

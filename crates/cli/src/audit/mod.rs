@@ -8,6 +8,7 @@ mod verify;
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::time::Duration;
 
 use client::pb;
 use domain::Timestamp;
@@ -32,8 +33,9 @@ pub(crate) async fn run(global: &Global, verb: AuditVerb) -> Result<(), Failure>
             export::run(global, &chain, &out, after, force).await
         }
         AuditVerb::Verify { export, known } => verify::run(global, &export, known),
-        AuditVerb::Reconcile { export, vault_log, application, known } => {
-            reconcile::run(global, &export, &vault_log, &application, known)
+        AuditVerb::Reconcile { export, vault_log, application, margin, known } => {
+            let margin = Duration::from_secs(margin);
+            reconcile::run(global, &export, &vault_log, (&application, margin), known)
         }
         AuditVerb::Checkpoint { chain, now, out, force } => {
             checkpoint(global, &chain, now, out.as_deref(), force).await

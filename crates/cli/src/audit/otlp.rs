@@ -20,7 +20,7 @@ use serde::Serialize;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint as Transport};
 use tonic::{Code, Request};
 
-use super::export::Pages;
+use super::export::{BEHIND, Pages, eprintln_line};
 use super::{not_an_answer, read_checkpoint, read_event};
 use crate::args::Global;
 use crate::failure::{Failure, one_line};
@@ -77,7 +77,10 @@ pub(crate) async fn run(
         }
         if let Some(checkpoint) = answer.checkpoint {
             let checkpoint = CheckpointJson::from(&read_checkpoint(&checkpoint)?);
-            batch.push(&Line::End(End { events: sent.events + batch.events, checkpoint }));
+            batch.push(&Line::End(End { events: sent.events + batch.events, checkpoint, behind: answer.behind }));
+            if answer.behind {
+                eprintln_line(BEHIND);
+            }
             collector.send(&mut batch, &mut sent, after).await?;
             let last = sent.last.map_or_else(|| "none".to_owned(), |last| last.to_string());
             let fields = [("chain", sent.chain.clone()), ("events", sent.events.to_string()), ("last", last)];

@@ -1,6 +1,7 @@
 //! `byokctl audit reconcile`: the customer's own Key Vault log, held against the ledger.
 
 use std::path::Path;
+use std::time::Duration;
 
 use ledger::Report;
 use ledger::export::Line;
@@ -8,6 +9,7 @@ use ledger::reconcile::{Calls, OneSided, Reconciled, VaultLog};
 use serde::Serialize;
 
 use super::args::Known;
+use super::export::BEHIND;
 use super::{unreadable, verify};
 use crate::args::{Global, Output};
 use crate::failure::{Exit, Failure};
@@ -17,7 +19,7 @@ pub(crate) fn run(
     global: &Global,
     export: &Path,
     vault_log: &Path,
-    application: &str,
+    (application, margin): (&str, Duration),
     known: Known,
 ) -> Result<(), Failure> {
     let mut verifier = verify::verifier(known)?;
@@ -46,10 +48,10 @@ pub(crate) fn run(
     let text = std::fs::read_to_string(vault_log).map_err(|error| unreadable(vault_log, &error))?;
     let log = VaultLog::read(&text).map_err(|why| {
         Failure::caller(format!("{} is no log of a Key Vault: {why}", vault_log.display()))
-            .hint("export the category AuditEvent of the vault's diagnostic settings as JSON")
+            .hint("export the category AuditEvent of the vault's diagnostic settings as JSON, with all its columns")
     })?;
     let sides = (calls.len(), log.len());
-    tell(global, &report, sides, &calls.against(log, application.trim()))
+    tell(global, &report, sides, &calls.against(log, application.trim(), margin))
 }
 
 #[derive(Serialize)]
@@ -69,6 +71,9 @@ struct Told {
     /// The key that signed the export, and whether the caller named it.
     public_key: Option<String>,
     key_was_known: bool,
+    /// The event that the export begins after, and whether the service could not write its latest events before.
+    after: u64,
+    behind: bool,
     one_sided: Vec<Row>,
 }
 
@@ -115,7 +120,7 @@ fn tell(
     found: &Reconciled,
 ) -> Result<(), Failure> {
     let told = Told {
-        good: found.one_sided.is_empty() && (found.window.is_some() || found.matched > 0),
+        good: found.one_sided.is_empty() && (found.window.is_some() || (found.matched > 0 && found.outside == 0)),
         from: found.window.map(|(from, _)| from.to_string()),
         until: found.window.map(|(_, until)| until.to_string()),
         ledger_calls,
@@ -129,18 +134,26 @@ fn tell(
         left_out: found.left_out,
         public_key: export.public_key.clone(),
         key_was_known: export.key_was_known,
+        after: export.after,
+        behind: export.behind,
         one_sided: found.one_sided.iter().map(row).collect(),
     };
     match global.output {
         Output::Json => output::print(&output::document(&told)?)?,
-        Output::Table => output::print(&format!("{}\n{}", verify::signed_by(export), table(&told)))?,
+        Output::Table => {
+            let behind = if told.behind { format!("{BEHIND}\n") } else { String::new() };
+            let said = format!("{}\n{}{behind}", verify::signed_by(export), verify::beginning(export));
+            output::print(&(said + &table(&told)))?;
+        }
     }
     if told.good {
         return Ok(());
     }
     if found.window.is_none() {
-        return Err(Failure::caller("the ledger and the vault's log cover no common time")
-            .hint("export both for the same days"));
+        return Err(Failure::caller(
+            "the ledger and the vault's log cover no common time that is longer than the margin at its ends",
+        )
+        .hint("export both for the same days; --margin says how long the ends are"));
     }
     Err(Failure {
         exit: Exit::Service,
@@ -162,7 +175,7 @@ fn table(told: &Told) -> String {
         (told.never_arrived, "calls of ours were never answered and never logged"),
         (told.by_others, "entries are of other applications and people"),
         (told.unauthenticated, "entries were refused before the vault knew who called"),
-        (told.outside, "calls and entries lie outside that time"),
+        (told.outside, "calls and entries of one side lie outside that time, or at its ends"),
         (told.left_out, "calls of ours were counted and not written down one by one"),
     ];
     for (count, what) in counts {

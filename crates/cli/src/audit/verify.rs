@@ -5,10 +5,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use domain::ledger::SignedCheckpoint;
-use ledger::{CheckpointJson, Report, Verifier};
+use ledger::{CheckpointJson, Finding, Report, Verifier};
 use serde::Serialize;
 
 use super::args::Known;
+use super::export::BEHIND;
 use super::unreadable;
 use crate::args::{Global, Output};
 use crate::failure::{Exit, Failure, one_line};
@@ -23,7 +24,7 @@ pub(crate) fn run(global: &Global, export: &Path, known: Known) -> Result<(), Fa
 /// One that knows what the caller knows from elsewhere.
 pub(super) fn verifier(known: Known) -> Result<Verifier, Failure> {
     let kept = known.checkpoint.iter().map(|path| read_kept(path)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Verifier::new(known.public_key, kept))
+    Ok(Verifier::new(known.public_key, kept).after(known.after))
 }
 
 /// The checkpoint in a file.
@@ -64,6 +65,8 @@ struct Verdict {
     events: u64,
     first: Option<u64>,
     last: Option<u64>,
+    after: u64,
+    behind: bool,
     checkpoints: u64,
     public_key: Option<String>,
     key_was_known: bool,
@@ -79,6 +82,8 @@ impl From<&Report> for Verdict {
             events: report.events,
             first: report.range.map(|(first, _)| first),
             last: report.range.map(|(_, last)| last),
+            after: report.after,
+            behind: report.behind,
             checkpoints: report.checkpoints,
             public_key: report.public_key.clone(),
             key_was_known: report.key_was_known,
@@ -98,6 +103,14 @@ pub(super) fn signed_by(report: &Report) -> String {
     }
 }
 
+/// What is said of a part's beginning; of a whole chain nothing.
+pub(super) fn beginning(report: &Report) -> String {
+    match report.after.checked_add(1) {
+        Some(1) | None => String::new(),
+        Some(first) => format!("it begins at event {first}: what stands before is not looked at\n"),
+    }
+}
+
 fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
     let verdict = Verdict::from(report);
     match global.output {
@@ -109,7 +122,11 @@ fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
                     report.range.map_or_else(|| "no events".to_owned(), |(from, to)| format!("events {from} to {to}"));
                 let chain = verdict.chain.as_deref().unwrap_or("?");
                 text.push_str(&format!("{chain}: {range} are as they were written\n"));
+                text.push_str(&beginning(report));
                 text.push_str(&format!("{}\n", signed_by(report)));
+            }
+            if report.behind {
+                text.push_str(&format!("{BEHIND}\n"));
             }
             output::print(&text)?;
         }
@@ -126,6 +143,11 @@ fn tell(global: &Global, report: &Report) -> Result<(), Failure> {
         [one] => format!("this is not the ledger as it was written: {one}"),
         more => format!("this is not the ledger as it was written: {} findings, first: {}", more.len(), more[0]),
     };
-    let hint = "keep the file; export again and compare; ask who could have changed it".to_owned();
+    let hint = match (&report.findings[..], report.after) {
+        ([Finding::Missing { to, .. }], after) if *to == after => format!(
+            "export the whole chain again and compare; if you yourself asked for what came after event {after}, say so: --after {after}"
+        ),
+        _ => "keep the file; export again and compare; ask who could have changed it".to_owned(),
+    };
     Err(Failure { exit: Exit::Service, message, hint })
 }

@@ -1,5 +1,6 @@
 //! What a customer exports of a Key Vault's log: `AuditEvent` records as Azure Monitor writes them to storage and event hubs
-//! (`properties.…`, `identity.claim.…`), or rows of the table `AzureDiagnostics` (`httpStatusCode_d`, `identity_claim_appid_g`).
+//! (`properties.…`, `identity.claim.…`), rows of the table `AzureDiagnostics` (`httpStatusCode_d`, `identity_claim_appid_g`), or rows
+//! of the table `AZKVAuditLogs` (`HttpStatusCode`, `Identity.claim.appid`), by themselves or in the answer to a query.
 
 use domain::{KeyVersionId, Timestamp};
 use serde_json::{Map, Value};
@@ -42,7 +43,7 @@ pub enum NotALog {
         /// From 1.
         place: u64,
     },
-    /// A record without a time or an operation.
+    /// A record without a time or an operation, or one of a use of a key that does not say whose.
     #[error("record {place} has no {what}")]
     Incomplete {
         /// From 1.
@@ -53,7 +54,8 @@ pub enum NotALog {
 }
 
 impl VaultLog {
-    /// Reads a log: `{"records":[…]}`, several such documents one a line, a JSON array, or one record a line.
+    /// Reads a log: `{"records":[…]}`, several such documents one a line, a JSON array, one record a line, or what Log Analytics
+    /// answers to a query, `{"tables":[{"columns":[…],"rows":[…]}]}`.
     ///
     /// # Errors
     /// [`NotALog`].
@@ -65,10 +67,15 @@ impl VaultLog {
             let unreadable = NotALog::Unreadable { place: place + 1 };
             match value.map_err(|_| unreadable.clone())? {
                 Value::Array(records) => log.take_all(records, &mut place)?,
-                Value::Object(mut object) => match object.remove("records") {
-                    Some(Value::Array(records)) => log.take_all(records, &mut place)?,
-                    Some(_) => return Err(unreadable),
-                    None => log.take_all(vec![Value::Object(object)], &mut place)?,
+                Value::Object(mut object) => match (object.remove("records"), object.remove("tables")) {
+                    (Some(Value::Array(records)), None) => log.take_all(records, &mut place)?,
+                    (None, Some(Value::Array(tables))) => {
+                        for table in &tables {
+                            log.take_all(rows(table).ok_or_else(|| unreadable.clone())?, &mut place)?;
+                        }
+                    }
+                    (Some(_), _) | (None, Some(_)) => return Err(unreadable),
+                    (None, None) => log.take_all(vec![Value::Object(object)], &mut place)?,
                 },
                 _ => return Err(unreadable),
             }
@@ -114,30 +121,61 @@ impl VaultLog {
                 return Ok(());
             }
         };
-        let empty = Map::new();
-        let inner = |name: &str| record.get(name).and_then(Value::as_object).unwrap_or(&empty);
-        let properties = inner("properties");
-        let claims = inner("identity").get("claim").and_then(Value::as_object).unwrap_or(&empty);
+        let properties = inner(record, &["properties", "Properties"]);
+        let claims = inner(&inner(record, &["identity", "Identity"]), &["claim"]);
         let ids = [
             text(record, &["correlationId", "CorrelationId", "correlationId_s", "correlationId_g"]),
             text(record, &["requestId", "requestId_s", "requestId_g", "x-ms-request-id"]),
-            text(properties, &["requestId", "x-ms-request-id"]),
-            text(properties, &["clientRequestId", "x-ms-client-request-id"]),
+            text(&properties, &["requestId", "x-ms-request-id"]),
+            text(&properties, &["clientRequestId", "x-ms-client-request-id"]),
         ];
-        let application = text(claims, &["appid", "azp"])
+        let application = text(&claims, &["appid", "azp"])
             .or_else(|| text(record, &["identity_claim_appid_g", "identity_claim_appid_s", "identity_claim_azp_g"]));
-        let uri = text(properties, &["id", "requestUri"]).or_else(|| text(record, &["id_s", "requestUri_s"]));
-        let status = number(properties, "httpStatusCode").or_else(|| number(record, "httpStatusCode_d"));
+        // The key's id may be the key's without a version: then what was asked for has it.
+        let uris = [&properties, record].into_iter().flat_map(|object| {
+            ["id", "Id", "id_s", "requestUri", "RequestUri", "requestUri_s"]
+                .iter()
+                .filter_map(|name| text(object, &[name]))
+        });
+        let version = uris.filter_map(version).next();
+        let status = number(&properties, "httpStatusCode")
+            .or_else(|| number(record, "HttpStatusCode"))
+            .or_else(|| number(record, "httpStatusCode_d"));
+        // Whose a use was must be said: read as nobody's, it would be one of other people's.
+        if application.is_none() && status.is_none_or(|status| (200..300).contains(&status)) {
+            return Err(lacks("identity.claim.appid"));
+        }
         self.entries.push(Entry {
             place,
             at,
             wraps,
             ids: ids.into_iter().flatten().map(str::to_lowercase).collect(),
             application: application.unwrap_or_default().to_lowercase(),
-            version: uri.and_then(version),
+            version,
             status: status.and_then(|status| u16::try_from(status).ok()),
         });
         Ok(())
+    }
+}
+
+/// The rows of a table in an answer of Log Analytics, by the names of its columns.
+fn rows(table: &Value) -> Option<Vec<Value>> {
+    let names: Vec<&str> =
+        table.get("columns")?.as_array()?.iter().map(|column| column.get("name")?.as_str()).collect::<Option<_>>()?;
+    let row = |row: &Value| {
+        let values = row.as_array().filter(|values| values.len() == names.len())?;
+        let named = names.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value.clone()));
+        Some(Value::Object(named.collect()))
+    };
+    table.get("rows")?.as_array()?.iter().map(row).collect()
+}
+
+/// The object by the first of these names, which tools of Log Analytics write as text; empty where there is none.
+fn inner(object: &Map<String, Value>, names: &[&str]) -> Map<String, Value> {
+    match names.iter().find_map(|name| object.get(*name)) {
+        Some(Value::Object(inner)) => inner.clone(),
+        Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_default(),
+        Some(_) | None => Map::new(),
     }
 }
 

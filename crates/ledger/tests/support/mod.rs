@@ -99,7 +99,8 @@ impl Chain {
             after,
         };
         let events = &self.events[usize::try_from(after).unwrap()..];
-        let end = End { events: events.len() as u64, checkpoint: CheckpointJson::from(&self.checkpoint()) };
+        let end =
+            End { events: events.len() as u64, checkpoint: CheckpointJson::from(&self.checkpoint()), behind: false };
         let mut lines = vec![Line::Head(head).write()];
         lines.extend(events.iter().map(|event| Line::Event(event.clone()).write()));
         lines.push(Line::End(end).write());
@@ -110,6 +111,13 @@ impl Chain {
     pub(crate) fn export(&self) -> Vec<String> {
         self.export_after(0)
     }
+}
+
+/// As [`verify`], for somebody who asked for the events after `after`.
+pub(crate) fn verify_after(after: u64, lines: &[String], kept: Option<SignedCheckpoint>) -> Report {
+    let mut verifier = Verifier::new(Vec::new(), kept.into_iter().collect()).after(after);
+    lines.iter().for_each(|line| verifier.line(line));
+    verifier.finish()
 }
 
 /// Verifies these lines.
@@ -134,9 +142,21 @@ pub(crate) fn verify_bytes(lines: &[Vec<u8>]) -> Report {
     verifier.finish()
 }
 
-/// As [`verify`], for somebody who knows these keys and kept these checkpoints.
+/// As [`verify`], for somebody who knows these keys, kept these checkpoints and asked for a part, wherever it begins.
 pub(crate) fn verify_knowing(lines: &[String], keys: Vec<[u8; 32]>, kept: Vec<SignedCheckpoint>) -> Report {
-    let mut verifier = Verifier::new(keys, kept);
+    let mut verifier = Verifier::new(keys, kept).after(u64::MAX);
     lines.iter().for_each(|line| verifier.line(line));
     verifier.finish()
+}
+
+/// What somebody makes of an export who takes the first `count` events out and has the first line say that it begins after them.
+pub(crate) fn cut_at_the_front(lines: &[String], count: u64) -> Vec<String> {
+    let (Ok(Line::Head(head)), Some(Ok(Line::End(end)))) = (Line::read(&lines[0]), lines.last().map(|l| Line::read(l)))
+    else {
+        panic!("this is no export")
+    };
+    let mut cut = vec![Line::Head(Head { after: head.after + count, ..head }).write()];
+    cut.extend_from_slice(&lines[usize::try_from(count).unwrap() + 1..lines.len() - 1]);
+    cut.push(Line::End(End { events: end.events - count, ..end }).write());
+    cut
 }

@@ -31,6 +31,7 @@ pub struct LedgerPages {
     chain: Option<WorkspaceId>,
     after: u64,
     end: (u64, [u8; 32]),
+    behind: bool,
     closed: bool,
 }
 
@@ -38,8 +39,13 @@ pub struct LedgerPages {
 pub enum LedgerPage {
     /// Events, oldest first.
     Events(Vec<RecordedEvent>),
-    /// The last: where the chain ended.
-    End(SignedCheckpoint),
+    /// The last.
+    End {
+        /// Where the chain ended.
+        signed: SignedCheckpoint,
+        /// Whether this replica's own latest events could not be written before, and are not in it.
+        behind: bool,
+    },
 }
 
 impl Service {
@@ -66,13 +72,13 @@ impl Service {
         after: u64,
     ) -> Result<LedgerPages, Refusal> {
         let chain = self.0.chain(permit).await?;
-        self.0.write_journal_for_reading(chain.as_ref()).await;
+        let behind = !self.0.write_journal_for_reading(chain.as_ref()).await;
         let end = self.0.store.newest_event(chain.as_ref(), None).await?;
         let end = end.map_or((0, START), |end| (end.seq, end.hash));
         if after > end.0 {
             return Err(Refusal::because(Reason::RequestInvalid).detail("the chain has no event of this number yet"));
         }
-        Ok(LedgerPages { core: self.0.clone(), chain, after, end, closed: false })
+        Ok(LedgerPages { core: self.0.clone(), chain, after, end, behind, closed: false })
     }
 
     /// A chain's newest checkpoint.
@@ -132,7 +138,8 @@ impl LedgerPages {
             return Err(store::StoreError::ChainBroken { workspace: self.chain.clone(), seq: self.after + 1 }.into());
         }
         self.closed = true;
-        Ok(Some(LedgerPage::End(self.core.sign(self.chain.as_ref(), self.end))))
+        let signed = self.core.sign(self.chain.as_ref(), self.end);
+        Ok(Some(LedgerPage::End { signed, behind: self.behind }))
     }
 }
 

@@ -146,6 +146,11 @@ impl Journal {
         room
     }
 
+    /// Whether events wait because this workspace's chain takes none: it is not what was written.
+    pub(crate) fn holds_of(&self, workspace: &WorkspaceId) -> bool {
+        lock(&self.pages).held.iter().any(|event| event.workspace.as_ref() == Some(workspace))
+    }
+
     /// Puts the record in its place.
     pub(super) fn put_in_place(&self, workspace: WorkspaceId, actor: String, used: DataUsed) {
         let at = self.clock.now().wall;

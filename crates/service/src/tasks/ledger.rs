@@ -180,7 +180,8 @@ impl Core {
     pub(crate) async fn write_journal_for_reading(&self, chain: Option<&WorkspaceId>) -> bool {
         let Some(workspace) = chain else { return true };
         match timeout(PATIENCE, self.write_journal(&Extent::ForReading(workspace.clone()))).await {
-            Ok(Ok(())) => return true,
+            // What the chain itself refuses waits as well.
+            Ok(Ok(())) => return !self.journal.holds_of(workspace),
             Ok(Err(why)) => tracing::warn!(%why, "a chain is read without this replica's latest events"),
             Err(_) => tracing::warn!("a chain is read without this replica's latest events: the database is busy"),
         }
