@@ -1,7 +1,9 @@
 //! Nobody is served with another's key, whatever they send, store or flood.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use domain::permission::{Caller, Decrypt, Encrypt, Grant, Target, permit};
 use domain::{DataKeyState, Owner, Reason};
 use envelope::Context;
 use proptest::prelude::*;
@@ -75,6 +77,170 @@ proptest! {
             }
         });
     }
+}
+
+/// Ids that begin alike, so that a pattern, a key of a map or a comparison that reaches too far is noticed.
+const WORKSPACES: [&str; 10] =
+    ["acme", "acme-eu", "acme-eu-2", "acme-us", "acmecorp", "acm", "contoso", "contoso-2", "fabrikam", "fab"];
+const APPS: [&str; 5] = ["bot", "bot-2", "support-bot", "support", "search"];
+const WHAT: [&str; 7] =
+    ["platform-service", "platform-service", "data.decrypt", "data.encrypt", "*", "workspace-owner", "auditor"];
+const WHERE: [&str; 12] = [
+    "acme",
+    "acme-*",
+    "acme-eu-*",
+    "contoso",
+    "contoso/bot",
+    "fab",
+    "fab*/search",
+    "*/support-*",
+    "acm/bot",
+    "acme/support",
+    "*",
+    "acme-us/bot-2",
+];
+
+/// xorshift64*: the same calls every time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % sides
+    }
+
+    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.roll(of.len())]
+    }
+}
+
+/// Whether a grant lets its holder do this with an app's data, read from its words and from nothing that decides.
+fn lets(grant: &str, verb: &str, app: &TestApp) -> bool {
+    let (what, place) = grant.split_once('@').unwrap();
+    let (workspaces, apps) = place.split_once('/').unwrap_or((place, "*"));
+    let covers = |pattern: &str, id: &str| match pattern.strip_suffix('*') {
+        Some(beginning) => id.starts_with(beginning) && (beginning.is_empty() || id != beginning),
+        None => pattern == id,
+    };
+    let does = ["*", verb].contains(&what) || what == "platform-service";
+    does && covers(workspaces, app.workspace.as_str()) && covers(apps, app.id.as_str())
+}
+
+/// What came of many calls: how many were refused before a key was touched, refused by the key, and served.
+#[derive(Debug, Default)]
+struct Served {
+    not_permitted: u32,
+    of_another: u32,
+    own: u32,
+}
+
+/// Random callers with random grants, each calling for random apps with what random apps sealed, from the permission through the
+/// service to the keys themselves. `Err`: what was served across, or refused wrongly.
+async fn many_calls(world: &World, calls: u32) -> Result<Served, String> {
+    let mut dice = Dice(0x0B10_C0DE_5EED_0042);
+    let (mut apps, mut sealed, mut owners) = (Vec::new(), Vec::new(), HashMap::new());
+    for (n, id) in WORKSPACES.iter().enumerate() {
+        let workspace = world.workspace(id).await;
+        if n % 2 == 1 {
+            workspace.connect_key().await;
+        }
+        for id in APPS {
+            apps.push(workspace.app(id).await);
+        }
+    }
+    // What an app's sealed text says when it is opened.
+    let own = |app: &TestApp| format!("{}/{}", app.workspace, app.id).into_bytes();
+    for app in &apps {
+        sealed.push(app.encrypt(&own(app)).await.map_err(|why| format!("{}: {why}", app.id))?);
+    }
+    // Not every role is one for a single app.
+    let grant = |dice: &mut Dice| loop {
+        let words = format!("{}@{}", dice.one(&WHAT), dice.one(&WHERE));
+        if words.parse::<Grant>().is_ok() {
+            return words;
+        }
+    };
+    let callers: Vec<(Vec<String>, Caller)> = (0..60)
+        .map(|n| {
+            let words: Vec<String> = (0..=dice.roll(3)).map(|_| grant(&mut dice)).collect();
+            let grants: Vec<Grant> = words.iter().map(|grant| grant.parse().unwrap()).collect();
+            (words, Caller::new(&format!("caller-{n}"), &grants))
+        })
+        .collect();
+    let (mut served, mut out) = (Served::default(), Vec::new());
+    for n in 0..calls {
+        // What persons did is written down before more of it is let in.
+        if n % 500 == 0 {
+            world.service.flush_ledger().await.map_err(|why| why.to_string())?;
+        }
+        let (words, caller) = &callers[dice.roll(callers.len())];
+        let (target, maker) = (dice.roll(apps.len()), dice.roll(apps.len()));
+        // Every other time what is the target's own.
+        let maker = if dice.roll(2) == 0 { target } else { maker };
+        let app = &apps[target];
+        let place = || Target::App(app.workspace.clone(), app.id.clone());
+        let wrong = |what: &str| Err(format!("call {n}: {words:?} for {}/{}: {what}", app.workspace, app.id));
+        let may = |verb| words.iter().any(|grant| lets(grant, verb, app));
+        out.clear();
+        if dice.roll(4) == 0 {
+            let Ok(permit) = permit::<Encrypt>(caller, place()) else {
+                served.not_permitted += 1;
+                if may("data.encrypt") {
+                    return wrong("refused what its grants let it");
+                }
+                continue;
+            };
+            if !may("data.encrypt") {
+                return wrong("let do what no grant says");
+            }
+            let context = Context::empty();
+            if let Err(why) = world.service.encrypt(&permit, &context, &own(app), &mut out).await {
+                return wrong(&why.to_string());
+            }
+            // Under a data key of the target's own, as the database has it.
+            let key = World::data_key_of(&out);
+            if *owners.entry(key).or_insert(target) != target {
+                return wrong("sealed under the key of another app");
+            }
+            if world.store.inner().data_key(&app.workspace, &app.id, key).await.unwrap().is_none() {
+                return wrong("sealed under a key that is not the app's");
+            }
+            served.own += 1;
+            continue;
+        }
+        let Ok(permit) = permit::<Decrypt>(caller, place()) else {
+            served.not_permitted += 1;
+            if may("data.decrypt") {
+                return wrong("refused what its grants let it");
+            }
+            continue;
+        };
+        if !may("data.decrypt") {
+            return wrong("let do what no grant says");
+        }
+        match world.service.decrypt(&permit, &Context::empty(), &sealed[maker], &mut out).await {
+            Ok(_) if maker == target && out == own(app) => served.own += 1,
+            Ok(_) => return wrong(&format!("opened {:?}", String::from_utf8_lossy(&out))),
+            Err(why) if maker != target && why.reason() == Reason::DecryptionFailed && out.is_empty() => {
+                served.of_another += 1
+            }
+            Err(why) => return wrong(&why.to_string()),
+        }
+    }
+    Ok(served)
+}
+
+/// I-14, I-16: of 50,000 calls by 60 callers of different grants for 50 apps of ten workspaces, with real keys, none is served
+/// with another's data or key, and none is refused what is its own.
+#[tokio::test]
+async fn of_many_calls_with_real_keys_none_is_served_across() {
+    let served = many_calls(&World::start(), 50_000).await.unwrap();
+    assert_eq!(served.not_permitted + served.of_another + served.own, 50_000);
+    assert!([served.not_permitted, served.of_another, served.own].iter().all(|times| *times > 2_500), "{served:?}");
+    let bug = World::with_bug(SeededBug::WorkspaceForgotten);
+    assert!(many_calls(&bug, 2_000).await.is_err(), "the seeded bug was not found");
 }
 
 /// I-16: a foreign key, an unknown key, another context and every kind of damage are told in the same words.
