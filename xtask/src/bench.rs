@@ -11,7 +11,7 @@ pub(crate) struct Options {
     /// Turns of a millisecond for each contestant; what takes longer has fewer.
     #[arg(long, default_value_t = 301)]
     rounds: usize,
-    /// Measure only this part; may be given more than once.
+    /// Measure only this part (cipher, look-up, permission, storage, ledger, rpc); may be given more than once.
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
     /// End with an error when a gate is missed.

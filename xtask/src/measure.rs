@@ -2,6 +2,7 @@
 
 mod cipher;
 mod cpu;
+mod ledger;
 mod look_up;
 mod openssl;
 mod permission;
@@ -30,6 +31,7 @@ const PARTS: &[(&str, Part)] = &[
     ("look-up", look_up::measure),
     ("permission", permission::measure),
     ("storage", storage::measure),
+    ("ledger", ledger::measure),
     ("rpc", rpc::measure),
 ];
 
