@@ -1,7 +1,7 @@
 //! Callers who show a certificate: who is let in, for how long, and how the files change while calls are made.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,13 +32,13 @@ use crate::site::{Bearer, OTHER_TOKEN, Site, TOKEN, encrypt};
 const CHAT: &str = "spiffe://platform.example/chat";
 
 /// Somebody who issues certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// What a client shows.
 type Shown = Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>;
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -101,8 +101,8 @@ impl World {
             client_certificates,
         };
         let clock = HandClock::new();
-        renew(&folder, &servers);
-        keep(&folder, "clients.pem", &clients.pem());
+        renew(folder.path(), &servers);
+        keep(folder.path(), "clients.pem", &clients.pem());
         let tls = ServerTls::read(files, clock.clone()).unwrap();
         let listener = Listener::tls("127.0.0.1:0".parse().unwrap(), tls.clone()).unwrap();
         let Address::Tcp(address) = listener.address() else { panic!("a TCP listener has a TCP address") };
@@ -126,7 +126,7 @@ impl World {
         Self { site, folder, tls, clock, address: address.to_string(), servers, clients }
     }
 
-    async fn channel(&self, shown: Shown) -> Result<Channel, tonic::transport::Error> {
+    fn connector(&self, shown: Shown) -> tokio_rustls::TlsConnector {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.servers.0.der().clone()).unwrap();
         let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
@@ -135,7 +135,19 @@ impl World {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        tokio_rustls::TlsConnector::from(Arc::new(config))
+    }
+
+    /// The certificate that the daemon shows to a new connection.
+    async fn certificate(&self) -> Vec<u8> {
+        let name = ServerName::try_from("byokd.test").expect("a name");
+        let stream = TcpStream::connect(&self.address).await.unwrap();
+        let spoken = self.connector(None).connect(name, stream).await.unwrap();
+        spoken.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    }
+
+    async fn channel(&self, shown: Shown) -> Result<Channel, tonic::transport::Error> {
+        let connector = self.connector(shown);
         let address = self.address.clone();
         let connect = tower::service_fn(move |_| {
             let (connector, address) = (connector.clone(), address.clone());
@@ -190,14 +202,14 @@ async fn ask(channel: &Channel) -> Outcome {
     outcome(EncryptionClient::new(channel.clone()).encrypt(encrypt("order 42")).await.map(drop))
 }
 
-fn keep(folder: &TempDir, name: &str, text: &str) {
-    let path: PathBuf = folder.path().join(name);
+fn keep(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// A new certificate and key for the daemon, in its files.
-fn renew(folder: &TempDir, servers: &Authority) {
+pub(crate) fn renew(folder: &Path, servers: &Authority) {
     let (certificate, key) = servers.issue(&["byokd.test"], Purpose::ServerAuth, (2020, 2099));
     keep(folder, "cert.pem", &certificate.pem());
     keep(folder, "key.pem", &key.serialize_pem());
@@ -269,18 +281,60 @@ async fn a_certificate_ends_on_a_connection_that_lasts() {
 async fn an_authority_that_is_taken_away_vouches_no_more() {
     let world = World::start(ClientCertificates::Required).await;
     let second = Authority::new("second");
-    keep(&world.folder, "clients.pem", &format!("{}{}", world.clients.pem(), second.pem()));
+    keep(world.folder.path(), "clients.pem", &format!("{}{}", world.clients.pem(), second.pem()));
     assert!(world.read_again().unwrap());
     let of_first = world.channel(world.clients.good(&[CHAT])).await.unwrap();
     let of_second = world.channel(second.good(&[CHAT])).await.unwrap();
     assert_eq!((ask(&of_first).await, ask(&of_second).await), (Outcome::Served, Outcome::Served));
 
-    keep(&world.folder, "clients.pem", &second.pem());
+    keep(world.folder.path(), "clients.pem", &second.pem());
     assert_eq!(ask(&of_first).await, Outcome::Served, "not read yet");
     assert!(world.read_again().unwrap());
     assert_eq!((ask(&of_first).await, ask(&of_second).await), (refused("UNAUTHENTICATED"), Outcome::Served));
     assert_eq!(world.call(world.clients.good(&[CHAT])).await, Outcome::NotSpokenTo);
     assert_eq!(world.call(second.good(&[CHAT])).await, Outcome::Served);
+}
+
+/// The daemon reads its files again by itself: a new certificate of its own and another authority for its callers count within a
+/// minute, on connections that last too, and whoever is let in before and after has no call that fails meanwhile. Seeded bug: without
+/// whoever reads the files again (`keep_reading`), the first wait ends without the second authority.
+#[tokio::test]
+async fn new_files_count_within_a_minute_and_no_call_fails_meanwhile() {
+    let world = World::start(ClientCertificates::Required).await;
+    let second = Authority::new("second");
+    let shown = || second.good(&[CHAT]);
+    assert_eq!(world.call(shown()).await, Outcome::NotSpokenTo);
+    keep(world.folder.path(), "clients.pem", &format!("{}{}", world.clients.pem(), second.pem()));
+    within_a_minute(async || world.call(shown()).await == Outcome::Served).await;
+
+    let (leaving, staying) =
+        (world.channel(world.clients.good(&[CHAT])).await.unwrap(), world.channel(shown()).await.unwrap());
+    assert_eq!((ask(&leaving).await, ask(&staying).await), (Outcome::Served, Outcome::Served));
+    let before = world.certificate().await;
+    keep(world.folder.path(), "clients.pem", &second.pem());
+    renew(world.folder.path(), &world.servers);
+    within_a_minute(async || {
+        assert_eq!((ask(&staying).await, world.call(shown()).await), (Outcome::Served, Outcome::Served));
+        ask(&leaving).await == refused("UNAUTHENTICATED")
+    })
+    .await;
+    assert_eq!(world.call(world.clients.good(&[CHAT])).await, Outcome::NotSpokenTo);
+    assert_eq!((ask(&staying).await, world.call(shown()).await), (Outcome::Served, Outcome::Served));
+    assert_ne!(world.certificate().await, before, "the daemon shows its new certificate");
+}
+
+/// Asks again after each second of timers, which pass as soon as nothing else is to be done, until it is so.
+async fn within_a_minute(mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..60 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Calls are made in real time: none of their deadlines comes due while they are under way.
+        tokio::time::resume();
+    }
+    panic!("not within a minute");
 }
 
 /// What lasts does not outlast the certificate it was begun with: a stream is ended with its connection.
@@ -291,7 +345,7 @@ async fn a_stream_ends_when_its_certificate_is_good_no_more() {
     let request = pb::WatchSelectionRequest { parent: "workspaces/acme".into() };
     let mut watch = WorkspacesClient::new(channel).watch_selection(request).await.unwrap().into_inner();
     assert!(watch.message().await.unwrap().is_some());
-    keep(&world.folder, "clients.pem", &Authority::new("others").pem());
+    keep(world.folder.path(), "clients.pem", &Authority::new("others").pem());
     assert!(world.read_again().unwrap());
     // From here on timers come due as soon as nothing else is to be done.
     tokio::time::pause();
@@ -319,7 +373,7 @@ async fn certificates_are_renewed_without_a_failed_call() {
     });
     let callers: Vec<_> = callers.collect();
     for _ in 0..10 {
-        renew(&world.folder, &world.servers);
+        renew(world.folder.path(), &world.servers);
         assert!(world.read_again().unwrap());
         assert_eq!(world.call(world.clients.good(&[CHAT])).await, Outcome::Served);
     }
@@ -345,13 +399,13 @@ async fn broken_new_files_change_nothing() {
         ("clients.pem", leaf, "cannot vouch for others"),
         ("clients.pem", half, "no PEM certificate"),
     ] {
-        keep(&world.folder, name, &text);
+        keep(world.folder.path(), name, &text);
         let refused = world.read_again().unwrap_err();
         assert!(refused.to_string().contains(expected), "{refused}");
         assert!(!refused.hint().is_empty());
         assert_eq!(world.call(world.clients.good(&[CHAT])).await, Outcome::Served, "{expected}");
         std::fs::write(path("cert.pem"), &cert).unwrap();
-        keep(&world.folder, "clients.pem", &clients);
+        keep(world.folder.path(), "clients.pem", &clients);
     }
     assert!(!world.read_again().unwrap(), "the files are what they were");
     drop(world.site);

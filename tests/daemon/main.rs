@@ -10,6 +10,7 @@ mod deadline;
 mod docs;
 mod drain;
 mod errors;
+mod figures;
 mod health;
 mod issuers;
 mod limits;
@@ -20,5 +21,6 @@ mod raw;
 mod secrets;
 mod site;
 mod streams;
+mod verifying;
 #[cfg(feature = "dev")]
 mod webhook;

@@ -1,4 +1,4 @@
-//! No line of the log holds a payload, a data key or a token, in any spelling.
+//! No line of the log and no figure holds a payload, a data key or a token, in any spelling; no answer gives one back as what is wrong.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -12,16 +12,22 @@ use tracing_subscriber::fmt::MakeWriter;
 use vault::memory::{Fault, Operation};
 use vault::{KeyUnavailable, Trace};
 
-use crate::canaries;
 use crate::permissions::any_call::Place;
 use crate::site::{Panicking, Site, TOKEN, decrypt, encrypt};
+use crate::{canaries, figures};
 
 const PAYLOAD: &[u8] = b"canary-payload-4e1b90aa7d";
 const CONTEXT: &str = "canary-context-77a0c1";
 
 /// The log, kept.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -72,7 +78,7 @@ fn holds(log: &[u8], secret: &[u8]) -> bool {
     spellings(secret).iter().any(|spelling| log.windows(spelling.len()).any(|window| window == spelling))
 }
 
-/// Everything that can be asked, well and badly, at the finest level: the log tells of it and gives nothing away.
+/// Everything that can be asked, well and badly, at the finest level: the log and the figures tell of it and give nothing away.
 #[tokio::test]
 async fn no_secret_is_in_the_log() {
     let log = Log::default();
@@ -80,7 +86,11 @@ async fn no_secret_is_in_the_log() {
     tracing::subscriber::set_global_default(subscriber).expect("no other test sets the log");
     telemetry::log_panics();
     let entropy = Arc::new(Remembering::default());
-    let site = Site::with(|assembly| assembly.entropy = entropy.clone()).await;
+    // From here on everything in this process is counted, other tests' doings too.
+    let counted = byokd::figures::install().expect("no other test counts for the whole process");
+    let (listener, address) = figures::place();
+    let dress = |daemon: byokd::wire::Daemon| daemon.with_metrics(listener, counted);
+    let site = Site::dressed(Vec::new(), |assembly| assembly.entropy = entropy.clone(), dress).await;
     site.acme().await;
     site.under_customer_key().await;
     let mut data = site.encryption().await;
@@ -114,6 +124,11 @@ async fn no_secret_is_in_the_log() {
     let (calls, told) = canaries::everywhere(&site.client().await, &place).await;
     assert!(told.is_empty(), "answered with the canary: {told:?}");
 
+    let figures = figures::read(&address).await;
+    for counted in ["byokd_requests_refused_total", "byokd_vault_calls_total", "byokd_store_revision"] {
+        assert!(figures.contains(counted), "{counted} is not told: {figures}");
+    }
+
     // From here on a panic is this test's own, and says what it found.
     drop(std::panic::take_hook());
     let log = log.0.lock().unwrap().clone();
@@ -128,6 +143,7 @@ async fn no_secret_is_in_the_log() {
     let secrets = [PAYLOAD, TOKEN.as_bytes(), stranger.as_bytes(), CONTEXT.as_bytes(), mark];
     for secret in secrets.into_iter().chain(keys.iter().map(|key| &key[..])) {
         assert!(!holds(&log, secret), "{:?} is in the log", String::from_utf8_lossy(secret));
+        assert!(!holds(figures.as_bytes(), secret), "{:?} is in the figures", String::from_utf8_lossy(secret));
     }
 }
 

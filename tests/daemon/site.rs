@@ -10,10 +10,11 @@ use api::byok::v1::workspaces_client::WorkspacesClient;
 use byokd::entropy::SystemEntropy;
 use byokd::serve::{Drained, Limits, Listener, Workers};
 use byokd::webhook::WebhookSecrets;
-use byokd::wire::Assembly;
+use byokd::wire::{Assembly, Daemon};
 use domain::KeyVersionId;
 use hyper_util::rt::TokioIo;
 use identity::{TokenCallers, token_hash};
+use service::Service;
 use store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 use testkit::{FaultyStore, HandClock};
@@ -46,10 +47,52 @@ pub(crate) struct Site {
     pub(crate) store: Arc<FaultyStore>,
     #[allow(dead_code, reason = "not every test moves it")]
     pub(crate) clock: Arc<HandClock>,
+    pub(crate) service: Arc<Service>,
     socket: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<Drained>,
-    _dir: TempDir,
+    dir: TempDir,
+}
+
+fn fresh() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A daemon that was not started, on a directory's files, with vaults in memory.
+pub(crate) struct Unstarted {
+    pub(crate) vault: Arc<MemoryKeys>,
+    pub(crate) store: Arc<FaultyStore>,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) assembly: Assembly,
+}
+
+impl Unstarted {
+    pub(crate) fn on(dir: &TempDir) -> Self {
+        let key = dir.path().join("platform.key");
+        let root =
+            if key.exists() { PlatformRoot::open_file(&key) } else { PlatformRoot::init_file(&key, &SystemEntropy) };
+        let platform = Arc::new(root.unwrap());
+        let database = SqliteStore::create_or_open(SqliteOptions {
+            path: database(dir),
+            row_seal: platform.row_seal(),
+            root_check: platform.check_value(),
+            cluster: platform.cluster_id(),
+            durability: Durability::Full,
+        });
+        let store = FaultyStore::new(Arc::new(database.unwrap()));
+        let clock = HandClock::new();
+        let vault = MemoryKeys::new(clock.clone());
+        let callers =
+            Arc::new(TokenCallers::new([("tester", token_hash(TOKEN)), ("second", token_hash(OTHER_TOKEN))]).unwrap());
+        let mut assembly = Assembly::new(store.clone(), vault.clone(), platform, callers);
+        assembly.clock = clock.clone();
+        Self { vault, store, clock, assembly }
+    }
+}
+
+/// Where a directory's database is.
+pub(crate) fn database(dir: &TempDir) -> PathBuf {
+    dir.path().join("byokd.db")
 }
 
 pub(crate) type Client = InterceptedService<Channel, Bearer>;
@@ -82,7 +125,7 @@ impl Site {
 
     /// With other parts than the usual ones.
     pub(crate) async fn with(change: impl FnOnce(&mut Assembly)) -> Self {
-        Self::whole(Vec::new(), change, None).await
+        Self::whole(fresh(), Vec::new(), change, |daemon| daemon).await
     }
 
     /// With a place for Event Grid.
@@ -90,40 +133,56 @@ impl Site {
         change: impl FnOnce(&mut Assembly),
         webhook: Option<(Listener, WebhookSecrets)>,
     ) -> Self {
-        Self::whole(Vec::new(), change, webhook).await
+        let hearing = |daemon: Daemon| match webhook {
+            Some((listener, secrets)) => daemon.with_webhook(listener, secrets),
+            None => daemon,
+        };
+        Self::whole(fresh(), Vec::new(), change, hearing).await
     }
 
     /// That also listens elsewhere.
     pub(crate) async fn beside(listeners: Vec<Listener>, change: impl FnOnce(&mut Assembly)) -> Self {
-        Self::whole(listeners, change, None).await
+        Self::whole(fresh(), listeners, change, |daemon| daemon).await
+    }
+
+    /// That has more than the usual places.
+    pub(crate) async fn dressed(
+        listeners: Vec<Listener>,
+        change: impl FnOnce(&mut Assembly),
+        dress: impl FnOnce(Daemon) -> Daemon,
+    ) -> Self {
+        Self::whole(fresh(), listeners, change, dress).await
+    }
+
+    /// On what another one left.
+    pub(crate) async fn on(dir: TempDir) -> Self {
+        Self::whole(dir, Vec::new(), |_| (), |daemon| daemon).await
+    }
+
+    /// Ends it, and answers what it leaves.
+    pub(crate) async fn left(mut self) -> TempDir {
+        self.stop();
+        let Self { store, service, served, socket, dir, .. } = self;
+        served.await.unwrap();
+        drop(service);
+        while Arc::strong_count(&store) > 1 {
+            tokio::task::yield_now().await;
+        }
+        drop(store);
+        let _ = std::fs::remove_file(socket);
+        dir
     }
 
     async fn whole(
+        dir: TempDir,
         mut listeners: Vec<Listener>,
         change: impl FnOnce(&mut Assembly),
-        webhook: Option<(Listener, WebhookSecrets)>,
+        dress: impl FnOnce(Daemon) -> Daemon,
     ) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let platform = Arc::new(PlatformRoot::init_file(&dir.path().join("platform.key"), &SystemEntropy).unwrap());
-        let database = SqliteStore::create_or_open(SqliteOptions {
-            path: dir.path().join("byokd.db"),
-            row_seal: platform.row_seal(),
-            root_check: platform.check_value(),
-            cluster: platform.cluster_id(),
-            durability: Durability::Full,
-        });
-        let store = FaultyStore::new(Arc::new(database.unwrap()));
-        let clock = HandClock::new();
-        let vault = MemoryKeys::new(clock.clone());
-        let callers =
-            Arc::new(TokenCallers::new([("tester", token_hash(TOKEN)), ("second", token_hash(OTHER_TOKEN))]).unwrap());
-        let mut assembly = Assembly::new(store.clone(), vault.clone(), platform, callers);
-        assembly.clock = clock.clone();
+        let Unstarted { vault, store, clock, mut assembly } = Unstarted::on(&dir);
         change(&mut assembly);
-        let mut daemon = assembly.start().await.unwrap();
-        if let Some((listener, secrets)) = webhook {
-            daemon = daemon.with_webhook(listener, secrets);
-        }
+        let daemon = dress(assembly.start().await.unwrap());
+        let service = daemon.service().clone();
         let socket = dir.path().join("byokd.sock");
         listeners.push(Listener::unix(&socket, 0o600).unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -133,7 +192,11 @@ impl Site {
             };
             daemon.serve(listeners, Workers::here(), stopped).await.unwrap()
         });
-        Self { vault, store, clock, socket, stop: Some(stop), served, _dir: dir }
+        Self { vault, store, clock, service, socket, stop: Some(stop), served, dir }
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        database(&self.dir)
     }
 
     pub(crate) fn socket(&self) -> &Path {

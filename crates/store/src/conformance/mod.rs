@@ -11,6 +11,7 @@ pub mod data_keys;
 pub mod integrations;
 pub mod key_tests;
 pub mod life;
+pub mod meddling;
 pub mod operations;
 pub mod rows;
 pub mod sample;
