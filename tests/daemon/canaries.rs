@@ -15,8 +15,8 @@ use crate::site::Client;
 
 /// In every canary. Nothing that is called for its own sake looks like this: no id has capital letters.
 pub(crate) const MARK: &str = "CANARY-6F1D93E07B52C8A4";
-/// The only fields of an answer that may hold it: what somebody named themselves and asks for again. None says what is wrong.
-const GIVEN_BACK: [&str; 0] = [];
+/// The only fields of an answer that may hold it: what somebody named themselves, or typed and is to recognise.
+const GIVEN_BACK: [&str; 3] = ["Workspace.display_name", "App.display_name", "LookedUpDomain.typed"];
 /// Messages within messages are followed so far.
 const DEEPEST: usize = 4;
 
