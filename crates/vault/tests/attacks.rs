@@ -1,8 +1,11 @@
-//! Attacks on the way out to vaults, as a table: what is tried, under which reason it is refused, and that nothing of ours left.
+//! Attacks on the way out to vaults, as a table: what is tried, under which reason it is refused, and that nothing of ours left. The table
+//! stands in `docs/attacks.md`.
 //!
 //! Each attack runs against a stub that records what it is sent, under the real names. Where the refusal is ours to get wrong, a
 //! fault is put in, and the row has to fail.
 
+#[path = "../../../tests/golden/attacks_document.rs"]
+mod document;
 #[path = "support/stub.rs"]
 mod stub;
 mod support;
@@ -140,17 +143,23 @@ const TABLE: &[Row] = &[
     ),
 ];
 
-/// Nothing of the table succeeds, and nothing of ours goes anywhere by it.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/attacks.md");
+
+/// Nothing of the table succeeds, and nothing of ours goes anywhere by it; the page has the table as it went.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "the table is what a person reads of this test (--nocapture)")]
 async fn every_attack_is_refused_and_nothing_is_sent() {
-    let mut shown = String::new();
-    for (what, reason, attack, _) in TABLE {
+    let mut rows = Vec::new();
+    for (what, reason, attack, bug) in TABLE {
         let outcome = attack(None).await;
         assert_eq!(outcome.refused, Some(*reason), "{what}: {outcome:?}");
         assert!(outcome.strayed.is_empty(), "{what}: {outcome:?}");
-        shown.push_str(&format!("{what}: {reason}\n"));
+        let fault = bug.map_or_else(|| "none is put in".to_owned(), |bug| format!("`{bug:?}`"));
+        rows.push(vec![(*what).to_owned(), format!("`{reason}`"), fault]);
     }
-    assert_eq!(shown.lines().count(), TABLE.len());
+    let table = document::table(&["what is tried", "refused with", "the fault with which it succeeds"], rows);
+    println!("{table}");
+    document::compare(PAGE, "crates/vault/tests/attacks.rs", &table);
 }
 
 /// Each row whose refusal is an address's is one that a fault makes succeed: the table would notice.

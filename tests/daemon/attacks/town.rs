@@ -1,13 +1,17 @@
 //! A daemon with its pages, an emulated Azure, two customers, and the browsers that go to and fro between them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use api::byok::v1 as pb;
 use api::byok::v1::enterprise_keys_client::EnterpriseKeysClient;
 use api::byok::v1::tenants_client::TenantsClient;
 use api::byok::v1::workspaces_client::WorkspacesClient;
-use azure_emulator::{Emulator, KeyOperation, Role, RoleScope, TenantHandle, VaultHandle};
+use azure_emulator::{
+    Emulator, EmulatorClock as _, KeyOperation, RealClock, Role, RoleScope, TenantHandle, VaultHandle,
+};
 use byokd::clock::SystemClock;
 use byokd::entropy::SystemEntropy;
 use byokd::serve::{Listener, Workers};
@@ -30,7 +34,8 @@ use vault::azure::{AzureKeys, AzureOptions, ClientSecret, DevelopmentConnector, 
 use vault::platform::PlatformRoot;
 use zeroize::Zeroizing;
 
-use crate::site::{Bearer, Client, TOKEN};
+use super::names::Names;
+use crate::site::{Bearer, Client, OTHER_TOKEN, TOKEN};
 
 /// How browsers reach our pages.
 pub(super) const PUBLIC: &str = "https://keys.example.com";
@@ -40,9 +45,18 @@ pub(super) struct Town {
     pub(super) contoso: TenantHandle,
     pub(super) mallory: TenantHandle,
     pub(super) store: Arc<dyn Store>,
-    service: Arc<Service>,
+    /// By how many microseconds Azure's clock is ahead of ours.
+    pub(super) ahead: Arc<AtomicI64>,
+    /// Where names lead.
+    pub(super) names: Arc<Names>,
+    pub(super) service: Arc<Service>,
+    /// How far each chain was, the platform's with no name, when it was last asked what is new.
+    pub(super) asked: tokio::sync::Mutex<BTreeMap<Option<String>, u64>>,
     pages: SocketAddr,
-    client: Client,
+    /// What everybody calls by: the owner, and who has stolen their session.
+    pub(super) client: Client,
+    /// What a second person calls by.
+    pub(super) second: Client,
     app: azure_emulator::AppHandle,
     _stop: oneshot::Sender<()>,
     _dir: TempDir,
@@ -60,12 +74,16 @@ pub(super) enum Seen {
 pub(super) struct Browser<'a> {
     town: &'a Town,
     http: reqwest::Client,
-    pub(super) cookie: Option<String>,
+    cookies: BTreeMap<String, String>,
 }
 
 impl Town {
     pub(super) async fn start() -> Self {
-        let emulator = Emulator::start(azure_emulator::Options::default()).await.unwrap();
+        let ahead = Arc::new(AtomicI64::new(0));
+        let clock = ahead.clone();
+        let clock = Arc::new(move || RealClock.unix_micros() + clock.load(Ordering::Relaxed));
+        let options = azure_emulator::Options { clock: Some(clock), ..Default::default() };
+        let emulator = Emulator::start(options).await.unwrap();
         let app = emulator.app("byokd");
         let manifest = std::fs::read_to_string("docs/entra/app-manifest.json").unwrap();
         app.set_manifest(&serde_json::from_str(&manifest).unwrap()).unwrap();
@@ -77,7 +95,10 @@ impl Town {
         let connector = DevelopmentConnector { addr: emulator.addr(), ca_pem: emulator.ca_pem().as_bytes().to_vec() };
         let options =
             AzureOptions::new(app.client_id(), secret, Arc::new(SystemClock), Arc::new(SystemEntropy)).unwrap();
-        let keys = Arc::new(AzureKeys::new(options.development(connector)).unwrap());
+        let names = Arc::new(Names::default());
+        let answers = names.clone();
+        let options = options.development(connector).development_answers(Arc::new(move |host| answers.answer(host)));
+        let keys = Arc::new(AzureKeys::new(options).unwrap());
         let dir = tempfile::tempdir().unwrap();
         let platform = Arc::new(PlatformRoot::init_file(&dir.path().join("platform.key"), &SystemEntropy).unwrap());
         let database = SqliteStore::create_or_open(SqliteOptions {
@@ -88,7 +109,8 @@ impl Town {
             durability: Durability::Full,
         });
         let store: Arc<dyn Store> = Arc::new(database.unwrap());
-        let callers = Arc::new(TokenCallers::new([("tester", token_hash(TOKEN))]).unwrap());
+        let callers = [("tester", token_hash(TOKEN)), ("second", token_hash(OTHER_TOKEN))];
+        let callers = Arc::new(TokenCallers::new(callers).unwrap());
         let directory = entra_application::directory(&keys, PUBLIC).unwrap();
         let mut assembly = Assembly::new(store.clone(), keys, platform, callers);
         assembly.directory = Some((directory, PUBLIC.to_owned()));
@@ -110,8 +132,24 @@ impl Town {
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
         let channel = Endpoint::from_static("http://byokd").connect_with_connector(connect).await.unwrap();
+        let second = InterceptedService::new(channel.clone(), Bearer::of(OTHER_TOKEN));
         let client = InterceptedService::new(channel, Bearer::of(TOKEN));
-        Self { emulator, contoso, mallory, store, service, pages, client, app, _stop: stop, _dir: dir }
+        Self {
+            emulator,
+            contoso,
+            mallory,
+            store,
+            ahead,
+            names,
+            service,
+            asked: tokio::sync::Mutex::default(),
+            pages,
+            client,
+            second,
+            app,
+            _stop: stop,
+            _dir: dir,
+        }
     }
 
     pub(super) fn keys(&self) -> EnterpriseKeysClient<Client> {
@@ -155,18 +193,30 @@ impl Town {
 
     /// Tests a workspace's own key: the reason of the step that stopped it, or nothing.
     pub(super) async fn test(&self, workspace: &str) -> String {
-        let request =
-            pb::TestConfigurationRequest { name: format!("workspaces/{workspace}/key"), ..Default::default() };
+        self.stopped(workspace, None).await.reason
+    }
+
+    /// The same of a key that is only thought of; and the command that the step shows.
+    pub(super) async fn test_of(&self, workspace: &str, key: &str, tenant: &str) -> pb::KeyTestStepResult {
+        self.stopped(workspace, Some((key, tenant))).await
+    }
+
+    async fn stopped(&self, workspace: &str, of: Option<(&str, &str)>) -> pb::KeyTestStepResult {
+        let (key_identifier, tenant_id) = of.unwrap_or_default();
+        let request = pb::TestConfigurationRequest {
+            name: format!("workspaces/{workspace}/key"),
+            key_identifier: key_identifier.into(),
+            tenant_id: tenant_id.into(),
+            ..Default::default()
+        };
         let mut events = self.keys().test_configuration(request).await.unwrap().into_inner();
-        let mut stopped = String::new();
+        let mut stopped = pb::KeyTestStepResult::default();
         while let Some(event) = events.message().await.unwrap() {
             if let Some(pb::test_configuration_response::Event::Ended(step)) = event.event
-                && stopped.is_empty()
+                && stopped.reason.is_empty()
+                && step.state() != pb::KeyTestStepState::Warning
             {
-                stopped.clone_from(&step.reason);
-                if matches!(step.state(), pb::KeyTestStepState::Warning) {
-                    stopped.clear();
-                }
+                stopped = step;
             }
         }
         stopped
@@ -194,21 +244,7 @@ impl Town {
             .resolve(Cloud::Public.login_host(), self.emulator.addr())
             .build()
             .unwrap();
-        Browser { town: self, http, cookie: None }
-    }
-
-    /// The last event of a workspace's chain with this name: its details.
-    pub(super) async fn recorded(&self, workspace: &str, name: &str) -> Option<String> {
-        let event = self.store.last_event(&workspace.parse().unwrap(), name).await.unwrap()?;
-        Some(event.details.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" "))
-    }
-
-    /// What was counted of this reason since the last time, as the platform's chain has it.
-    pub(super) async fn counted(&self, reason: &str) -> Option<String> {
-        self.service.record_refusals().await.unwrap();
-        let event = self.store.newest_event(None, Some("refusals.counted")).await.unwrap()?;
-        let found = event.details.iter().find(|(_, value)| value.starts_with(&format!("{reason} ")));
-        found.map(|(_, value)| format!("platform: refusals.counted {value}"))
+        Browser { town: self, http, cookies: BTreeMap::new() }
     }
 }
 
@@ -228,8 +264,9 @@ impl Browser<'_> {
     }
 
     async fn send(&mut self, mut request: reqwest::RequestBuilder) -> Seen {
-        if let Some(cookie) = &self.cookie {
-            request = request.header("cookie", cookie);
+        if !self.cookies.is_empty() {
+            let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header("cookie", pairs.join("; "));
         }
         let answer = request.send().await.unwrap();
         for (name, value) in
@@ -239,18 +276,28 @@ impl Browser<'_> {
         }
         let policy = answer.headers()["content-security-policy"].to_str().unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
-        if let Some(cookie) = answer.headers().get("set-cookie") {
+        for cookie in answer.headers().get_all("set-cookie") {
             let cookie = cookie.to_str().unwrap();
             for guard in ["__Host-", "Secure", "HttpOnly", "SameSite=", "Path=/"] {
                 assert!(cookie.contains(guard), "{cookie}");
             }
-            self.cookie = Some(cookie.split(';').next().unwrap().to_owned());
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            match cookie.contains("Max-Age=0;") {
+                true => self.cookies.remove(name),
+                false => self.cookies.insert(name.to_owned(), value.to_owned()),
+            };
         }
+        let policy = policy.to_owned();
         let status = answer.status().as_u16();
-        match answer.headers().get("location") {
+        let seen = match answer.headers().get("location") {
             Some(to) => Seen::Redirect(to.to_str().unwrap().to_owned()),
             None => Seen::Page(status, answer.text().await.unwrap()),
-        }
+        };
+        // A form's answer leads on to whichever identity provider the tenant has, and Chromium looks at each address on the way.
+        let forms = matches!(&seen, Seen::Page(_, page) if page.contains("<form"));
+        let expected = if forms { "form-action 'self' https:;" } else { "form-action 'none';" };
+        assert!(policy.contains(expected), "{policy}");
+        seen
     }
 
     /// Posts a form of the directory's pages; where the browser is sent then.
