@@ -75,14 +75,14 @@ async fn names_that_lead_inward(town: &Town, table: &mut Table<'_>) {
             "VAULT_ADDRESS_NOT_APPROVED",
         ),
     ] {
-        town.names.lead(&host, answers);
+        town.names.lead(host, answers);
         town.emulator.clear_calls();
         let stopped = town.test_of("inward", &key, &mallory).await;
         let rebound = answers.len() > 1;
         let step = if rebound { "KEY_TEST_STEP_NETWORK" } else { "KEY_TEST_STEP_NAME_RESOLUTION" };
         assert_eq!(stopped.step().as_str_name(), step, "{attack}");
         table.add(attack, tried, (&stopped.reason, expected), Found::In("inward", "key.tested")).await;
-        nothing_reached(town, &host, attack);
+        nothing_reached(town, host, attack);
     }
 
     // Vaults that nobody has a connection to yet: one that was made to a checked address lasts a second.
@@ -103,11 +103,11 @@ async fn names_that_lead_inward(town: &Town, table: &mut Table<'_>) {
         ),
     ] {
         let (vault, key) = town.vault(&town.mallory, vault).await;
-        town.names.lead(&vault.host(), &[&[address]]);
+        town.names.lead(vault.host(), &[&[address]]);
         town.emulator.clear_calls();
         let refused = town.configure("inward", &key, &mallory).await.unwrap_err();
         table.add(attack, tried, (&reason(&refused), expected), Found::Counted).await;
-        nothing_reached(town, &vault.host(), attack);
+        nothing_reached(town, vault.host(), attack);
     }
 }
 
@@ -148,7 +148,7 @@ async fn answers_that_lead_elsewhere(town: &Town, table: &mut Table<'_>) {
         assert!(town.emulator.faults().hits(on).unwrap() > 0, "{attack}: never tried");
         town.emulator.faults().clear(on);
         table.add(attack, tried, (&stopped, expected), Found::In("elsewhere", "key.tested")).await;
-        nothing_reached(town, &collector.host(), attack);
+        nothing_reached(town, collector.host(), attack);
     }
 
     // A newer version, which a list that is believed would have it go over to.
