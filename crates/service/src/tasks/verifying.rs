@@ -2,8 +2,7 @@
 //! hour whoever wrote.
 
 use std::convert::Infallible;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::Moment;
