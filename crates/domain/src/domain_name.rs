@@ -12,7 +12,7 @@ pub struct DomainName(Arc<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDomain {
     /// Nothing there.
-    #[error("a domain is missing; write it as contoso.com")]
+    #[error("a domain is missing; write it as example.com")]
     Empty,
     /// More than 253 characters, or a label of more than 63.
     #[error("a domain has at most 253 characters, and at most 63 between two dots")]
@@ -27,7 +27,7 @@ pub enum InvalidDomain {
     #[error("write an international domain in its ASCII form, which begins with xn--")]
     International,
     /// No dot.
-    #[error("a domain has at least one dot, as contoso.com has")]
+    #[error("a domain has at least one dot, as example.com has")]
     OneLabel,
     /// Digits and dots alone.
     #[error("that is an address and not a domain")]

@@ -330,7 +330,7 @@ reasons! {
     SigningKeysUnavailable "SIGNING_KEYS_UNAVAILABLE" Service "the keys that tokens are signed with are not known here, or too old"
         => "try again in a minute; check the way out to the issuer if it lasts";
     DomainInvalid "DOMAIN_INVALID" Caller "the text is no domain, or names no one directory"
-        => "write a domain such as contoso.com, or the Tenant ID that Microsoft Entra ID shows under Overview";
+        => "write a domain such as example.com, or the Tenant ID that Microsoft Entra ID shows under Overview";
 
     // Tenants and proofs of ownership: 370 to 384 in the contract.
     TenantNotConnected "TENANT_NOT_CONNECTED" Caller "the tenant is not on this workspace's connection"
