@@ -128,6 +128,8 @@ def verify(lines, kept=(), after=0):
         findings.append(f"cut off after event {last}: there is no end")
     if head is None:
         return findings
+    if last < after:
+        findings.append(f"cut off after event {last}: event {after} is known to be there")
     for point in kept:
         points.append(("the checkpoint that was kept", point))
         if point["number"] > last:
@@ -147,9 +149,15 @@ def verify(lines, kept=(), after=0):
     return findings
 
 
+def number(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("this is no event's number")
+    return int(text)
+
+
 def main(args):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--after", type=int, default=0, metavar="NUMBER", help="expect only events with a number above this one")
+    parser.add_argument("--after", type=number, default=0, metavar="NUMBER", help="expect only events with a number above this one")
     parser.add_argument("export")
     parser.add_argument("checkpoint", nargs="*")
     args = parser.parse_args(args)

@@ -1,4 +1,4 @@
-//! Does the customer's own Key Vault log say the same as the ledger? Every wrap and unwrap is held against the other side.
+//! Does the customer's own Key Vault log say the same as the ledger? Every use of the key is held against the other side.
 //!
 //! Microsoft documents `correlationId` as an id that the client may pass along, and every call of ours carries one
 //! (`x-ms-client-request-id`). Which field, if any, holds the vault's own `x-ms-request-id` is not documented: the ledger keeps
@@ -13,13 +13,13 @@ use domain::ledger::{CalledVault, Purpose};
 use domain::{KeyVersionId, Timestamp};
 
 use crate::export::Event;
-pub use vault_log::{Entry, NotALog, VaultLog};
+pub use vault_log::{Entry, NotALog, Operation, VaultLog};
 
 /// How far the clocks of the vault and of a replica may differ, and how long an entry may be under way.
 pub const SLACK: Duration = Duration::from_secs(60);
 
-/// How far from either end of the time that both cover a call counts: a replica writes its probes of five minutes as one event, so
-/// that those of another than the one that exported may not be here yet; what was under way when either side ended, neither has.
+/// How far from either end of one side's time the other's calls count: a replica writes its probes of five minutes as one event, so
+/// that those of another than the one that exported may not be here yet; what was under way when a side ended, it does not have.
 pub const MARGIN: Duration = Duration::from_secs(300 + SLACK.as_secs());
 
 /// A call as the ledger has it.
@@ -55,7 +55,7 @@ pub enum OneSided {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reconciled {
-    /// From when until when both sides have all there is to say: the time that both cover, without a margin at either end.
+    /// From when until when both sides have all there is to say: the time that both cover, each without a margin at either end.
     pub window: Option<(Timestamp, Timestamp)>,
     /// Calls that both sides have.
     pub matched: u64,
@@ -67,8 +67,10 @@ pub struct Reconciled {
     pub by_others: u64,
     /// Wraps and unwraps that were refused before the vault knew who called: no key was used.
     pub unauthenticated: u64,
-    /// What one side only has outside the window: before and after the time that both cover, and within the margin of its ends.
-    pub outside: u64,
+    /// Calls that only the ledger has, before or after the log's time or within the margin of its ends.
+    pub outside_log: u64,
+    /// Entries that only the vault has, before or after the ledger's time or within the margin of its ends.
+    pub outside_ledger: u64,
     /// What one side only has, by time.
     pub one_sided: Vec<OneSided>,
     /// How many calls replicas had no room to write down.
@@ -122,12 +124,15 @@ impl Calls {
     }
 
     /// Holds them against the vault's log. `application`: our client id, as the customer's directory knows it; `margin`: how far
-    /// from either end of the time that both cover a call counts ([`MARGIN`], unless the caller knows better).
+    /// from the ends of the other side's time a call counts ([`MARGIN`], unless the caller knows better).
+    ///
+    /// What the vault only has is judged by the ledger's time alone: an hour of a log out of days of a ledger is judged whole.
     pub fn against(mut self, log: VaultLog, application: &str, margin: Duration) -> Reconciled {
         let mut told = Reconciled { left_out: self.left_out, ..Reconciled::default() };
-        told.window = overlap(self.range, log.range).and_then(|common| within(common, margin));
-        let window = told.window;
-        let inside = |at: Timestamp| window.is_some_and(|(from, to)| from <= at && at <= to);
+        let (ledger, logged) = (within(self.range, margin), within(log.range, margin));
+        told.window = overlap(ledger, logged);
+        let inside =
+            |time: Option<(Timestamp, Timestamp)>, at: Timestamp| time.is_some_and(|(from, to)| from <= at && at <= to);
         self.drop_repeats();
 
         let mut by_id: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -179,13 +184,13 @@ impl Calls {
                     taken[index] = true;
                     told.unanswered += 1;
                 }
-                None if !inside(entry.at) => told.outside += 1,
+                None if !inside(ledger, entry.at) => told.outside_ledger += 1,
                 None => told.one_sided.push(OneSided::VaultOnly(entry)),
             }
         }
         for (index, call) in self.calls.into_iter().enumerate().filter(|(index, _)| !taken[*index]) {
-            if !inside(call.at) {
-                told.outside += 1;
+            if !inside(logged, call.at) {
+                told.outside_log += 1;
             } else if waiting.contains_key(&(call.at, index)) {
                 told.never_arrived += 1;
             } else {
@@ -227,12 +232,13 @@ impl OneSided {
 impl Called {
     /// Whether an entry can be this call, by its kind and, where the log names one, its version.
     fn fits(&self, entry: &Entry) -> bool {
-        entry.wraps == self.purpose.wraps() && entry.version.is_none_or(|version| version == self.version)
+        entry.operation.is(self.purpose) && entry.version.is_none_or(|version| version == self.version)
     }
 }
 
 /// What is left of a time without a margin at either end.
-fn within((from, to): (Timestamp, Timestamp), margin: Duration) -> Option<(Timestamp, Timestamp)> {
+fn within(time: Option<(Timestamp, Timestamp)>, margin: Duration) -> Option<(Timestamp, Timestamp)> {
+    let (from, to) = time?;
     let (from, to) = (from.saturating_add(margin), to.saturating_sub(margin));
     (from <= to).then_some((from, to))
 }

@@ -79,7 +79,8 @@ impl Verifier {
     }
 
     /// Expects a part: the events after this one. Where an export begins is signed by nobody, so it is the caller who knows what was
-    /// asked for; unless they say so, it is the whole chain. One that begins earlier has what is expected, and more.
+    /// asked for; unless they say so, it is the whole chain. One that begins earlier has what is expected, and more; one that ends
+    /// before that event, which the caller knows to be there, is cut off.
     #[must_use]
     pub fn after(mut self, event: u64) -> Self {
         self.from = event;
@@ -242,6 +243,10 @@ impl Verifier {
                 self.found(Finding::CutOff { after: self.last, why });
             }
             None => {}
+        }
+        if self.head.is_some() && self.last < self.from && self.looks_at(Look::Beginning) {
+            let why = "the event after which it should begin is known to be there";
+            self.found(Finding::CutOff { after: self.last, why });
         }
         let mut kept = std::mem::take(&mut self.kept);
         kept.retain(|_| self.looks_at(Look::Kept));

@@ -58,6 +58,7 @@ fn the_python_verifier_agrees() {
     let front = cut_at_the_front(&lines, 30);
     assert!(!good_to(&front, None) && !good(&front) && !good_after(29, &front, None) && good_after(30, &front, None));
     assert!(good_after(40, &lines, None), "more than was asked for");
+    assert!(good_after(50, &lines, None) && !good_after(51, &lines, None), "less than was asked for");
     let mut behind = lines.clone();
     let last = behind.pop().unwrap();
     behind.push(format!("{},\"behind\":true}}", last.strip_suffix('}').unwrap()));

@@ -124,17 +124,20 @@ fn at_the_ends_of_the_common_time_nobody_is_accused() {
     // In the vault only: it was under way, or its event stands before a part's beginning.
     let found = calls(&both(&marks)).against(log(&both(&[])), OURS, MARGIN);
     assert_eq!(ids(&found), [margin, end / 2].map(|n| format!("vault c-{n}")));
-    assert_eq!(found.outside, 5);
+    assert_eq!((found.outside_ledger, found.outside_log), (5, 0));
     // In the ledger only: the log was not that far.
     let found = calls(&both(&[])).against(log(&both(&marks)), OURS, MARGIN);
     assert_eq!(ids(&found), [margin, end / 2, end - margin].map(|n| format!("ledger r-{n}")));
-    assert_eq!(found.outside, 4);
+    assert_eq!((found.outside_ledger, found.outside_log), (0, 4));
     // Without the margin all of them are named.
     let found = calls(&both(&marks)).against(log(&both(&[])), OURS, Duration::ZERO);
-    assert_eq!((found.one_sided.len(), found.outside), (6, 1));
+    assert_eq!((found.one_sided.len(), found.outside_ledger), (6, 1));
     // Where there is nothing but ends, nothing is said of anything.
     let found = calls(&[0]).against(log(&[0, 1]), OURS, MARGIN * 3);
-    assert_eq!((found.window, found.matched, found.outside), (None, 1, 1));
+    assert_eq!((found.window, found.matched, found.outside_ledger), (None, 1, 1));
+    // An hour of a log out of days of a ledger is judged up to its ends, for the ledger has all around it.
+    let found = calls(&[-20 * margin, 0, end, 20 * margin]).against(log(&[0, 1, end / 2, end - 1, end]), OURS, MARGIN);
+    assert_eq!(ids(&found), [1, end / 2, end - 1].map(|n| format!("vault c-{n}")));
 }
 
 /// An event of another kind.
@@ -142,6 +145,21 @@ fn something_else(n: i64) -> ledger::Event {
     let mut chain = Chain::new(1);
     chain.push_at(FROM + n * 1_000_000, "app.upserted", vec![]);
     chain.events.remove(0)
+}
+
+/// The service only wraps and unwraps: whatever else its application used the key for was somebody else, whose answer opens as much.
+#[test]
+fn a_use_that_the_service_never_makes_is_named() {
+    for operation in ["KeyDecrypt", "KeyEncrypt", "KeySign", "KeyVerify", "KeyRelease", "KeyBackup"] {
+        let mut other = record(500, Purpose::Unwrap, OURS);
+        other["operationName"] = json!(operation);
+        let mut read = record(501, Purpose::Unwrap, OURS);
+        read["operationName"] = json!("KeyGet");
+        let log = json!([record(0, purpose(0), OURS), other, read, record(1_000, purpose(0), OURS)]);
+        let both = vec![call(0, purpose(0)), call(500, Purpose::Unwrap), call(1_000, purpose(0))];
+        let found = ledger(both).against(VaultLog::read(&log.to_string()).unwrap(), OURS, Duration::ZERO);
+        assert_eq!(ids(&found), ["ledger r-500", "vault c-500"], "{operation}");
+    }
 }
 
 /// docs/ledger.md: an event whose commit was in doubt may stand twice. Its second copy explains nothing, or whoever has the
@@ -200,7 +218,11 @@ fn every_documented_shape_of_the_log_is_read() {
         let other = text.replace(&VERSION.to_string(), &"1".repeat(32));
         assert_ne!(other, text, "{name}");
         let found = calls().against(VaultLog::read(&other).unwrap(), OURS, Duration::ZERO);
-        assert_eq!((found.matched, found.one_sided.len() as u64 + found.outside), (0, 4), "{name}");
+        assert_eq!(
+            (found.matched, found.one_sided.len() as u64 + found.outside_ledger + found.outside_log),
+            (0, 4),
+            "{name}"
+        );
     }
 }
 
@@ -301,7 +323,7 @@ fn what_can_be_explained_is_explained() {
     );
     assert_eq!(ids(&found), Vec::<String>::new());
     assert_eq!((found.matched, found.unanswered, found.never_arrived), (2, 1, 1));
-    assert_eq!((found.unauthenticated, found.outside), (1, 2));
+    assert_eq!((found.unauthenticated, found.outside_ledger + found.outside_log), (1, 2));
 }
 
 /// What is no log is said to be none, with its place.

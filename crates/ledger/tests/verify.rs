@@ -109,6 +109,15 @@ fn a_fork_is_seen_where_there_are_no_events() {
     assert_eq!(findings, [Finding::BadSignature { place: Place::Kept }]);
 }
 
+/// Whoever asks for what comes after an event knows that it is there: an older export, genuine and whole, is not what they asked for.
+#[test]
+fn an_export_that_ends_before_what_was_asked_for_is_named() {
+    let old = Chain::of(40).export();
+    let why = "the event after which it should begin is known to be there";
+    assert_eq!(verify_after(100, &old, None).findings, [Finding::CutOff { after: 40, why }]);
+    assert_eq!(verify_after(40, &old, None).findings, []);
+}
+
 /// A chain's own checkpoint is about an event before it; no other can be checked by what stands before.
 #[test]
 fn a_checkpoint_about_a_later_event_is_named() {

@@ -60,8 +60,8 @@ pub(crate) enum AuditVerb {
         /// The service's application (client) id, as the customer's directory shows it
         #[arg(long, value_name = "GUID")]
         application: String,
-        /// What one side only has counts so far from either end of the time that both cover: what was under way then, or not yet
-        /// written by another replica, is nobody's fault
+        /// What one side only has counts so far from either end of the other's time: what was under way then, or not yet written by
+        /// another replica, is nobody's fault
         #[arg(long, value_name = "SECONDS", default_value_t = ledger::reconcile::MARGIN.as_secs())]
         margin: u64,
         #[command(flatten)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ledger::Report;
 use ledger::export::Line;
-use ledger::reconcile::{Calls, OneSided, Reconciled, VaultLog};
+use ledger::reconcile::{Calls, OneSided, Operation, Reconciled, VaultLog};
 use serde::Serialize;
 
 use super::args::Known;
@@ -66,7 +66,8 @@ struct Told {
     never_arrived: u64,
     by_others: u64,
     unauthenticated: u64,
-    outside: u64,
+    outside_log: u64,
+    outside_ledger: u64,
     left_out: u64,
     /// The key that signed the export, and whether the caller named it.
     public_key: Option<String>,
@@ -90,12 +91,11 @@ struct Row {
 }
 
 fn row(one: &OneSided) -> Row {
-    let operation = |wraps| if wraps { "KeyWrap" } else { "KeyUnwrap" };
     match one {
         OneSided::VaultOnly(entry) => Row {
             only_in: "vault",
             time: entry.at.to_string(),
-            operation: operation(entry.wraps),
+            operation: entry.operation.name(),
             version: entry.version.map(|version| version.to_string()),
             outcome: entry.status.map_or_else(|| "?".to_owned(), |status| status.to_string()),
             ids: entry.ids.clone(),
@@ -104,7 +104,7 @@ fn row(one: &OneSided) -> Row {
         OneSided::LedgerOnly(call) => Row {
             only_in: "ledger",
             time: call.at.to_string(),
-            operation: operation(call.purpose.wraps()),
+            operation: if call.purpose.wraps() { Operation::Wrap } else { Operation::Unwrap }.name(),
             version: Some(call.version.to_string()),
             outcome: call.outcome.clone(),
             ids: [&call.request_id, &call.client_request_id].into_iter().flatten().cloned().collect(),
@@ -119,8 +119,10 @@ fn tell(
     (ledger_calls, vault_entries): (usize, usize),
     found: &Reconciled,
 ) -> Result<(), Failure> {
+    // Short logs have no time without their ends, and are good where both sides say the same all the same.
+    let all_matched = found.matched > 0 && found.outside_log + found.outside_ledger == 0;
     let told = Told {
-        good: found.one_sided.is_empty() && (found.window.is_some() || (found.matched > 0 && found.outside == 0)),
+        good: found.one_sided.is_empty() && (found.window.is_some() || all_matched),
         from: found.window.map(|(from, _)| from.to_string()),
         until: found.window.map(|(_, until)| until.to_string()),
         ledger_calls,
@@ -130,7 +132,8 @@ fn tell(
         never_arrived: found.never_arrived,
         by_others: found.by_others,
         unauthenticated: found.unauthenticated,
-        outside: found.outside,
+        outside_log: found.outside_log,
+        outside_ledger: found.outside_ledger,
         left_out: found.left_out,
         public_key: export.public_key.clone(),
         key_was_known: export.key_was_known,
@@ -149,19 +152,19 @@ fn tell(
     if told.good {
         return Ok(());
     }
-    if found.window.is_none() {
-        return Err(Failure::caller(
-            "the ledger and the vault's log cover no common time that is longer than the margin at its ends",
-        )
-        .hint("export both for the same days; --margin says how long the ends are"));
+    if !told.one_sided.is_empty() {
+        return Err(Failure {
+            exit: Exit::Service,
+            message: format!("{} calls are on one side only", told.one_sided.len()),
+            hint: "only in the vault: somebody else used the application's credential, or a replica was killed before it wrote; \
+                   only in the ledger: the vault's log is incomplete"
+                .to_owned(),
+        });
     }
-    Err(Failure {
-        exit: Exit::Service,
-        message: format!("{} calls are on one side only", told.one_sided.len()),
-        hint: "only in the vault: somebody else used the application's credential, or a replica was killed before it wrote; \
-               only in the ledger: the vault's log is incomplete"
-            .to_owned(),
-    })
+    Err(Failure::caller(
+        "the ledger and the vault's log cover no common time that is longer than the margin at its ends",
+    )
+    .hint("export both for the same days; --margin says how long the ends are"))
 }
 
 fn table(told: &Told) -> String {
@@ -175,7 +178,14 @@ fn table(told: &Told) -> String {
         (told.never_arrived, "calls of ours were never answered and never logged"),
         (told.by_others, "entries are of other applications and people"),
         (told.unauthenticated, "entries were refused before the vault knew who called"),
-        (told.outside, "calls and entries of one side lie outside that time, or at its ends"),
+        (
+            told.outside_log,
+            "calls of ours lie outside the log's time, or at its ends: hold a log that overlaps it against them",
+        ),
+        (
+            told.outside_ledger,
+            "entries lie outside the ledger's time, or at its ends: hold an export that overlaps it against them",
+        ),
         (told.left_out, "calls of ours were counted and not written down one by one"),
     ];
     for (count, what) in counts {

@@ -2,18 +2,58 @@
 //! (`properties.…`, `identity.claim.…`), rows of the table `AzureDiagnostics` (`httpStatusCode_d`, `identity_claim_appid_g`), or rows
 //! of the table `AZKVAuditLogs` (`HttpStatusCode`, `Identity.claim.appid`), by themselves or in the answer to a query.
 
+use domain::ledger::Purpose;
 use domain::{KeyVersionId, Timestamp};
 use serde_json::{Map, Value};
 
-/// A wrap or an unwrap as the vault logged it.
+/// What the key was used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// `KeyWrap`.
+    Wrap,
+    /// `KeyUnwrap`.
+    Unwrap,
+    /// Another use, under the log's own name. The service makes none: `KeyDecrypt` opens what was wrapped just as `KeyUnwrap` does.
+    Other(&'static str),
+}
+
+/// The uses that the service never makes.
+const OTHER_USES: [&str; 6] = ["KeyDecrypt", "KeyEncrypt", "KeySign", "KeyVerify", "KeyRelease", "KeyBackup"];
+
+impl Operation {
+    /// By the log's name of it; `None`: it uses no key.
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "KeyWrap" => Some(Self::Wrap),
+            "KeyUnwrap" => Some(Self::Unwrap),
+            _ => OTHER_USES.into_iter().find(|other| *other == name).map(Self::Other),
+        }
+    }
+
+    /// The log's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wrap => "KeyWrap",
+            Self::Unwrap => "KeyUnwrap",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// Whether a call of ours for this purpose is logged so.
+    pub(super) fn is(self, purpose: Purpose) -> bool {
+        self == if purpose.wraps() { Self::Wrap } else { Self::Unwrap }
+    }
+}
+
+/// A use of a key as the vault logged it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The line or the record's place in the file, from 1.
     pub place: u64,
     /// When.
     pub at: Timestamp,
-    /// `KeyWrap`; else `KeyUnwrap`.
-    pub wraps: bool,
+    /// What for.
+    pub operation: Operation,
     /// Every id in it, in lower case.
     pub ids: Vec<String>,
     /// The application that called; empty where nobody had said who.
@@ -24,13 +64,13 @@ pub struct Entry {
     pub status: Option<u16>,
 }
 
-/// The wraps and unwraps of a log.
+/// The uses of keys in a log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct VaultLog {
     pub(super) entries: Vec<Entry>,
     /// The time of the first and of the last record, of whatever kind.
     pub(super) range: Option<(Timestamp, Timestamp)>,
-    /// How many records of other operations there are: they use no key.
+    /// How many records of operations that use no key there are, reads and lists among them.
     pub other_operations: u64,
 }
 
@@ -83,7 +123,7 @@ impl VaultLog {
         Ok(log)
     }
 
-    /// How many wraps and unwraps there are.
+    /// How many uses there are.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -113,13 +153,9 @@ impl VaultLog {
         let at = at.ok_or_else(|| lacks("time"))?;
         self.range = Some(self.range.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
         let operation = text(record, &["operationName", "OperationName"]).ok_or_else(|| lacks("operationName"))?;
-        let wraps = match operation {
-            "KeyWrap" => true,
-            "KeyUnwrap" => false,
-            _ => {
-                self.other_operations += 1;
-                return Ok(());
-            }
+        let Some(operation) = Operation::named(operation) else {
+            self.other_operations += 1;
+            return Ok(());
         };
         let properties = inner(record, &["properties", "Properties"]);
         let claims = inner(&inner(record, &["identity", "Identity"]), &["claim"]);
@@ -148,7 +184,7 @@ impl VaultLog {
         self.entries.push(Entry {
             place,
             at,
-            wraps,
+            operation,
             ids: ids.into_iter().flatten().map(str::to_lowercase).collect(),
             application: application.unwrap_or_default().to_lowercase(),
             version,

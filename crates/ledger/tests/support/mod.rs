@@ -144,7 +144,8 @@ pub(crate) fn verify_bytes(lines: &[Vec<u8>]) -> Report {
 
 /// As [`verify`], for somebody who knows these keys, kept these checkpoints and asked for a part, wherever it begins.
 pub(crate) fn verify_knowing(lines: &[String], keys: Vec<[u8; 32]>, kept: Vec<SignedCheckpoint>) -> Report {
-    let mut verifier = Verifier::new(keys, kept).after(u64::MAX);
+    let Ok(Line::Head(head)) = Line::read(&lines[0]) else { panic!("{}", lines[0]) };
+    let mut verifier = Verifier::new(keys, kept).after(head.after);
     lines.iter().for_each(|line| verifier.line(line));
     verifier.finish()
 }
