@@ -57,7 +57,7 @@ figures! {
     FEED_AGE "byokd_feed_age_seconds" "gauge" "" "seconds since this replica last read what changed in the database; +Inf before the first time";
     ROLLED_BACK "byokd_database_rolled_back" "gauge" "" "1: the database is an older copy of itself or another one, and nothing is served from it; 0: it is not";
     DISTRUSTED "byokd_workspaces_distrusted" "gauge" "" "workspaces of which nothing is served, because their rows are not what was written";
-    WRONGS "byokd_database_wrongs" "gauge" "" "rows, sets and chains that the last look at the whole database found not to be as they were written";
+    WRONGS "byokd_database_wrongs" "gauge" "" "rows, sets and chains that the last look at the whole database found not to be as they were written, and tables that it could not read";
     GOOD_AGE "byokd_database_good_age_seconds" "gauge" "" "seconds since the last look at the whole database that found all of it in order; +Inf before the first one";
     LOCKED "byokd_locked_memory_bytes" "gauge" "" "bytes of locked pages for keys";
     UNLOCKED "byokd_unlocked_memory_bytes" "gauge" "" "bytes of pages for keys that may be swapped";

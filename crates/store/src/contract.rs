@@ -12,8 +12,9 @@ use domain::operation::{Operation, OperationId};
 use domain::rotation::VersionUse;
 use domain::tenancy::{ProvenKey, TagNonce, TenantLink};
 use domain::{
-    App, AppId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId,
-    Protection, Reason, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
+    App, AppId, BootId, CallerId, DataKey, DataKeyId, Hour, HourOfApp, KeyConfig, KeyTest, KeyUsage, KeyVersion,
+    KeyVersionId, Protection, Reason, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId,
+    Wrapping,
 };
 
 use crate::{CallerSet, RecordedEvent, StoreError};
@@ -52,6 +53,30 @@ pub enum Activation {
     Left,
 }
 
+/// Whether somebody else wrote into the database since that was last asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OthersWrote {
+    /// Nobody did.
+    No,
+    /// Somebody did.
+    Yes,
+    /// They may have: it is asked for the first time, or the count was lost with the connection that kept it.
+    NotKnown,
+}
+
+/// How far the dropping of old counts came. Handed over again, it goes on there; the default begins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UsageDropped {
+    /// How many counts this call dropped.
+    pub rows: usize,
+    /// Whether there may be more behind.
+    pub more: bool,
+    /// The last one that was looked at.
+    pub(crate) last: Option<(Hour, WorkspaceId, DataKeyId, BootId)>,
+    /// Whose counts are passed over since one of them is forged; nobody: those that bear no workspace's name.
+    pub(crate) passed_over: BTreeSet<Option<WorkspaceId>>,
+}
+
 /// What a full check looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Verified {
@@ -66,7 +91,7 @@ pub struct Verified {
 pub struct Examined {
     /// What was looked at.
     pub looked_at: Verified,
-    /// How many rows, sets and chains are not as they were written.
+    /// How many rows, sets and chains are not as they were written, and tables that cannot be read to their end.
     pub wrongs: u64,
     /// The workspaces of which no row is believed from now on.
     pub distrusted: BTreeSet<WorkspaceId>,
@@ -150,7 +175,8 @@ pub struct RecordedDenial {
 ///   revision: being found out is no commit. Of a row that is forged by itself it tells once, if the row was to be told; another
 ///   one is met by whoever reads it, and by `verify`. Who asks for the first time holds nothing that it could have read before.
 /// - What is the platform's own, or cannot be told whose it is, stops everything: `RolledBack` from the `verify` that finds the sets not
-///   to be those that the database speaks of; callers are refused together (`callers_changed`).
+///   to be those that the database speaks of, or cannot read either; callers are refused together (`callers_changed`).
+/// - A table that `verify` cannot read to its end is the trouble of those who have rows in it: their rows do not add up without.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// The installation it belongs to.
@@ -305,10 +331,10 @@ pub trait Store: Send + Sync + 'static {
     /// As [`verify`](Self::verify), and tells how much of it is forged and whose it is. An error: the look did not come to its end.
     async fn examine(&self) -> Result<Examined, StoreError>;
 
-    /// Whether somebody else may have written into the database since this was last asked: whoever writes through the same database
-    /// engine shows at once, and nothing that this store does. Asked for the first time, and wherever it cannot be known: yes.
-    /// Bytes that are changed in the file past the engine show only in [`verify`](Self::verify).
-    async fn written_by_others(&self) -> Result<bool, StoreError>;
+    /// Whether somebody else wrote into the database since this was last asked: whoever writes through the same database engine
+    /// shows at once, and nothing that this store does. Bytes that are changed in the file past the engine show only in
+    /// [`verify`](Self::verify).
+    async fn written_by_others(&self) -> Result<OthersWrote, StoreError>;
 
     /// Stores a `Pending` data key with its first wrapping. Under a customer key it fails with `Conflict::WrapEpoch` if the
     /// configuration moved on since it was wrapped.
@@ -357,9 +383,9 @@ pub trait Store: Send + Sync + 'static {
     /// What was ever done under each of a workspace's data keys, in the order of their ids; those without traffic are left out.
     async fn usage_by_key(&self, workspace: &WorkspaceId) -> Result<Vec<(DataKeyId, Traffic)>, StoreError>;
 
-    /// Drops at most `limit` counts of hours before `before`, and answers how many; what was done in all stays, and so does what is
-    /// forged, with the rest of its workspace's.
-    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError>;
+    /// Drops at most `limit` counts of hours before `before`, oldest first, from where `so_far` came to; what was done in all stays. So
+    /// does what is forged, with all of its workspace's that was not dropped by an earlier call.
+    async fn drop_usage(&self, before: Hour, limit: usize, so_far: UsageDropped) -> Result<UsageDropped, StoreError>;
 
     /// The credential that an app's last validation stored.
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError>;

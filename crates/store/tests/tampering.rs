@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use store::conformance::sample::{app_id, at, customer_key, data_key_id, event, furnish, usage, workspace_id};
 use store::conformance::{Database as _, TestSeal};
 use store::sqlite::SqliteStore;
-use store::{ControlChange, Store, StoreError};
+use store::{ControlChange, Store, StoreError, UsageDropped};
 
 use self::fixture::SqliteFile;
 use self::whole::fill;
@@ -225,7 +225,10 @@ async fn forged_counts_stop_nobody_elses() {
         assert_eq!(hours(&*store, "acme").await, 4, "{forgery}");
         // A page is as full as it was asked for, past whatever is left out.
         let before = Hour::of_number(490_003);
-        assert_eq!([store.drop_usage(before, 1).await, store.drop_usage(before, 9).await], [Ok(1), Ok(1)], "{forgery}");
+        let first = store.drop_usage(before, 1, UsageDropped::default()).await.unwrap();
+        assert_eq!((first.rows, first.more), (1, true), "{forgery}");
+        let rest = store.drop_usage(before, 9, first).await.unwrap();
+        assert_eq!((rest.rows, rest.more), (1, false), "{forgery}");
         assert_eq!(hours(&*store, "acme").await, 2, "{forgery}");
         let refused = Err(StoreError::SetForged { workspace: Some(bell) });
         assert!(!forgery.starts_with("CREATE") || store.record(event(Some("bell"), 1)).await == refused);
@@ -234,7 +237,32 @@ async fn forged_counts_stop_nobody_elses() {
         file.tamper(back).await;
         assert_eq!(store.add_usage(flush()).await, Ok([].into()), "{forgery}");
         assert_eq!((hours(&*store, "acme").await, hours(&*store, "bell").await), (2, 4), "{forgery}");
-        assert_eq!(store.drop_usage(before, 9).await, Ok(2));
+        assert_eq!(store.drop_usage(before, 9, UsageDropped::default()).await.unwrap().rows, 2);
+        store.verify().await.unwrap();
+    }
+}
+
+/// Old counts of a workspace of which one is forged stay: those that are met before it as well as those behind it, in whichever page.
+#[tokio::test]
+async fn old_counts_of_one_with_a_forged_one_stay() {
+    for (forged, pages) in [(2, vec![9]), (1, vec![2, 2, 2])] {
+        let file = SqliteFile::new();
+        let store = file.open().await;
+        furnish(&*store, &["acme", "bell"], &["bot"]).await;
+        for name in ["acme", "bell"] {
+            let (key, wrapping) = customer_key(name, "bot", 1);
+            store.insert_data_key(key, wrapping).await.unwrap();
+            store.add_usage((1..=4).map(|hour| counted(name, hour)).collect()).await.unwrap();
+        }
+        let one = format!("WHERE workspace = 'bell' AND hour = {}", 490_000 + forged);
+        file.tamper(&format!("UPDATE usage SET opens = opens + 1 {one}")).await;
+        let mut dropped = UsageDropped::default();
+        for (n, limit) in pages.iter().enumerate() {
+            dropped = store.drop_usage(Hour::of_number(490_005), *limit, dropped).await.unwrap();
+            assert_eq!(dropped.more, n + 1 < pages.len(), "{forged}");
+        }
+        file.tamper(&format!("UPDATE usage SET opens = opens - 1 {one}")).await;
+        assert_eq!((hours(&*store, "acme").await, hours(&*store, "bell").await), (0, 4), "{forged}");
         store.verify().await.unwrap();
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{BootId, Hour, KeyUsage, Protection, Timestamp, Traffic, WorkspaceId};
-use store::StoreError;
+use store::{StoreError, UsageDropped};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::Service;
@@ -88,8 +88,13 @@ impl Service {
     pub async fn drop_old_usage(&self) -> Result<(), StoreError> {
         let kept = u32::try_from(self.0.options.usage_kept.as_secs() / 3_600).unwrap_or(u32::MAX);
         let before = Hour::of(self.0.clock.now().wall).minus(kept);
-        while self.0.store.drop_usage(before, DROPPED_TOGETHER).await? == DROPPED_TOGETHER {}
-        Ok(())
+        let mut dropped = UsageDropped::default();
+        loop {
+            dropped = self.0.store.drop_usage(before, DROPPED_TOGETHER, dropped).await?;
+            if !dropped.more {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use domain::{BootId, Hour, HourOfApp, KeyUsage, Protection, Traffic};
 
 use super::Database;
 use super::sample::{app_id, credential, customer_key, data_key_id, event, furnish, platform_key, usage, workspace_id};
-use crate::{Conflict, Store, StoreError};
+use crate::{Conflict, Store, StoreError, UsageDropped};
 
 /// Two workspaces with a data key each under either protection: 1 the customer's, 2 the platform's.
 async fn furnished(db: &dyn Database) -> Box<dyn Store> {
@@ -121,9 +121,11 @@ pub async fn old_hours_go_and_sums_stay(db: &dyn Database) {
         store.add_usage(vec![row.clone(), in_all(&row)]).await.unwrap();
     }
     let before = Hour::of_number(490_006);
-    let dropped =
-        [store.drop_usage(before, 4).await, store.drop_usage(before, 4).await, store.drop_usage(before, 4).await];
-    assert_eq!(dropped, [Ok(4), Ok(2), Ok(0)]);
+    let first = store.drop_usage(before, 4, UsageDropped::default()).await.unwrap();
+    assert_eq!((first.rows, first.more), (4, true));
+    let rest = store.drop_usage(before, 4, first).await.unwrap();
+    assert_eq!((rest.rows, rest.more), (2, false));
+    assert_eq!(store.drop_usage(before, 4, UsageDropped::default()).await.unwrap().rows, 0);
     assert_eq!(hours(&*store, "acme").await.len(), 4);
     assert_eq!(store.usage_by_key(&workspace_id("acme")).await.unwrap()[0].1.tally.seals, 10);
     store.verify().await.unwrap();

@@ -11,7 +11,7 @@ use super::writer::commit_durably;
 use super::{Durability, SqliteOptions, SqliteStore};
 use crate::conformance::TestSeal;
 use crate::conformance::sample::{event, furnish, platform_key, workspace_id};
-use crate::{Outage, Store, StoreError};
+use crate::{OthersWrote, Outage, Store, StoreError};
 
 /// How a commit goes wrong.
 #[derive(Clone, Copy)]
@@ -210,4 +210,26 @@ async fn a_panic_in_the_writer_is_a_rollback() {
     assert_eq!(store.data_keys(&key.workspace, None, 10).await.unwrap(), []);
     store.insert_data_key(key, wrapping).await.unwrap();
     store.verify().await.unwrap();
+}
+
+/// A connection that is made anew has lost count of who wrote: that is told, once each time, and nobody is accused. From then on it
+/// counts.
+#[tokio::test]
+async fn a_failing_disk_is_not_taken_for_somebody_who_writes() {
+    let failing = Failing::new();
+    let store = failing.open(Fault::Before);
+    furnish(&store, &["acme"], &["bot"]).await;
+    assert_eq!(store.written_by_others().await, Ok(OthersWrote::NotKnown), "asked for the first time");
+    // As long as nothing can be committed each write tries anew.
+    failing.fail_next(usize::MAX);
+    for _ in 0..3 {
+        store.record(event(Some("acme"), 1)).await.unwrap_err();
+        assert_eq!(store.written_by_others().await, Ok(OthersWrote::NotKnown));
+        assert_eq!(store.written_by_others().await, Ok(OthersWrote::No));
+    }
+    failing.fail_next(0);
+    store.record(event(Some("acme"), 1)).await.unwrap();
+    assert_eq!(store.written_by_others().await, Ok(OthersWrote::NotKnown));
+    crate::conformance::meddling::meddle(&failing.dir.path().join("byokd.db"), "UPDATE apps SET display_name = 'x'");
+    assert_eq!(store.written_by_others().await, Ok(OthersWrote::Yes));
 }

@@ -93,17 +93,18 @@ pub(super) fn of_all<R: Stored>(
 }
 
 /// Hands the rows the clause names of all workspaces to `visit`, with their codes, until it says that it has enough. Of a workspace
-/// of which one row is forged, or whose `visit` meets that, the rest is passed over: told once, and nobody else's trouble.
+/// of which one row is forged, or whose `visit` meets that, the rest is passed over: told once, and nobody else's trouble. So is what
+/// was passed over before; this is added to it.
 pub(super) fn each_of_all<R: Stored>(
     conn: &Connection,
     codes: &RowCodes,
     clause: &str,
     params: impl Params,
+    passed_over: &mut BTreeSet<Option<WorkspaceId>>,
     mut visit: impl FnMut(Kept<R>) -> Result<Enough, StoreError>,
 ) -> Result<(), StoreError> {
     let mut statement = conn.prepare_cached(&select::<R>(clause))?;
     let mut rows = statement.query(params)?;
-    let mut passed_over = BTreeSet::new();
     while let Some(row) = rows.next()? {
         let workspace = name_in(row);
         if passed_over.contains(&workspace) {
@@ -138,23 +139,53 @@ pub(super) struct Wrong {
     pub(super) why: StoreError,
 }
 
-/// As [`each`], past what is forged, which is handed to `visit` as that.
+/// As [`each`], past what is forged, which is handed to `visit` as that. Where a table cannot be read to its end it is told once, as
+/// nobody's: what a workspace had behind that is missing from its sum.
 pub(super) fn each_or_wrong<R: Stored>(
     conn: &Connection,
     codes: &RowCodes,
     clause: &str,
     mut visit: impl FnMut(Result<Kept<R>, Wrong>),
 ) -> Result<(), StoreError> {
-    let mut statement = conn.prepare_cached(&select::<R>(clause))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        match kept(codes, row) {
-            Ok(kept) => visit(Ok(kept)),
-            Err(why) if why.is_forged() => visit(Err(Wrong { workspace: name_in(row), why })),
-            Err(why) => return Err(why),
+    let visit = &mut visit;
+    let to_the_end = (|| {
+        let mut statement = conn.prepare_cached(&select::<R>(clause))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            match kept(codes, row) {
+                Ok(kept) => visit(Ok(kept)),
+                Err(why) if why.is_forged() => visit(Err(Wrong { workspace: name_in(row), why })),
+                Err(why) => return Err(why),
+            }
         }
+        Ok(())
+    })();
+    match to_the_end {
+        Err(why) if is_unreadable(&why) => {
+            tracing::error!(table = R::TABLE, %why, "a table cannot be read to its end");
+            visit(Err(Wrong { workspace: None, why }));
+            Ok(())
+        }
+        ended => ended,
     }
-    Ok(())
+}
+
+/// Whether what was to be read is not there, or is no row, however often it is asked for: whoever can write the file brings that about
+/// with one statement, or with a page of zeros.
+pub(super) fn is_unreadable(why: &StoreError) -> bool {
+    match why {
+        StoreError::Damaged | StoreError::Refused { .. } => true,
+        StoreError::Conflict(_)
+        | StoreError::RowForged { .. }
+        | StoreError::SetForged { .. }
+        | StoreError::ChainBroken { .. }
+        | StoreError::OutcomeUnknown
+        | StoreError::Unavailable(_)
+        | StoreError::TransactionEnded { .. }
+        | StoreError::Closed
+        | StoreError::TooLarge { .. }
+        | StoreError::RolledBack => false,
+    }
 }
 
 /// Hands each row the clause names to `visit`.

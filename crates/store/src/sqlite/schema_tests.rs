@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::caller::StoredCaller;
 use domain::operation::{Operation, OperationId, OperationKind};
-
+use domain::row_seal::RowBytes;
 use domain::{ConfigHash, Hour, KeyConfig, KeyTest, KeyUsage, KeyVersion, KeyVersionId, Protection};
 
 use super::schema::{MIGRATIONS, Migration, newest};
 use super::writer::commit_durably;
 use super::{Durability, OpenRefused, SqliteOptions, SqliteStore};
-use crate::Store;
 use crate::conformance::TestSeal;
+use crate::conformance::callers::stored_caller;
 use crate::conformance::sample::{
     app_id, app_selection, at, data_key_id, furnish, key_config, key_test, key_version, lives, platform_key, rotation,
     usage, workspace, workspace_id,
 };
+use crate::row::{Row, RowCodes, Stamp};
+use crate::{ClusterId, Store};
 
 const FIRST: Migration = Migration { number: 1, sql: include_str!("schema/0001_first.sql") };
 
@@ -333,4 +336,71 @@ async fn a_forged_row_keeps_nobody_elses_key_from_being_proven() {
         assert_eq!(tamper(undo), 1);
         store.verify().await.unwrap();
     }
+}
+
+/// A caller's row as the eleventh schema has it, column by column: what was released is never encoded differently.
+struct OfSchema11(StoredCaller);
+
+impl Row for OfSchema11 {
+    const TABLE: &'static str = "callers";
+    fn workspace(&self) -> &str {
+        ""
+    }
+    fn columns(&self, row: RowBytes) -> RowBytes {
+        let StoredCaller { id, certificate, tokens: [None, Some(token)], .. } = &self.0 else { panic!("one token") };
+        let certificate = certificate.as_ref().unwrap().to_string();
+        let present = |row: RowBytes, value: &[u8]| row.field(&[1]).field(value);
+        let time = |row: RowBytes, at: domain::Timestamp| present(row, &at.micros().to_be_bytes());
+        let row = present(row.field(id.as_str().as_bytes()), certificate.as_bytes());
+        let row = row.field(&[0]).field(&[0]).field(&[0]).field(&[0]);
+        let row = present(present(row, &token.sha256), token.issued_by.as_bytes());
+        let row = time(time(row, token.issued_at), token.expires.unwrap());
+        let row = time(row.field(b"platform-service@*/support-*\nauditor@acme"), self.0.expires.unwrap());
+        row.field(&[0]).field(b"root").number(at(1).micros()).field(b"root").number(at(1).micros()).field(&[0])
+    }
+}
+
+/// Callers of the eleventh schema, in which nobody kept who had a hand in them, are the same rows in the twelfth, and change in it.
+#[tokio::test]
+async fn callers_of_before_hands_were_kept_are_taken_over_and_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = options(&dir);
+    let store = open(&options, MIGRATIONS).unwrap();
+    furnish(&store, &["acme"], &["bot"]).await;
+    let before = StoredCaller { hands: Vec::new(), ..stored_caller("billing", 1) };
+    let put = async |store: &SqliteStore, caller: &StoredCaller| {
+        let mut tx = store.begin("a caller").await.unwrap();
+        tx.put_caller(caller).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    put(&store, &before).await;
+    drop(store);
+
+    let conn = rusqlite::Connection::open(&options.path).unwrap();
+    let codes = RowCodes::new(Arc::clone(&options.row_seal), ClusterId(options.cluster));
+    let (epoch, revision, code): (u32, u32, [u8; 32]) = conn
+        .query_row("SELECT epoch, revision, mac FROM callers", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap();
+    let of_11 = codes.make(&OfSchema11(before.clone()), Stamp { epoch: epoch.into(), revision: revision.into() });
+    assert_eq!(code, of_11.code, "it is the row that the eleventh schema has");
+    conn.execute_batch(
+        "DROP TRIGGER callers_keep_their_hands; ALTER TABLE callers DROP COLUMN hands; PRAGMA user_version = 11",
+    )
+    .unwrap();
+    let mut meta = super::read::meta(&conn, &codes).unwrap();
+    meta.schema = 11;
+    super::unit::write_meta(&conn, &codes, &meta).unwrap();
+    drop(conn);
+    let eleven: Vec<_> =
+        MIGRATIONS.iter().take(11).map(|step| Migration { number: step.number, sql: step.sql }).collect();
+    drop(open(&options, &eleven).expect("it is a database of the eleventh schema"));
+
+    let store = open(&options, MIGRATIONS).unwrap();
+    store.verify().await.unwrap();
+    assert_eq!(store.caller(&before.id).await.unwrap(), Some(before.clone()));
+    let changed = StoredCaller { disabled: true, ..before }.changed("bob", at(5));
+    assert_eq!(changed.hands, ["root", "ann", "bob"]);
+    put(&store, &changed).await;
+    assert_eq!(store.caller(&changed.id).await.unwrap(), Some(changed));
+    store.verify().await.unwrap();
 }

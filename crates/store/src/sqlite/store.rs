@@ -25,7 +25,8 @@ use super::{
 };
 use crate::row::WrappedKey;
 use crate::{
-    Activation, CallerSet, ClusterId, ControlChange, Examined, Inserted, RecordedEvent, Store, StoreError, Transaction,
+    Activation, CallerSet, ClusterId, ControlChange, Examined, Inserted, OthersWrote, RecordedEvent, Store, StoreError,
+    Transaction, UsageDropped,
 };
 
 #[async_trait]
@@ -261,7 +262,7 @@ impl Store for SqliteStore {
         self.read(verify::examine).await
     }
 
-    async fn written_by_others(&self) -> Result<bool, StoreError> {
+    async fn written_by_others(&self) -> Result<OthersWrote, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::WrittenByOthers { reply }).await?;
         answer.await.unwrap_or(Err(StoreError::Closed))
@@ -328,8 +329,8 @@ impl Store for SqliteStore {
         self.read(move |conn, codes| usage::by_key(conn, codes, &workspace)).await
     }
 
-    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
-        self.small(move |step| usage::drop_before(step, before, limit.min(LONGEST_PAGE))).await
+    async fn drop_usage(&self, before: Hour, limit: usize, so_far: UsageDropped) -> Result<UsageDropped, StoreError> {
+        self.small(move |step| usage::drop_before(step, before, limit.min(LONGEST_PAGE), so_far)).await
     }
 
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {

@@ -15,7 +15,7 @@ use super::unit::{Sealed, Step};
 use super::write;
 use crate::row::{Row, RowCodes};
 use crate::usage::{hour, hour_code};
-use crate::{Conflict, StoreError};
+use crate::{Conflict, StoreError, UsageDropped};
 
 /// Hours that are read with one statement. A page is made of whole ones.
 const READ_TOGETHER: u32 = 24;
@@ -188,11 +188,28 @@ pub(super) fn by_key(
     Ok(sums.into_iter().collect())
 }
 
-/// Drops at most `limit` rows of hours before `before`, of workspaces whose rows are what was written. What was done in all stays.
-pub(super) fn drop_before(step: &mut Step<'_, '_>, before: Hour, limit: usize) -> Result<usize, StoreError> {
+/// Drops at most `limit` rows of hours before `before`, from behind what was looked at so far, of workspaces whose rows are what was
+/// written. What was done in all stays.
+pub(super) fn drop_before(
+    step: &mut Step<'_, '_>,
+    before: Hour,
+    limit: usize,
+    so_far: UsageDropped,
+) -> Result<UsageDropped, StoreError> {
     let (conn, codes) = (step.conn(), step.codes());
+    let UsageDropped { mut last, mut passed_over, .. } = so_far;
+    let (hour, workspace, data_key, boot) = match &last {
+        Some((hour, workspace, data_key, boot)) => {
+            (i64::from(hour.number()), workspace.as_str(), &data_key.as_bytes()[..], &boot.as_bytes()[..])
+        }
+        None => (-1, "", &[][..], &[][..]),
+    };
+    // Its index goes on with the rest of a row's key.
+    let clause = "WHERE hour >= 0 AND hour >= ?2 AND hour < ?1 AND (hour, workspace, data_key, boot) > (?2, ?3, ?4, ?5) \
+                  ORDER BY hour, workspace, data_key, boot";
+    let params = params![before.number(), hour, workspace, data_key, boot];
     let mut old: Vec<Kept<KeyUsage>> = Vec::new();
-    read::each_of_all(conn, codes, "WHERE hour >= 0 AND hour < ?1", [before.number()], |kept: Kept<KeyUsage>| {
+    read::each_of_all(conn, codes, clause, params, &mut passed_over, |kept: Kept<KeyUsage>| {
         if old.len() < limit {
             // The set without the row is written too: it must be one that can be believed.
             step.head(&Some(kept.row.workspace.clone()))?;
@@ -200,6 +217,12 @@ pub(super) fn drop_before(step: &mut Step<'_, '_>, before: Hour, limit: usize) -
         }
         Ok(Enough(old.len() >= limit))
     })?;
+    let more = old.len() >= limit;
+    if let Some(Kept { row, .. }) = old.last() {
+        last = row.hour.map(|hour| (hour, row.workspace.clone(), row.data_key, row.boot));
+    }
+    // Met before a forged one of the same workspace.
+    old.retain(|kept| !passed_over.contains(&Some(kept.row.workspace.clone())));
     for Kept { row, code } in &old {
         step.unseal(&row.workspace, *code)?;
         step.conn()
@@ -211,7 +234,7 @@ pub(super) fn drop_before(step: &mut Step<'_, '_>, before: Hour, limit: usize) -
                 row.boot.as_bytes()
             ])?;
     }
-    Ok(old.len())
+    Ok(UsageDropped { rows: old.len(), more, last, passed_over })
 }
 
 pub(super) fn credential(

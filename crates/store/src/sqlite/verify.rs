@@ -50,7 +50,8 @@ impl Wrongs {
 }
 
 /// Reads everything in one transaction, so that a writer beside it changes nothing about what is compared. What is forged is counted
-/// against its workspace and does not end the check: behind it may be another workspace's older row.
+/// against its workspace and does not end the check: behind it may be another workspace's older row. Nor does a table that cannot be
+/// read: whoever put a row back could rename another table, and would be believed. Whose sums hold without it had nothing in it.
 pub(super) fn examine(conn: &Connection, codes: &RowCodes) -> Result<Examined, StoreError> {
     let (told, codes) = (codes, &codes.without_prejudice());
     // Its own transaction, or the one that is open.
@@ -72,10 +73,10 @@ pub(super) fn examine(conn: &Connection, codes: &RowCodes) -> Result<Examined, S
     // Which of the sets is the wrong one cannot be told either, nor whether it is put back with all of its rows.
     let sets = sets_are_the_ones_spoken_of(snapshot, codes);
     match &sets {
-        Err(why) if why.is_forged() => {
+        Err(why) if is_wrong(why) => {
             tracing::error!(
                 %why, reason = domain::Reason::DatabaseRolledBack.as_str(),
-                "a part of the database is of an older copy: nothing is read from it or written to it"
+                "a part of the database is of an older copy, or cannot be told from one: nothing is read from it or written to it"
             );
             told.disown(true);
         }
@@ -83,16 +84,21 @@ pub(super) fn examine(conn: &Connection, codes: &RowCodes) -> Result<Examined, S
         Ok(()) => told.disown(false),
     }
     let of_all = sets.err();
-    let counted = u64::from(of_all.as_ref().is_some_and(StoreError::is_forged));
+    let counted = u64::from(of_all.as_ref().is_some_and(is_wrong));
     let Wrongs { first, count, whose } = wrongs;
     match first.or(of_all) {
         // It could not be read to its end.
-        Some(why) if !why.is_forged() => Err(why),
+        Some(why) if !is_wrong(&why) => Err(why),
         first => {
             let distrusted = whose.into_iter().flatten().collect();
             Ok(Examined { looked_at, wrongs: count + counted, distrusted, first })
         }
     }
+}
+
+/// Whether it counts as wrong, so that the look goes on; anything else ends it, and may be gone the next time.
+fn is_wrong(why: &StoreError) -> bool {
+    why.is_forged() || read::is_unreadable(why)
 }
 
 /// As [`examine`], and refuses with what was found first.

@@ -29,7 +29,7 @@ use super::transaction::{self, Steps};
 use super::unit::{Commit, Ending, Step, Unit};
 use super::{Durability, connection};
 use crate::row::RowCodes;
-use crate::{Head, Outage, StoreError};
+use crate::{Head, OthersWrote, Outage, StoreError};
 
 /// The most commands one commit acknowledges.
 const BATCH: usize = 512;
@@ -47,8 +47,8 @@ pub(super) enum Request {
     Small(Box<dyn Small>),
     /// A transaction of its own.
     Begin { name: &'static str, reply: oneshot::Sender<Result<Steps, StoreError>> },
-    /// Whether anybody but the writer may have written since this was last asked.
-    WrittenByOthers { reply: oneshot::Sender<Result<bool, StoreError>> },
+    /// Whether anybody but the writer wrote since this was last asked.
+    WrittenByOthers { reply: oneshot::Sender<Result<OthersWrote, StoreError>> },
 }
 
 /// A small command on its way through a batch.
@@ -100,7 +100,7 @@ pub(super) struct Writer {
     pub(super) anchor: Option<Anchor>,
     /// What was committed, and the head could not follow. Nothing more is committed before it has.
     pub(super) unanchored: Option<Head>,
-    /// What `conn` said of the database when it was last asked who wrote. Absent: it has not been asked.
+    /// What `conn` said of the database when it was last asked who wrote. Absent: this connection has not been asked.
     pub(super) data_version: Option<i64>,
     /// Let go of last.
     pub(super) _lock: Lock,
@@ -168,9 +168,13 @@ impl Writer {
     }
 
     /// SQLite counts for each connection what others committed, and leaves out its own commits.
-    fn written_by_others(&mut self) -> Result<bool, StoreError> {
+    fn written_by_others(&mut self) -> Result<OthersWrote, StoreError> {
         let now = self.conn.query_row("PRAGMA data_version", [], |row| row.get(0))?;
-        Ok(self.data_version.replace(now) != Some(now))
+        Ok(match self.data_version.replace(now) {
+            None => OthersWrote::NotKnown,
+            Some(before) if before == now => OthersWrote::No,
+            Some(_) => OthersWrote::Yes,
+        })
     }
 
     /// Runs this command and whatever else waits or arrives meanwhile, commits once, then answers. A request that cannot
@@ -270,7 +274,7 @@ impl Writer {
     /// Makes the connection anew and commits nothing. Answers the revision found before that commit, and the head after it.
     fn test_commit(&mut self) -> Result<(u64, Head), StoreError> {
         self.conn = connection::writer(&self.path, self.durability)?;
-        // The new one counts from anew.
+        // The new one counts from anew: whether others wrote since it was last asked is not known, and no sign that they did.
         self.data_version = None;
         begin(&self.conn, &self.codes, self.anchor.as_ref(), true)?.commit_nothing(&mut *self.commit)
     }

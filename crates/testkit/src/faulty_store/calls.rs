@@ -15,7 +15,8 @@ use domain::{
     Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use store::{
-    Activation, CallerSet, ClusterId, ControlChange, Examined, Inserted, RecordedEvent, Store, StoreError, Transaction,
+    Activation, CallerSet, ClusterId, ControlChange, Examined, Inserted, OthersWrote, RecordedEvent, Store, StoreError,
+    Transaction, UsageDropped,
 };
 
 use super::{FaultyStore, Step};
@@ -232,7 +233,7 @@ impl Store for FaultyStore {
         self.inner().examine().await
     }
 
-    async fn written_by_others(&self) -> Result<bool, StoreError> {
+    async fn written_by_others(&self) -> Result<OthersWrote, StoreError> {
         self.read()?;
         self.inner().written_by_others().await
     }
@@ -314,9 +315,9 @@ impl Store for FaultyStore {
         self.inner().usage_by_key(workspace).await
     }
 
-    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
+    async fn drop_usage(&self, before: Hour, limit: usize, so_far: UsageDropped) -> Result<UsageDropped, StoreError> {
         self.read()?;
-        self.inner().drop_usage(before, limit).await
+        self.inner().drop_usage(before, limit, so_far).await
     }
 
     async fn tenants(&self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {

@@ -19,7 +19,8 @@ use domain::{
     Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use store::{
-    Activation, CallerSet, ClusterId, ControlChange, Examined, Inserted, RecordedEvent, Store, StoreError, Transaction,
+    Activation, CallerSet, ClusterId, ControlChange, Examined, Inserted, OthersWrote, RecordedEvent, Store, StoreError,
+    Transaction, UsageDropped,
 };
 
 /// A database, asked at once.
@@ -189,7 +190,7 @@ impl Store for Inline {
         at_once(self.0.examine())
     }
 
-    async fn written_by_others(&self) -> Result<bool, StoreError> {
+    async fn written_by_others(&self) -> Result<OthersWrote, StoreError> {
         at_once(self.0.written_by_others())
     }
 
@@ -256,8 +257,8 @@ impl Store for Inline {
         at_once(self.0.usage_by_key(workspace))
     }
 
-    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
-        at_once(self.0.drop_usage(before, limit))
+    async fn drop_usage(&self, before: Hour, limit: usize, so_far: UsageDropped) -> Result<UsageDropped, StoreError> {
+        at_once(self.0.drop_usage(before, limit, so_far))
     }
 
     async fn credential(&self, workspace: &WorkspaceId, app: &AppId) -> Result<Option<StoredCredential>, StoreError> {

@@ -15,8 +15,8 @@ use domain::{
     KeyVersionId, Protection, StoredCaller, StoredCredential, Timestamp, Traffic, Workspace, WorkspaceId, Wrapping,
 };
 use store::{
-    Activation, CallerSet, ClusterId, Conflict, ControlChange, Examined, Inserted, RecordedDenial, RecordedEvent,
-    Store, StoreError, Transaction,
+    Activation, CallerSet, ClusterId, Conflict, ControlChange, Examined, Inserted, OthersWrote, RecordedDenial,
+    RecordedEvent, Store, StoreError, Transaction, UsageDropped,
 };
 
 use super::super::transaction::MemoryTransaction;
@@ -151,7 +151,7 @@ impl Store for StoreLine {
         self.others().examine().await
     }
 
-    async fn written_by_others(&self) -> Result<bool, StoreError> {
+    async fn written_by_others(&self) -> Result<OthersWrote, StoreError> {
         self.others().written_by_others().await
     }
 
@@ -289,8 +289,8 @@ impl Store for StoreLine {
         self.others().usage_by_key(workspace).await
     }
 
-    async fn drop_usage(&self, before: Hour, limit: usize) -> Result<usize, StoreError> {
-        self.others().drop_usage(before, limit).await
+    async fn drop_usage(&self, before: Hour, limit: usize, so_far: UsageDropped) -> Result<UsageDropped, StoreError> {
+        self.others().drop_usage(before, limit, so_far).await
     }
 
     async fn tenants(&self, workspace: &WorkspaceId) -> Result<Vec<TenantLink>, StoreError> {
