@@ -315,7 +315,8 @@ async fn new_files_count_within_a_minute_and_no_call_fails_meanwhile() {
     renew(world.folder.path(), &world.servers);
     within_a_minute(async || {
         assert_eq!((ask(&staying).await, world.call(shown()).await), (Outcome::Served, Outcome::Served));
-        ask(&leaving).await == refused("UNAUTHENTICATED")
+        // By the answer, or because the daemon has ended its connection by then.
+        ask(&leaving).await != Outcome::Served
     })
     .await;
     assert_eq!(world.call(world.clients.good(&[CHAT])).await, Outcome::NotSpokenTo);
