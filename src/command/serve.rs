@@ -1,6 +1,7 @@
 //! `byokd serve`: from a configuration to a daemon that ends when it is told to.
 
 use std::path::Path;
+use std::time::Duration;
 
 use secmem::Backing;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,7 +13,11 @@ use crate::telemetry;
 use crate::trouble::{Trouble, Troubles};
 use crate::wire::{self, Assembly};
 
-/// Serves until SIGTERM or SIGINT, then lets the calls under way finish. A second signal ends it at once.
+/// How long the end waits for a thread that still reads the database: whatever was to be written is written by then.
+const LAST_READS: Duration = Duration::from_secs(5);
+
+/// Serves until SIGTERM or SIGINT, then lets the calls under way finish. A second signal ends it at once, and so does the first
+/// while nothing is served yet.
 pub fn serve(path: &Path) -> Result<(), Troubles> {
     let config = Config::read(path)?;
     telemetry::start(config.log_format, config.log_level);
@@ -24,9 +29,16 @@ pub fn serve(path: &Path) -> Result<(), Troubles> {
     let threads = "raise the limit on threads or memory";
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|cause| Trouble::new(format_args!("no threads: {cause}"), threads))?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut orders = Orders::take().map_err(|cause| Trouble::new(cause, "check the system's limits"))?;
-        let mut daemon = Assembly::of(&config).await?.start().await?;
+        // Every row of the database is looked at before anybody is answered, which takes as long as it is large.
+        let mut daemon = tokio::select! {
+            started = async { Ok::<_, Troubles>(Assembly::of(&config).await?.start().await?) } => started?,
+            () = orders.next() => {
+                tracing::info!("stopped before anything was served");
+                return Ok(());
+            }
+        };
         let listeners = wire::listeners(&config)?;
         if let Some(webhook) = &config.webhook {
             let (listener, secrets) = wire::webhook(webhook)?;
@@ -66,7 +78,9 @@ pub fn serve(path: &Path) -> Result<(), Troubles> {
         let drained = daemon.serve(listeners, workers, stopped).await?;
         tracing::info!(cut = drained.cut, turned_away = drained.turned_away, "stopped");
         Ok(())
-    })
+    });
+    runtime.shutdown_timeout(LAST_READS);
+    served
 }
 
 /// The signals that mean stop.

@@ -139,13 +139,14 @@ impl Daemon {
         };
         let drained = Server::new(limits, workers, entropy).run(listeners, grpc, stop).await;
         tasks.shutdown().await;
-        // What was counted since the last flush: whoever stops in good order loses nothing of it.
-        match tokio::time::timeout(LAST_FLUSH, service.flush_usage()).await {
+        // What was counted since the last flush: whoever stops in good order loses nothing of it
+        // but what the database does not take.
+        match tokio::time::timeout(LAST_FLUSH, service.end_usage()).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => tracing::warn!(%why, "the last counts of usage could not be written"),
             Err(_) => tracing::warn!("the last counts of usage could not be written in time"),
         }
-        match tokio::time::timeout(LAST_FLUSH, service.flush_ledger()).await {
+        match tokio::time::timeout(LAST_FLUSH, service.end_ledger()).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => tracing::warn!(%why, "the last events of the ledger could not be written"),
             Err(_) => tracing::warn!("the last events of the ledger could not be written in time"),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use domain::audit::AuditKind;
+use domain::caller::{StoredCaller, StoredToken, TokenSlot};
 use domain::operation::OperationState;
 use domain::permission::{self, Caller, Encrypt, Giver, Grant, Permit, Target, permit, permit_to_give};
 use domain::{AppId, CallerId, Reason};
@@ -305,6 +306,41 @@ async fn origins_are_told(world: World) -> bool {
 async fn nobody_approves_through_others_of_their_making() {
     assert!(origins_are_told(World::start()).await);
     assert!(!origins_are_told(World::with_bug(SeededBug::OnlyTheLastHandCounts)).await);
+}
+
+/// Of a caller from before hands were kept, whoever issued a token is known by the token alone: the change that takes its place
+/// remembers them.
+#[tokio::test]
+async fn who_issued_a_token_is_remembered_when_it_goes() {
+    let world = World::start();
+    let now = world.now();
+    let token = |n, expires| Some(StoredToken { sha256: [n; 32], issued_by: "ann".into(), issued_at: now, expires });
+    let before = |name: &str, tokens| StoredCaller {
+        id: id(name),
+        grants: grants(&["workspace-owner@acme"]),
+        certificate: None,
+        tokens,
+        expires: None,
+        disabled: false,
+        created_by: "root".into(),
+        created_at: now,
+        changed_by: "carl".into(),
+        changed_at: now,
+        deleted_at: None,
+        hands: Vec::new(),
+    };
+    let mut tx = world.store.inner().begin("put").await.unwrap();
+    tx.put_caller(&before("removed", [token(7, None), None])).await.unwrap();
+    tx.put_caller(&before("renewed", [token(8, Some(now.saturating_add(SECOND))), None])).await.unwrap();
+    tx.commit().await.unwrap();
+    world.clock.advance(SECOND * 2);
+    let removed = world.service.remove_token(giver("carl", &["*"]), &id("removed"), TokenSlot::A).await.unwrap();
+    let renewed = world.service.issue_token(giver("carl", &["*"]), &id("renewed"), None).await.unwrap();
+    assert_eq!(renewed.slot, TokenSlot::A, "in the place of the one that expired");
+    for caller in [removed, renewed.caller] {
+        assert!(caller.may_be("ann") && caller.may_be("carl") && !caller.may_be("bob"), "{:?}", caller.hands);
+        assert!(caller.tokens.iter().flatten().all(|token| token.issued_by != "ann"));
+    }
 }
 
 fn person<A: permission::Action>(name: &str, grant: &str, acme: &TestWorkspace, app: &AppId) -> Permit<A> {

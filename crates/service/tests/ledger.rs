@@ -91,6 +91,22 @@ async fn a_forged_chain_keeps_nothing_out_of_the_others() {
     assert_eq!(of_bell().await, 1);
 }
 
+/// What a forged chain does not take until the end goes with the process: the platform's chain says how much that was.
+#[tokio::test]
+async fn what_is_given_up_at_the_end_is_told() {
+    let world = World::start();
+    let bell = world.workspace("bell").await;
+    bell.connect_key().await;
+    bell.app("crm").await.encrypt(b"x").await.unwrap();
+    world.store.forge(Some(&bell.id));
+    world.service.end_ledger().await.unwrap();
+    let told = world.store.inner().audit(None, 0, 1_000).await.unwrap();
+    let lost = told.iter().find(|event| event.name == "ledger.events_lost").expect("it is told");
+    assert_ne!(detail(lost, "count"), "0");
+    world.store.forge(None);
+    assert_eq!(events(&world, &bell, CalledVault::EVENT).await.len(), 0, "nothing of it is tried again");
+}
+
 /// A warm request writes nothing into the database, and what it leads to is written in a few events, however many there are.
 #[tokio::test]
 async fn warm_requests_write_nothing() {

@@ -26,7 +26,8 @@ pub mod sqlite;
 
 pub use callers::CallerSet;
 pub use contract::{
-    Activation, ClusterId, ControlChange, Examined, Inserted, OthersWrote, RecordedDenial, Store, Transaction, UsageDropped, Verified,
+    Activation, ClusterId, ControlChange, Examined, Inserted, OthersWrote, RecordedDenial, Store, Transaction,
+    UsageDropped, Verified,
 };
 pub use error::{Conflict, Outage, StoreError};
 pub use event::RecordedEvent;

@@ -154,15 +154,17 @@ impl Service {
             let now = core.clock.now().wall;
             ahead(expires, now)?;
             let mut tx = core.store.begin("issue_token").await?;
-            let (held, mut caller) = core.to_change(&mut *tx, by, &id).await?;
-            held.gives(&caller.grants)?;
-            let slot = caller.free_slot(now).ok_or_else(|| Refusal::because(Reason::CallerTokensInUse))?;
+            let (held, before) = core.to_change(&mut *tx, by, &id).await?;
+            held.gives(&before.grants)?;
+            let slot = before.free_slot(now).ok_or_else(|| Refusal::because(Reason::CallerTokensInUse))?;
+            // Before a token takes an expired one's place: who issued that had a hand in it.
+            let mut caller = held.changes(before, now);
             let random: Zeroizing<[u8; TOKEN_BYTES]> = Zeroizing::new(random(&*core.entropy));
             let token = Zeroizing::new(format!("byokd_{}", *Zeroizing::new(hex::encode(*random))));
             let (sha256, issued_by, issued_at) = (token_hash(&token), held.actor().to_owned(), now);
             caller.tokens[slot.index()] = Some(StoredToken { sha256, issued_by, issued_at, expires });
             let changes = vec![(CallerChange::TokenIssued(slot, expires), Vec::new())];
-            let caller = core.write_caller(tx, held.changes(caller, now), changes, &[]).await?;
+            let caller = core.write_caller(tx, caller, changes, &[]).await?;
             Ok(IssuedToken { caller, slot, token })
         })
         .await
@@ -175,13 +177,14 @@ impl Service {
             let now = core.clock.now().wall;
             let mut tx = core.store.begin("remove_token").await?;
             let (held, before) = core.to_change(&mut *tx, by, &id).await?;
-            let mut caller = before.clone();
+            // Before the token goes: who issued it had a hand in it.
+            let mut caller = held.changes(before.clone(), now);
             if caller.tokens[slot.index()].take().is_none() {
                 return Err(Refusal::because(Reason::RequestInvalid).detail("the caller has no token in this slot"));
             }
             core.one_is_left(&mut *tx, &before, &caller, now).await?;
             let changes = vec![(CallerChange::TokenRemoved(slot), Vec::new())];
-            core.write_caller(tx, held.changes(caller, now), changes, &[]).await
+            core.write_caller(tx, caller, changes, &[]).await
         })
         .await
     }

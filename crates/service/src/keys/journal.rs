@@ -286,6 +286,17 @@ impl Journal {
         pages.held.push_back(event);
     }
 
+    /// What is held is given up, and counted as lost: nobody will try it again. How many events that are.
+    pub(crate) fn give_up_held(&self) -> usize {
+        let mut pages = lock(&self.pages);
+        let count = std::mem::take(&mut pages.held).len();
+        for _ in 0..count {
+            pages.lost += 1;
+            figures::event_lost();
+        }
+        count
+    }
+
     fn called(&self, workspace: &WorkspaceId, version: KeyVersionId, call: VaultCall, asked: Moment) {
         let mut pages = lock(&self.pages);
         let full = pages.call_count >= MOST_CALLS;

@@ -84,6 +84,17 @@ impl Service {
         self.0.flush_usage().await
     }
 
+    /// Writes down everything for the last time. What is held because rows of its workspace are forged goes with the process.
+    pub async fn end_usage(&self) -> Result<(), StoreError> {
+        self.flush_usage().await?;
+        let book = self.0.ledger.0.lock().await;
+        let count = book.held.len() + book.pending.len();
+        if count > 0 {
+            tracing::warn!(count, "counts of usage are lost: rows of their workspaces are not what was written");
+        }
+        Ok(())
+    }
+
     /// Drops counts of hours that are older than is kept; what was done under each data key in all stays.
     pub async fn drop_old_usage(&self) -> Result<(), StoreError> {
         let kept = u32::try_from(self.0.options.usage_kept.as_secs() / 3_600).unwrap_or(u32::MAX);

@@ -93,6 +93,7 @@ impl Service {
     pub async fn verify_before_serving(&self) {
         // From here on what somebody else writes is noticed: what they write during the look may be, or may not, in what it reads.
         let _ = self.0.store.written_by_others().await;
+        tracing::info!("every row of the database is looked at before anybody is answered");
         self.verify_database().await;
     }
 
