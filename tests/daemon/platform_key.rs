@@ -93,8 +93,16 @@ impl Machine {
         Service::start(Parts { platform: Arc::new(self.root()), ..parts }).unwrap()
     }
 
+    /// Closes the database as its last user does, who folds the log into the one file that backups keep.
+    fn fold(&self) {
+        drop(self.open());
+        let log = fs::metadata(self.at("byokd.db-wal")).map_or(0, |log| log.len());
+        assert_eq!(log, 0, "the log is folded into the file");
+    }
+
     /// Another machine with this one's database and root, as backups keep them.
     fn restored(&self) -> Self {
+        self.fold();
         let machine = Self::new();
         for name in ["byokd.db", "platform.key"] {
             copy(&self.at(name), &machine.at(name));
@@ -251,10 +259,7 @@ fn accepting<'a>(revision: &'a str, by: &[&'a str]) -> Vec<&'a str> {
 #[tokio::test]
 async fn a_restored_database_takes_two_people() {
     let (machine, world, sealed) = machine_with_data().await;
-    // Closed by its last user, who folds the log into the one file that is kept.
-    drop(machine.open());
-    let log = fs::metadata(machine.at("byokd.db-wal")).map_or(0, |log| log.len());
-    assert_eq!(log, 0, "the log is folded into the file");
+    machine.fold();
     let backup = machine.read("byokd.db");
     opens(&machine, &world, &sealed).await;
     let in_order = machine.command(&["store", "accept"]).bad();

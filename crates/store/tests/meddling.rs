@@ -157,6 +157,22 @@ async fn a_table_that_cannot_be_read_hides_no_row_that_was_put_back() {
     }
 }
 
+/// I-15: nor by a view in the table's place whose rows never end.
+#[tokio::test]
+async fn a_view_without_an_end_hides_no_row_that_was_put_back() {
+    let file = SqliteFile::new();
+    let store = with_a_row_to_put_back(&file).await;
+    with_kept(&file, PUT_BACK);
+    meddle(&file.path(), "ALTER TABLE key_tests RENAME TO x");
+    meddle(
+        &file.path(),
+        "CREATE VIEW key_tests AS SELECT x.* FROM x, (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c)",
+    );
+    let found = store.examine().await.unwrap();
+    assert!(matches!(found.first, Some(StoreError::Refused { .. })), "{:?}", found.first);
+    assert_eq!(served(&*store).await, [false, true, false]);
+}
+
 /// Without the chains, without the sets, or without what the database says of them, nobody's rows can be held against anything: nobody
 /// is served, until they are there again.
 #[tokio::test]

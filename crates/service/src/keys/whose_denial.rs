@@ -18,17 +18,23 @@ use crate::seeded_bug::SeededBug;
 /// Who is in use is asked of the store, this long. A denial whose weight cannot be found out in this time has all of it.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How often a denial is judged, where the workspace changes meanwhile.
+const ROUNDS: u32 = 4;
+
 impl Core {
     /// Notes a denial: whether it is news. `None`, and nothing noted: it is about a credential, or the platform's app, that is not in
     /// use any more.
     pub(super) async fn deny(&self, workspace: &WorkspaceState, at: &At, why: &KeyUnavailable) -> Option<bool> {
+        let mut round = 0;
         loop {
+            round += 1;
             let epoch = workspace.epoch();
             if self.may_be_overtaken(why) && !self.is_in_use(workspace, &at.key.as_whom).await {
                 return None;
             }
-            // Judged and noted in one epoch: a switch in between has it judged once more.
-            let judged_in = why.is_about_who_asked().then_some(epoch);
+            // Judged and noted in one epoch: a switch in between has it judged once more. Not for ever: what was not yet taken for
+            // another's no by then is a no.
+            let judged_in = (why.is_about_who_asked() && round < ROUNDS).then_some(epoch);
             if let Some(news) = self.table.deny(workspace, at.version, why, self.clock.now(), judged_in) {
                 return Some(news);
             }

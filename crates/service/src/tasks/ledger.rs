@@ -91,13 +91,13 @@ impl Service {
     /// Writes everything for the last time. What a forged chain does not take goes with the process; the platform's chain says how much
     /// that is.
     pub async fn end_ledger(&self) -> Result<(), StoreError> {
-        self.flush_ledger().await?;
+        let written = self.flush_ledger().await;
         let count = self.0.journal.give_up_held();
-        if count > 0 {
-            tracing::warn!(count, "events are lost: their chains are not what was written, and take nothing");
-            self.flush_ledger().await?;
+        if count == 0 {
+            return written;
         }
-        Ok(())
+        tracing::warn!(count, "events are lost: their chains are not what was written, and take nothing");
+        written.and(self.flush_ledger().await)
     }
 
     /// Signs every chain that grew and was not signed in the last hour.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::Moment;
-use store::{Examined, OthersWrote};
+use store::{Examined, OthersWrote, StoreError};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::keys::lock;
@@ -97,14 +97,16 @@ impl Service {
         self.verify_database().await;
     }
 
-    /// Looks at every row, tells what it found in the log and in figures, and answers whether it came to the end. What is found forged
+    /// Looks at every row, tells what it found in the log and in figures, and answers whether all of it could be read. What is found forged
     /// is refused from then on: the workspace, or where that cannot be told, everything.
     pub async fn verify_database(&self) -> bool {
         let begun = self.0.clock.now();
         let examined = self.0.store.examine().await;
         let took = self.0.clock.now().since(begun);
         let remembered = &mut *lock(&self.0.looks.0);
-        (remembered.ended, remembered.took) = (examined.is_ok(), took);
+        // What could not be read may be there again soon: whoever is refused for want of it does not wait for long.
+        let ended = examined.as_ref().is_ok_and(|examined| examined.first.as_ref().is_none_or(StoreError::is_forged));
+        (remembered.ended, remembered.took) = (ended, took);
         match &examined {
             Ok(examined @ Examined { looked_at, first: None, .. }) => {
                 remembered.good = Some(begun);

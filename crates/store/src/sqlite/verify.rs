@@ -58,18 +58,32 @@ pub(super) fn examine(conn: &Connection, codes: &RowCodes) -> Result<Examined, S
     let own = if conn.is_autocommit() { Some(conn.unchecked_transaction()?) } else { None };
     let snapshot = own.as_deref().unwrap_or(conn);
     let (mut found, mut wrongs) = (Workspaces::new(), Wrongs::default());
-    each_table(&mut Count { conn: snapshot, codes, found: &mut found, wrongs: &mut wrongs })?;
-    follow_chains(snapshot, codes, &mut found, &mut wrongs)?;
-    let looked_at = Verified {
-        rows: found.values().map(|found| found.rows).sum(),
-        events: found.values().map(|found| found.audit_seq).sum(),
-    };
-    compare(snapshot, codes, found, &mut wrongs)?;
+    let read = (|| {
+        each_table(&mut Count { conn: snapshot, codes, found: &mut found, wrongs: &mut wrongs })?;
+        follow_chains(snapshot, codes, &mut found, &mut wrongs)?;
+        let looked_at = Verified {
+            rows: found.values().map(|found| found.rows).sum(),
+            events: found.values().map(|found| found.audit_seq).sum(),
+        };
+        compare(snapshot, codes, found, &mut wrongs)?;
+        Ok(looked_at)
+    })();
     // Which of a workspace's rows is the wrong one cannot be told: none of them counts until they add up again.
     for workspace in wrongs.whose.iter().flatten() {
         tracing::error!(%workspace, "the workspace's rows are not what was written: none of them is believed");
     }
-    told.distrust(wrongs.whose.iter().flatten().map(|workspace| workspace.as_str().to_owned()).collect());
+    let distrusted = wrongs.whose.iter().flatten().map(|workspace| workspace.as_str().to_owned());
+    let looked_at = match read {
+        Ok(looked_at) => {
+            told.distrust(distrusted.collect());
+            looked_at
+        }
+        // Whoever was not come to is as they were before.
+        Err(why) => {
+            told.distrust(told.distrusted().into_iter().chain(distrusted).collect());
+            return Err(why);
+        }
+    };
     // Which of the sets is the wrong one cannot be told either, nor whether it is put back with all of its rows.
     let sets = sets_are_the_ones_spoken_of(snapshot, codes);
     match &sets {
